@@ -1,0 +1,78 @@
+"""Checks of what a user passes: settings when they are given, the loss when traced.
+
+Only Python (and NumPy) numbers have their range checked. A `jax.Array` may be a
+tracer, whose number is not known yet: `optax.inject_hyperparams` turns every float
+argument into one.
+"""
+
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def check_number(name: str, number: Any, low: float, high: float) -> None:
+    """Refuses a Python number outside `[low, high)`, and what is no number at all.
+
+    Raises:
+      TypeError: `number` is neither a real number nor an array.
+      ValueError: `number` is a Python number outside the range (or a NaN).
+    """
+    if isinstance(number, numbers.Real):
+        if not low <= number < high:
+            raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")
+    elif not hasattr(number, "dtype"):
+        raise TypeError(
+            f"`{name}` must be a number in [{low:g}, {high:g}), got {number!r}."
+        )
+
+
+def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:
+    """As `check_number`, but a schedule (any callable of the count) passes too."""
+    if not callable(setting):
+        check_number(name, setting, low, high)
+
+
+def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
+    """Returns `value` as a float32 scalar, or says what to pass instead.
+
+    Runs while tracing: everything checked here (presence, shape, dtype) is static.
+
+    Args:
+      value: what the caller passed as `value`; `None` if nothing came.
+      other_keywords: names of the other keywords that came, for the message.
+
+    Raises:
+      TypeError: `value` is missing, or is not a real number.
+      ValueError: `value` is not a scalar.
+    """
+    example = "`optimizer.update(grads, state, params, value=loss)`"
+    if value is None:
+        others = ", ".join(f"`{name}`" for name in other_keywords)
+        got = f"got only the keywords {others}" if others else "got none"
+        raise TypeError(
+            "LCAM's `update` needs the keyword `value`, the scalar loss of this batch; "
+            f"{got}. Pass it as in {example}."
+        )
+    try:
+        loss = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            "`value` must be the scalar loss of this batch, a real number, got "
+            f"{type(value).__name__}: {value!r:.80}. Pass it as in {example}."
+        ) from None
+    if loss.shape != ():
+        raise ValueError(
+            "`value` must be the scalar loss of this batch, got an array of shape "
+            f"{loss.shape}. Pass its mean: `value=jnp.mean(losses)`."
+        )
+    if not (
+        jnp.issubdtype(loss.dtype, jnp.floating)
+        or jnp.issubdtype(loss.dtype, jnp.integer)
+    ):
+        raise TypeError(
+            "`value` must be the scalar loss of this batch, a real number, got dtype "
+            f"{loss.dtype}. Pass it as in {example}."
+        )
+    return loss.astype(jnp.float32)

@@ -1,0 +1,288 @@
+"""Loss-Controlled Asymmetric Momentum: momentum SGD steered by the loss.
+
+Zhang et al., "Loss-Controlled Asymmetric Momentum", 2023,
+https://arxiv.org/abs/2309.02130.
+"""
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+
+from lcam_optax._checks import check_loss, check_number, check_number_or_schedule
+from lcam_optax._loss_average import LossAverage, ema_average
+from lcam_optax._phase import Phase, detect_phase
+
+_DEFAULT_AVERAGE = ema_average(0.99)
+
+
+class ScaleByLcamState(NamedTuple):
+    """State of `scale_by_lcam`. Shapes and dtypes never change.
+
+    Any field can be read out of a nested optimizer state by its name, as in
+    `optax.tree.get(opt_state, "phase")`.
+
+    Attributes:
+      count: int32 scalar, update calls so far; momentum schedules are called with it.
+      loss_average: state of the `LossAverage`; stands still on a non-finite loss.
+      average_loss: float32 scalar, the average the last finite loss was compared
+        with; 0 before the first. A diagnostic: `update` only falls back to it.
+      phase: int32 scalar, a `Phase`: the outcome of the last comparison. It acted on
+        the last step or, with `lagged=True`, will act on the next.
+      momentum: float32 scalar, the coefficient of the last step; 0 before the first.
+        A diagnostic, not read by `update`.
+      trace: like the parameters, the accumulated gradients.
+    """
+
+    # Change with every call.
+    count: jax.Array
+    trace: optax.Updates
+    momentum: jax.Array
+    # Change with every call that brings a finite loss.
+    loss_average: Any
+    average_loss: jax.Array
+    phase: jax.Array
+
+
+def scale_by_lcam(
+    high_loss_momentum: optax.ScalarOrSchedule = 0.9,
+    low_loss_momentum: optax.ScalarOrSchedule = 0.93,
+    *,
+    loss_average: LossAverage = _DEFAULT_AVERAGE,
+    margin: float | jax.Array = 0.0,
+    lagged: bool = False,
+    nesterov: bool = False,
+    accumulator_dtype: Any | None = None,
+    axis_name: Hashable | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Accumulates gradients with a momentum that depends on the loss.
+
+    The core of `lcam`, without the learning rate and its sign: use it to build a
+    chain of your own. See `lcam` for the equations, every argument and the errors.
+
+    Returns:
+      An `optax.GradientTransformationExtraArgs` whose `update` needs `value`.
+    """
+    check_number_or_schedule("high_loss_momentum", high_loss_momentum, 0, 1)
+    check_number_or_schedule("low_loss_momentum", low_loss_momentum, 0, 1)
+    check_number("margin", margin, 0, float("inf"))
+    if not isinstance(loss_average, LossAverage):
+        raise TypeError(
+            "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
+            f"`epoch_average(391)`, got {loss_average!r}."
+        )
+    if accumulator_dtype is not None:
+        accumulator_dtype = jax.dtypes.canonicalize_dtype(accumulator_dtype)
+
+    def init_fn(params: optax.Params) -> ScaleByLcamState:
+        return ScaleByLcamState(
+            count=jnp.zeros((), jnp.int32),
+            trace=optax.tree.zeros_like(params, dtype=accumulator_dtype),
+            momentum=jnp.zeros((), jnp.float32),
+            loss_average=loss_average.init(),
+            average_loss=jnp.zeros((), jnp.float32),
+            phase=jnp.asarray(Phase.HIGH_LOSS, jnp.int32),
+        )
+
+    # Where the paper, its authors' code and the rest of the field differ, and what is
+    # done here (upstream: py_Figure3_Cifar10.py, line numbers as in
+    # https://github.com/hakumaicc/Asymmetric-Momentum-LCAM, commit acb3cff):
+    #
+    # - The average. Upstream restarts a running mean every epoch (:292), which makes
+    #   the phase at the start of an epoch a matter of two or three losses. A moving
+    #   average needs no notion of an epoch. `epoch_average` gives upstream's.
+    # - The loss itself is part of the average it is compared with, there (:305) and
+    #   here. Averages of one's own may leave it out.
+    # - The time. Upstream sets the coefficient after `optimizer.step()` (:303), so a
+    #   comparison acts on the next step. The paper describes acting at once, which is
+    #   the default here, since loss and gradient are known together. `lagged=True`
+    #   gives upstream's timing.
+    # - A tie is high loss, there and here.
+    # - Weight decay. Upstream's is torch's: L2, added to the gradient before the
+    #   trace. Optax composes: chain `optax.add_decayed_weights` before this.
+    # - The first step. torch starts the trace at the first gradient, Optax at zero and
+    #   adds the gradient: the same trace.
+    # - A loss that is not finite. Upstream lets a NaN into the mean, which makes the
+    #   rest of the epoch high loss. Here it changes neither average nor phase.
+    def update_fn(
+        updates: optax.Updates,
+        state: ScaleByLcamState,
+        params: optax.Params | None = None,
+        *,
+        # Required in truth: the default only lets `check_loss` say what to pass,
+        # where Python would name a missing argument and nothing more.
+        value: ArrayLike | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ScaleByLcamState]:
+        del params
+        loss = check_loss(value, extra_args)
+        if axis_name is not None:
+            loss = jax.lax.pmean(loss, axis_name)
+
+        # Loss monitor. The average never sees a non-finite loss.
+        is_finite = jnp.isfinite(loss)
+        loss = jnp.where(is_finite, loss, state.average_loss)
+        average, average_state = loss_average.update(state.loss_average, loss)
+        average = jnp.asarray(average, jnp.float32)
+
+        # Phase detector.
+        phase = detect_phase(loss, average, state.phase, margin)
+        average, average_state, phase = jax.tree.map(
+            lambda new, old: jnp.where(is_finite, new, old),
+            (average, average_state, phase),
+            (state.average_loss, state.loss_average, state.phase),
+        )
+
+        # Momentum scheduler. One `where` on the scalar coefficient: on the trees it
+        # would cost more and gain nothing, and a `lax.cond` over them copies them.
+        momentum = jnp.where(
+            (state.phase if lagged else phase) == Phase.LOW_LOSS,
+            _at(low_loss_momentum, state.count),
+            _at(high_loss_momentum, state.count),
+        )
+
+        # SGD core: `optax.trace` with this momentum for its decay.
+        def accumulate(gradient: jax.Array, trace: jax.Array) -> jax.Array:
+            return gradient + momentum.astype(trace.dtype) * trace
+
+        trace = jax.tree.map(
+            lambda g, t: None if g is None else accumulate(g, t),
+            updates,
+            state.trace,
+            is_leaf=lambda g: g is None,
+        )
+        updates = jax.tree.map(accumulate, updates, trace) if nesterov else trace
+
+        return updates, ScaleByLcamState(
+            count=optax.safe_increment(state.count),
+            trace=optax.tree.cast(trace, accumulator_dtype),
+            momentum=momentum.astype(jnp.float32),
+            loss_average=average_state,
+            average_loss=average,
+            phase=phase,
+        )
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def lcam(
+    learning_rate: optax.ScalarOrSchedule,
+    high_loss_momentum: optax.ScalarOrSchedule = 0.9,
+    low_loss_momentum: optax.ScalarOrSchedule = 0.93,
+    *,
+    loss_average: LossAverage = _DEFAULT_AVERAGE,
+    margin: float | jax.Array = 0.0,
+    lagged: bool = False,
+    nesterov: bool = False,
+    accumulator_dtype: Any | None = None,
+    axis_name: Hashable | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Loss-Controlled Asymmetric Momentum (LCAM).
+
+    Momentum SGD that picks its momentum coefficient each step by comparing the loss
+    with its running average. It replaces `optax.sgd(learning_rate, momentum)`, with
+    one obligation: every `update` needs the loss of the batch, `value=loss`.
+
+    .. math::
+        a_t &= \mathrm{average}(\ell_1, \dots, \ell_t) \\
+        \mu_t &= \begin{cases} \mu_\mathrm{low} & \ell_t < a_t \\
+                 \mu_\mathrm{high} & \text{otherwise} \end{cases} \\
+        m_t &= \mu_t \, m_{t-1} + g_t \\
+        \theta_t &= \theta_{t-1} - \eta \, m_t
+
+    with the loss :math:`\ell_t` (`value`), the gradient :math:`g_t` (`updates`),
+    :math:`a_t` from `loss_average`, :math:`\mu_\mathrm{low}` = `low_loss_momentum`,
+    :math:`\mu_\mathrm{high}` = `high_loss_momentum` and :math:`\eta` =
+    `learning_rate`. With equal coefficients it is `optax.sgd` bit for bit.
+
+    Every number may be traced, so `optax.inject_hyperparams` works; only Python
+    numbers have their range checked. A `value` that is not finite changes neither
+    average nor phase, and the step is taken with that phase's coefficient.
+
+    When not to use it: where there is no scalar loss to hand, or where it jumps for
+    reasons that have nothing to do with progress (several tasks in turn, curricula).
+    A larger coefficient also lengthens the steps, by `1 / (1 - momentum)`: compare
+    with a fixed momentum of equal effective step before crediting the switching.
+
+    Args:
+      learning_rate: global factor of the update, a float or a schedule of the count of
+        update calls.
+      high_loss_momentum: coefficient while the loss is not below its average, in
+        [0, 1), a float or a schedule. The authors use 0.9.
+      low_loss_momentum: coefficient while the loss is below its average, in [0, 1), a
+        float or a schedule. The default is the authors' headline run, 0.93; their
+        CIFAR-10 figures use 0.95.
+      loss_average: what the loss is compared with: `ema_average(decay)`,
+        `epoch_average(steps_per_epoch)` (the authors') or a `LossAverage` of your own.
+      margin: relative dead band, at least 0: the phase turns low below
+        `average - margin * abs(average)`, high at or above
+        `average + margin * abs(average)`, and stays as it was in between.
+      lagged: whether a comparison acts on the next step instead of this one (the
+        authors' timing). The first step then has the high-loss coefficient.
+      nesterov: whether to use Nesterov momentum, as in `optax.sgd`.
+      accumulator_dtype: dtype of the trace, as in `optax.sgd`; `None` takes the
+        parameters'. The loss statistics are float32 whatever the parameters are.
+      axis_name: mapped axis, or axes, over which `value` is averaged first, so that
+        replicas under `shard_map`, `pmap` or `vmap(axis_name=...)` that see different
+        losses agree on the phase. Average the gradients yourself.
+
+    Returns:
+      An `optax.GradientTransformationExtraArgs`. Its
+      `update(updates, state, params=None, *, value)` takes `value`, the scalar loss of
+      this batch, a real number of any dtype. It raises `TypeError` when `value` is
+      missing or not real, `ValueError` when it is not a scalar, both while tracing.
+      Its state holds a `ScaleByLcamState`.
+
+    Raises:
+      ValueError: a coefficient is a Python number outside [0, 1), or `margin` a
+        negative or infinite one.
+      TypeError: an argument is of the wrong type.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, lcam_optax, optax
+      >>> optimizer = lcam_optax.lcam(0.1, high_loss_momentum=0.0,
+      ...                             low_loss_momentum=0.9)
+      >>> loss_fn = lambda x: 0.5 * x**2
+      >>> x = jnp.array(1.0)
+      >>> opt_state = optimizer.init(x)
+      >>> for _ in range(4):
+      ...     loss, grad = jax.value_and_grad(loss_fn)(x)
+      ...     updates, opt_state = optimizer.update(grad, opt_state, x, value=loss)
+      ...     x = optax.apply_updates(x, updates)
+      ...     momentum = optax.tree.get(opt_state, "momentum")
+      ...     print(f"loss {loss:.4f}  momentum {momentum:.1f}  x {x:.4f}")
+      loss 0.5000  momentum 0.0  x 0.9000
+      loss 0.4050  momentum 0.9  x 0.7200
+      loss 0.2592  momentum 0.9  x 0.4860
+      loss 0.1181  momentum 0.9  x 0.2268
+
+    References:
+      Zhang et al., `Loss-Controlled Asymmetric Momentum
+      <https://arxiv.org/abs/2309.02130>`_, 2023. The authors' code:
+      https://github.com/hakumaicc/Asymmetric-Momentum-LCAM
+
+    .. note::
+      Under `optax.MultiSteps` only the last micro-batch's `value` reaches the
+      optimizer: pass the mean of the micro-batches' losses with the last one.
+    """
+    return optax.chain(
+        scale_by_lcam(
+            high_loss_momentum,
+            low_loss_momentum,
+            loss_average=loss_average,
+            margin=margin,
+            lagged=lagged,
+            nesterov=nesterov,
+            accumulator_dtype=accumulator_dtype,
+            axis_name=axis_name,
+        ),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def _at(setting: optax.ScalarOrSchedule, count: jax.Array) -> ArrayLike:
+    """The number, or the schedule's value at this count of update calls."""
+    return setting(count) if callable(setting) else setting

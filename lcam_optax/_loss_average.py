@@ -1,0 +1,130 @@
+"""The loss monitor: a running average of the loss, as a pair of pure functions."""
+
+import numbers
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lcam_optax._checks import check_number
+
+
+class LossAverage(NamedTuple):
+    """A running average of the loss: what LCAM compares each loss with.
+
+    A user's own average is a pair of pure functions, traceable by JAX. They never see
+    a non-finite loss: `lcam` keeps those out.
+
+    Attributes:
+      init: `init() -> state`, a pytree of arrays whose shapes and dtypes stay.
+      update: `update(state, loss) -> (average, state)`. `loss` and `average` are
+        float32 scalars; `average` is what this very loss is compared with, this loss
+        included.
+    """
+
+    init: Callable[[], Any]
+    update: Callable[[Any, jax.Array], tuple[jax.Array, Any]]
+
+
+class WeightedMeanState(NamedTuple):
+    """A weighted mean of the losses so far.
+
+    Attributes:
+      weight: scalar, the sum of the weights, where the newest loss weighs 1
+        (`ema_average`: float32; `epoch_average`, a plain count: int32).
+      mean: float32 scalar, the mean; 0 before the first loss.
+    """
+
+    weight: jax.Array
+    mean: jax.Array
+
+
+def ema_average(decay: float | jax.Array = 0.99) -> LossAverage:
+    r"""A bias-corrected exponential moving average, carried across epochs.
+
+    .. math::
+        a_t = \frac{\sum_{s \le t} d^{t-s} \ell_s}{\sum_{s \le t} d^{t-s}}
+
+    with losses :math:`\ell_s` and :math:`d` = `decay`: what
+    `optax.ema(decay, debias=True)` computes.
+
+    Args:
+      decay: weight of one step's loss relative to the next one's, in [0, 1). The
+        average looks back over about `1 / (1 - decay)` update calls. The default is
+        this library's; the authors average over the epoch (`epoch_average`).
+
+    Returns:
+      A `LossAverage`.
+
+    Raises:
+      ValueError: `decay` is a Python number outside [0, 1).
+      TypeError: `decay` is not a number.
+    """
+    check_number("decay", decay, 0, 1)
+
+    def init_fn() -> WeightedMeanState:
+        return WeightedMeanState(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+
+    def update_fn(
+        state: WeightedMeanState, loss: jax.Array
+    ) -> tuple[jax.Array, WeightedMeanState]:
+        weight = 1 + jnp.asarray(decay, jnp.float32) * state.weight
+        mean = _mean_with(loss, state.mean, weight)
+        return mean, WeightedMeanState(weight, mean)
+
+    return LossAverage(init_fn, update_fn)
+
+
+def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
+    """The mean loss of this epoch so far, this loss included, restarted every epoch.
+
+    This is the authors' average (`py_Figure3_Cifar10.py:303` of
+    https://github.com/hakumaicc/Asymmetric-Momentum-LCAM). The first loss of an epoch
+    equals its average, so it always opens the high-loss phase.
+
+    Args:
+      steps_per_epoch: update calls in an epoch, at least 1. Non-finite losses are
+        not counted: each shifts the following restarts by one call.
+
+    Returns:
+      A `LossAverage`.
+
+    Raises:
+      ValueError: `steps_per_epoch` is an integer below 1.
+      TypeError: `steps_per_epoch` is not an integer.
+    """
+    message = (
+        "`steps_per_epoch` must be a positive integer (update calls in an epoch), "
+        f"got {steps_per_epoch!r}."
+    )
+    if isinstance(steps_per_epoch, numbers.Integral):
+        if steps_per_epoch < 1:
+            raise ValueError(message)
+    elif not jnp.issubdtype(getattr(steps_per_epoch, "dtype", None), jnp.integer):
+        raise TypeError(message)
+
+    def init_fn() -> WeightedMeanState:
+        return WeightedMeanState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+
+    def update_fn(
+        state: WeightedMeanState, loss: jax.Array
+    ) -> tuple[jax.Array, WeightedMeanState]:
+        period = jnp.asarray(steps_per_epoch, jnp.int32)
+        weight = state.weight % period + 1
+        mean = _mean_with(loss, state.mean, weight.astype(jnp.float32))
+        return mean, WeightedMeanState(weight, mean)
+
+    return LossAverage(init_fn, update_fn)
+
+
+def _mean_with(loss: jax.Array, mean: jax.Array, weight: jax.Array) -> jax.Array:
+    """The mean after `loss` joins with weight 1, the weights then summing to `weight`.
+
+    The phase hangs on an exact tie: a loss equal to its average is *not* below it. In
+    this incremental form a constant loss equals its average to the last bit, and so
+    does a loss alone in the average (`weight == 1`: the first one, or a new epoch's).
+    The textbook form of a bias-corrected average, `ema / (1 - decay**count)`, is off
+    by an ulp or two in both cases, and would open low-loss phases at random.
+    """
+    return jnp.where(weight == 1, loss, mean + (loss - mean) / weight)
