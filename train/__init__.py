@@ -1,0 +1,1 @@
+"""The training program: `python -m train run` and `python -m train compare`."""

@@ -1,0 +1,196 @@
+"""Compares optimizers on the same weights and batches."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.stats
+import tyro
+
+from train import loop, run_folder
+from train.config import Compare, Experiment, Optimizer, Run
+from train.data import Dataset
+from train.errors import InputError
+
+
+class Difference(NamedTuple):
+    """How an arm's final test errors differ from the first arm's, over the same seeds.
+
+    Attributes:
+      mean: in percentage points; below 0 is better.
+      half_width: of the 95 % interval (Student's t); NaN with one seed.
+      num_seeds: pairs.
+    """
+
+    mean: float
+    half_width: float
+    num_seeds: int
+
+    def __str__(self) -> str:
+        """In plain words."""
+        if self.num_seeds == 1:
+            return f"{self.mean:+.2f} points with one seed, which is no evidence"
+        verdict = "can't tell which is better"
+        if abs(self.mean) > self.half_width:
+            verdict = "better" if self.mean < 0 else "worse"
+        low, high = self.mean - self.half_width, self.mean + self.half_width
+        return (
+            f"{self.mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f} "
+            f"({self.num_seeds} seeds): {verdict}"
+        )
+
+
+def parse_arm(text: str) -> Optimizer:
+    """Parses `NAME` or `NAME:OPTION=VALUE,...`.
+
+    Raises:
+      InputError: the text is not of this form, or an option is out of its range.
+      SystemExit: there is no such optimizer or option (tyro has said so).
+    """
+    name, _, options = text.partition(":")
+    arguments = ["--optimizer", name]
+    for option in filter(None, options.split(",")):
+        key, equals, number = option.partition("=")
+        if not equals:
+            raise InputError(
+                f"--arms {text}: expected OPTION=VALUE, got {option!r}, as in "
+                "lcam:low-loss-momentum=0.95,lagged=True."
+            )
+        arguments += ["--" + key.strip().replace("_", "-"), number.strip()]
+    return tyro.cli(
+        Optimizer,
+        args=arguments,
+        prog=f"--arms {text}",
+        config=(tyro.conf.FlagConversionOff,),
+    )
+
+
+def paired_difference(errors: list[float], first: list[float]) -> Difference:
+    """Compares an arm's errors with the first arm's, seed by seed."""
+    differences = np.subtract(errors, first)
+    num_seeds = len(differences)
+    if num_seeds == 1:
+        return Difference(float(differences[0]), float("nan"), 1)
+    half_width = (
+        scipy.stats.t.ppf(0.975, num_seeds - 1)
+        * np.std(differences, ddof=1)
+        / np.sqrt(num_seeds)
+    )
+    return Difference(float(np.mean(differences)), float(half_width), num_seeds)
+
+
+def compare(config: Compare, dataset: Dataset) -> Path:
+    """Runs every arm with every seed; prints the table; returns the folder.
+
+    The seed is the outer loop: stopped early, every arm has as many runs as the others,
+    give or take one.
+
+    Raises:
+      InputError: an arm, the folder or an option cannot be used.
+      DivergedError: a training loss was not finite.
+    """
+    arms = {arm: parse_arm(arm) for arm in config.arms}
+    kind = config.data.data.partition(":")[0]
+    folder = run_folder.new_folder(config.out, f"compare-{kind}")
+    run_folder.write_config(folder, config)
+    shared = {
+        option.name: getattr(config, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    rows: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
+    for seed in config.seeds:
+        for arm, optimizer in arms.items():
+            out = folder / f"{re.sub(r'[^A-Za-z0-9.=_-]+', '-', arm)}-seed{seed}"
+            run_config = Run(**shared, optimizer=optimizer, seed=seed, out=out)
+            loop.run(run_config, dataset, quiet=True)
+            rows[arm].append(run_folder.read_metrics(out))
+            error = rows[arm][-1][-1]["test_error"]
+            print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
+    from train.plot import plot_comparison  # matplotlib takes a second
+
+    picture = plot_comparison(folder, rows)
+    summary = _summarize(rows)
+    (folder / "comparison.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(f"\n{_table(summary, config)}\npicture: {picture}")
+    return folder
+
+
+def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """One entry an arm, in the order of the arms."""
+    summary = []
+    for arm, runs in rows.items():
+        last = [run[-1] for run in runs]
+        phases = [
+            row for run in runs for row in run if row["phase_switches"] is not None
+        ]
+        summary.append(
+            {
+                "arm": arm,
+                "test_error": [row["test_error"] for row in last],
+                "train_loss": [row["train_loss"] for row in last],
+                "low_loss_share": _mean(phases, "low_loss_share"),
+                "phase_switches": _mean(phases, "phase_switches"),
+                "mean_momentum": _mean(phases, "mean_momentum"),
+                "images_per_second": float(
+                    np.median([row["images_per_second"] for run in runs for row in run])
+                ),
+            }
+        )
+    return summary
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
+    return float(np.mean([row[name] for row in rows])) if rows else None
+
+
+def _table(summary: list[dict[str, Any]], config: Compare) -> str:
+    """The table as text, and each arm's difference from the first."""
+    num_seeds = len(config.seeds)
+    title = f"final test error after {config.epochs} epochs, {config.data.data}, " + (
+        "one seed" if num_seeds == 1 else f"mean and deviation of {num_seeds} seeds"
+    )
+    header = [
+        "optimizer",
+        "test error %",
+        "train loss",
+        "low-loss steps",
+        "switches/epoch",
+        "mean momentum",
+        "images/s",
+    ]
+    cells = [header]
+    for entry in summary:
+        error = f"{np.mean(entry['test_error']):.2f}"
+        if num_seeds > 1:
+            error += f" ± {np.std(entry['test_error'], ddof=1):.2f}"
+        cells.append(
+            [
+                entry["arm"],
+                error,
+                f"{np.mean(entry['train_loss']):.4f}",
+                _format(entry["low_loss_share"], ".0%"),
+                _format(entry["phase_switches"], ".1f"),
+                _format(entry["mean_momentum"], ".3f"),
+                f"{entry['images_per_second']:.0f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    first = summary[0]
+    lines += [
+        f"{entry['arm']} against {first['arm']}: "
+        f"{paired_difference(entry['test_error'], first['test_error'])}"
+        for entry in summary[1:]
+    ]
+    return "\n".join([title, *(line.rstrip() for line in lines)])
+
+
+def _format(number: float | None, spec: str) -> str:
+    return "-" if number is None else format(number, spec)

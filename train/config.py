@@ -1,0 +1,331 @@
+"""What an experiment is: frozen dataclasses, which are also the command line.
+
+The comment above a field is its help text. Every check raises `InputError` with the
+option as it is typed. This module imports no JAX, so that `--help` comes at once.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from train.errors import InputError
+
+
+def _check(passes: bool, message: str) -> None:
+    if not passes:
+        raise InputError(message)
+
+
+def _check_range(option: str, number: float, low: float, high: float) -> None:
+    _check(
+        low <= number < high,
+        f"{option} must be in [{low:g}, {high:g}), got {number:g}.",
+    )
+
+
+def _check_positive(option: str, number: float) -> None:
+    _check(
+        number > 0 and math.isfinite(number),
+        f"{option} must be greater than 0, got {number:g}.",
+    )
+
+
+def _check_at_least(option: str, number: float, least: float) -> None:
+    _check(
+        number >= least and math.isfinite(number),
+        f"{option} must be at least {least:g}, got {number:g}.",
+    )
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How the weights move."""
+
+    #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
+    optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
+    #: Peak learning rate. None: 0.1 for sgd and lcam, 0.001 for adamw.
+    learning_rate: float | None = None
+    #: sgd, lcam: L2, this times the weight is added to the gradient before the momentum
+    #: (every parameter decays); adamw: decoupled. None: 5e-4 for sgd and lcam, 0.01 for
+    #: adamw.
+    weight_decay: float | None = None
+    #: sgd: the momentum coefficient, in [0, 1).
+    momentum: float = 0.9
+    #: lcam: the coefficient while the loss is not below its average, in [0, 1).
+    high_loss_momentum: float = 0.9
+    #: lcam: the coefficient while the loss is below its average, in [0, 1).
+    low_loss_momentum: float = 0.93
+    #: lcam: what the loss is compared with: an exponential moving average, or the mean
+    #: of this epoch so far (the authors').
+    loss_average: Literal["ema", "epoch"] = "ema"
+    #: lcam: decay of the moving average per step, in [0, 1).
+    ema_decay: float = 0.99
+    #: lcam: dead band around the average in which the phase stays, relative to the
+    #: average, at least 0.
+    margin: float = 0.0
+    #: lcam: let a comparison act on the next step (the authors' timing).
+    lagged: bool = False
+    #: sgd, lcam: Nesterov momentum.
+    nesterov: bool = False
+    #: adamw: decay of the mean of the gradients, in [0, 1).
+    adam_b1: float = 0.9
+    #: adamw: decay of the mean of their squares, in [0, 1).
+    adam_b2: float = 0.999
+    #: adamw: added to the denominator, greater than 0.
+    adam_epsilon: float = 1e-8
+
+    def __post_init__(self):
+        """Checks the options and fills in the two that depend on the optimizer."""
+        adaptive = self.optimizer == "adamw"
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", 0.001 if adaptive else 0.1)
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", 0.01 if adaptive else 5e-4)
+        _check_positive("--learning-rate", self.learning_rate)
+        _check_at_least("--weight-decay", self.weight_decay, 0)
+        _check_range("--momentum", self.momentum, 0, 1)
+        _check_range("--high-loss-momentum", self.high_loss_momentum, 0, 1)
+        _check_range("--low-loss-momentum", self.low_loss_momentum, 0, 1)
+        _check_range("--ema-decay", self.ema_decay, 0, 1)
+        _check_at_least("--margin", self.margin, 0)
+        _check_range("--adam-b1", self.adam_b1, 0, 1)
+        _check_range("--adam-b2", self.adam_b2, 0, 1)
+        _check_positive("--adam-epsilon", self.adam_epsilon)
+        _check_relevance(self, "optimizer")
+
+    def changed_options(self) -> dict[str, Any]:
+        """The options that differ from this optimizer's defaults, by name."""
+        defaults = type(self)(self.optimizer)
+        return {
+            option.name: getattr(self, option.name)
+            for option in dataclasses.fields(self)
+            if getattr(self, option.name) != getattr(defaults, option.name)
+        }
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate changes."""
+
+    #: Constant; multiplied by --milestone-factor at each milestone; multiplied by
+    #: --exponential-rate every step after an epoch; or half a cosine down to 0.
+    schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
+    #: step: epochs completed before each drop. The default is the authors'.
+    milestones: tuple[int, ...] = (31, 61, 91)
+    #: step: factor at each milestone, greater than 0.
+    milestone_factor: float = 0.2
+    #: exponential: factor per step, greater than 0. The default is the authors'.
+    exponential_rate: float = 0.99985
+    #: exponential: epochs completed before the decay begins.
+    exponential_after: int = 31
+    #: Epochs over which the learning rate also rises linearly from 0, at least 0.
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self):
+        """Checks the options."""
+        _check(
+            list(self.milestones) == sorted(set(self.milestones))
+            and min(self.milestones, default=1) >= 1,
+            "--milestones must be increasing epochs from 1 on, got "
+            f"{' '.join(map(str, self.milestones))}.",
+        )
+        _check_positive("--milestone-factor", self.milestone_factor)
+        _check_positive("--exponential-rate", self.exponential_rate)
+        _check_at_least("--exponential-after", self.exponential_after, 0)
+        _check_at_least("--warmup-epochs", self.warmup_epochs, 0)
+        _check_relevance(self, "schedule")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned."""
+
+    #: digits (1,797 images of 8x8 that come with scikit-learn); cifar10 or cifar100
+    #: through TensorFlow Datasets; or npz:PATH, your own images in an .npz file with
+    #: x_train and x_test (uint8; size, height, width and, if not grey, channels),
+    #: y_train and y_test (integers from 0).
+    data: str = "digits"
+    #: Where TensorFlow Datasets keeps cifar10 and cifar100.
+    data_dir: Path = Path("~/tensorflow_datasets")
+    #: Pixels of zero padding of which a random crop of the original size is taken in
+    #: training; 0: no crop. None: 4 for cifar10 and cifar100, 0 for other data.
+    crop_padding: int | None = None
+    #: Whether to mirror half of the training images left to right. None: for cifar10
+    #: and cifar100 only.
+    flip: bool | None = None
+    #: Mean and deviation that pixels (in [0, 1]) are normalised with: those of the
+    #: training images, per channel; ImageNet's (the authors' choice; 3 channels); none.
+    normalize: Literal["train", "imagenet", "none"] = "train"
+
+    def __post_init__(self):
+        """Checks the options and fills in those that depend on the data."""
+        is_cifar = self.data in ("cifar10", "cifar100")
+        _check(
+            is_cifar or self.data == "digits" or self.data.startswith("npz:"),
+            f"--data must be digits, cifar10, cifar100 or npz:PATH, got {self.data!r}.",
+        )
+        if self.crop_padding is None:
+            object.__setattr__(self, "crop_padding", 4 if is_cifar else 0)
+        if self.flip is None:
+            object.__setattr__(self, "flip", is_cifar)
+        _check_at_least("--crop-padding", self.crop_padding, 0)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What learns: a Wide ResNet."""
+
+    #: Depth, 6n + 4: 10, 16, 22, 28, ...
+    depth: int = 10
+    #: Channels relative to the original ResNet, at least 1. The authors' network is
+    #: --depth 28 --widen 10.
+    widen: int = 1
+    #: What convolutions compute in. Parameters, statistics and loss are float32.
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self):
+        """Checks the options."""
+        _check(
+            self.depth >= 10 and self.depth % 6 == 4,
+            f"--depth must be 6n + 4: 10, 16, 22, 28, ...; got {self.depth}.",
+        )
+        _check_at_least("--widen", self.widen, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What a run and a comparison share."""
+
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    schedule: Schedule = field(default_factory=Schedule)
+    #: Passes over the training set, at least 1.
+    epochs: int = 20
+    #: Images a training step, at least 1.
+    batch_size: int = 64
+    #: Leave out the images that don't fill a batch (others in each epoch), instead of
+    #: taking a smaller last step with them.
+    drop_last: bool = True
+    #: Images a testing step, at least 1. The test set is always scored whole.
+    eval_batch_size: int = 500
+    #: Training steps in one call of the compiled program. None: a whole epoch, but 1 on
+    #: a CPU, where XLA runs convolutions in a loop many times slower.
+    steps_per_call: int | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        for option in ("epochs", "batch_size", "eval_batch_size"):
+            _check_at_least(_flag(option), getattr(self, option), 1)
+        if self.steps_per_call is not None:
+            _check_at_least("--steps-per-call", self.steps_per_call, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Experiment):
+    """Trains one network with one optimizer.
+
+    Writes into its own folder: config.json, provenance.json, metrics.jsonl (a row an
+    epoch), steps.csv (a row a step), checkpoints/ and curves.png.
+    """
+
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    #: Seed of initial weights, data order and augmentation, at least 0.
+    seed: int = 0
+    #: Folder to write into; must be new or empty. None: runs/DATA-OPTIMIZER-seedSEED,
+    #: with a number behind it if that is taken.
+    out: Path | None = None
+    #: Epochs between checkpoints; 0: only one, at the end.
+    checkpoint_every: int = 0
+    #: Go on from the last checkpoint of the run in --out; without one, start from
+    #: nothing.
+    resume: bool = False
+
+    def __post_init__(self):
+        """Checks the options."""
+        super().__post_init__()
+        _check_seed("--seed", self.seed)
+        _check_at_least("--checkpoint-every", self.checkpoint_every, 0)
+        _check(
+            self.out is not None or not self.resume,
+            "--resume needs --out, the folder of the run to go on with.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Experiment):
+    """Trains the same networks with several optimizers and compares them.
+
+    For every seed all arms start from the same weights and see the same batches, so
+    their differences are paired. Writes a folder per run, comparison.json and
+    comparison.png, and prints a table.
+    """
+
+    #: Optimizers, each NAME or NAME:OPTION=VALUE,... with the options of `run`, as in
+    #: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. The others are
+    #: compared with the first.
+    arms: tuple[str, ...] = ("sgd", "lcam")
+    #: Seeds of initial weights, data order and augmentation, each at least 0.
+    seeds: tuple[int, ...] = (0,)
+    #: Folder to write into; must be new or empty. None: runs/compare-DATA, with a
+    #: number behind it if that is taken.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        super().__post_init__()
+        _check(
+            len(self.arms) >= 2,
+            f"--arms must name two optimizers or more, got {len(self.arms)}.",
+        )
+        _check(
+            len(set(self.arms)) == len(self.arms),
+            f"--arms must differ, got {' '.join(self.arms)}.",
+        )
+        _check(
+            0 < len(self.seeds) == len(set(self.seeds)),
+            f"--seeds must be one or more and differ, got {self.seeds}.",
+        )
+        for seed in self.seeds:
+            _check_seed("--seeds", seed)
+
+
+# Options that belong to some choices only.
+_APPLIES_TO = {
+    "momentum": {"sgd"},
+    "high_loss_momentum": {"lcam"},
+    "low_loss_momentum": {"lcam"},
+    "loss_average": {"lcam"},
+    "ema_decay": {"lcam"},
+    "margin": {"lcam"},
+    "lagged": {"lcam"},
+    "nesterov": {"sgd", "lcam"},
+    "adam_b1": {"adamw"},
+    "adam_b2": {"adamw"},
+    "adam_epsilon": {"adamw"},
+    "milestones": {"step"},
+    "milestone_factor": {"step"},
+    "exponential_rate": {"exponential"},
+    "exponential_after": {"exponential"},
+}
+
+
+def _check_relevance(group: Any, choice: str) -> None:
+    """Refuses an option that would be ignored: silence would mislead."""
+    chosen = getattr(group, choice)
+    for option in dataclasses.fields(group):
+        applies_to = _APPLIES_TO.get(option.name, {chosen})
+        _check(
+            chosen in applies_to or getattr(group, option.name) == option.default,
+            f"{_flag(option.name)} belongs to {_flag(choice)} "
+            f"{' or '.join(sorted(applies_to))}, and would be ignored with {chosen}.",
+        )
+
+
+def _check_seed(option: str, seed: int) -> None:
+    _check(0 <= seed < 2**32, f"{option} must be in [0, 2^32), got {seed}.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,165 @@
+"""Data sources: labelled images in NumPy arrays, checked on loading."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from train.errors import InputError
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+# Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
+# ask for a classifier of that many outputs.
+MAX_CLASSES = 100_000
+
+
+class Dataset(NamedTuple):
+    """Labelled images, split for training and testing.
+
+    Attributes:
+      train_images: uint8 [train size, height, width, channels].
+      train_labels: int32 [train size], from 0 to `num_classes - 1`.
+      test_images: uint8 [test size, height, width, channels].
+      test_labels: int32 [test size].
+      num_classes: at least 2.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
+
+
+def load_dataset(source: str, data_dir: Path) -> Dataset:
+    """Loads a data set by its name.
+
+    Args:
+      source: `digits`, `cifar10`, `cifar100` or `npz:PATH`.
+      data_dir: where TensorFlow Datasets keeps CIFAR.
+
+    Raises:
+      InputError: no such source, or its data are missing or unusable.
+    """
+    if source == "digits":
+        return load_digits()
+    if source.startswith("npz:"):
+        return load_npz(Path(source.removeprefix("npz:")).expanduser())
+    if source in ("cifar10", "cifar100"):
+        from train.cifar import load_cifar  # the only part that needs tfds
+
+        return load_cifar(source, data_dir)
+    raise InputError(
+        f"--data must be digits, cifar10, cifar100 or npz:PATH, got {source!r}."
+    )
+
+
+def load_digits() -> Dataset:
+    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries.
+
+    A fixed, stratified fifth (360 images) is the test set.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    # Pixels are counts from 0 to 16.
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = bunch.target.astype(np.int32)
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, labels, test_size=360, stratify=labels, random_state=0
+    )
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=10)
+
+
+def load_npz(path: Path) -> Dataset:
+    """Anyone's own images, from an .npz file in the layout of Keras' data sets.
+
+    Args:
+      path: holds `x_train`, `x_test`: uint8 [size, height, width, channels] or
+        [size, height, width], and `y_train`, `y_test`: integers [size] or [size, 1],
+        from 0. There are as many classes as the largest training label says.
+
+    Raises:
+      InputError: the file is missing, unreadable, or not of this layout.
+    """
+    try:
+        # Pickled objects are refused: a data file cannot run code.
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(
+                    f"{path} is not an .npz file: save it with numpy.savez."
+                )
+            missing = [name for name in ARRAYS if name not in archive.files]
+            if missing:
+                raise InputError(
+                    f"{path} lacks {', '.join(missing)}: expected the arrays "
+                    f"{', '.join(ARRAYS)}, found {', '.join(archive.files) or 'none'}."
+                )
+            x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
+    except FileNotFoundError:
+        raise InputError(
+            f"no file {path}: --data npz:PATH takes an .npz file holding "
+            f"{', '.join(ARRAYS)}."
+        ) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"cannot read {path}: {error}. Expected an .npz file, without pickled "
+            f"objects, holding {', '.join(ARRAYS)}."
+        ) from None
+
+    x_train = _check_images(path, "x_train", x_train)
+    x_test = _check_images(path, "x_test", x_test)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise InputError(
+            f"{path}: images in x_train are {_size(x_train)} and in x_test "
+            f"{_size(x_test)} (height x width x channels); they must be of one size."
+        )
+    y_train = _check_labels(path, "y_train", y_train, len(x_train))
+    y_test = _check_labels(path, "y_test", y_test, len(x_test))
+    num_classes = int(y_train.max()) + 1
+    if num_classes < 2:
+        raise InputError(f"{path}: y_train holds one class; expected two or more.")
+    if y_test.max() >= num_classes:
+        raise InputError(
+            f"{path}: y_test holds the label {y_test.max()}, but the largest in "
+            f"y_train is {num_classes - 1}: every tested class must also be trained."
+        )
+    return Dataset(x_train, y_train, x_test, y_test, num_classes)
+
+
+def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"{path}: {name} must be uint8, from 0 to 255, got {images.dtype}."
+        )
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or 0 in images.shape:
+        raise InputError(
+            f"{path}: {name} must be [size, height, width, channels] or "
+            f"[size, height, width], none of them 0, got the shape {images.shape}."
+        )
+    return images
+
+
+def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.ndarray:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
+    if labels.shape not in ((size,), (size, 1)):
+        raise InputError(
+            f"{path}: {name} must hold one label an image, the shape ({size},), got "
+            f"{labels.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= MAX_CLASSES:
+        raise InputError(
+            f"{path}: labels in {name} must be from 0 to {MAX_CLASSES - 1}, got "
+            f"{labels.min()} to {labels.max()}. Number the classes 0, 1, 2, ..."
+        )
+    return labels.reshape(size).astype(np.int32)
+
+
+def _size(images: np.ndarray) -> str:
+    return "x".join(map(str, images.shape[1:]))

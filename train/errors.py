@@ -1,0 +1,15 @@
+"""What can go wrong, as the program tells it."""
+
+
+class InputError(Exception):
+    """Bad input: the message says what was wrong, what was expected, what to do.
+
+    The program prints it without a traceback and exits with code 2.
+    """
+
+
+class DivergedError(Exception):
+    """The training loss stopped being finite: the message says where.
+
+    The program prints it without a traceback and exits with code 1.
+    """

@@ -1,0 +1,192 @@
+"""Trains one network with one optimizer."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tqdm
+
+from train import optimizers, program, run_folder, schedules, step
+from train.checkpoint import Checkpoints
+from train.config import Run
+from train.data import Dataset
+from train.errors import DivergedError
+from train.step import EpochPlan, StepMetrics
+
+
+def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
+    """Trains, and writes everything into the run's folder.
+
+    Args:
+      config: the experiment.
+      dataset: its data.
+      quiet: print no line per epoch (a terminal shows a progress bar all the same).
+
+    Returns:
+      The folder.
+
+    Raises:
+      InputError: the folder cannot be used, or an option does not fit the data.
+      DivergedError: a training loss was not finite; the epoch's rows are written.
+    """
+    method = optimizers.method_of(config.optimizer)
+    spec = program.make_spec(config, method, dataset)
+    data = program.put_on_device(config, dataset, spec)
+    folder, is_new = _open_folder(config)
+    compiled = program.compile_program(spec)
+    hyperparameters = optimizers.hyperparameters_of(
+        config.optimizer, spec.steps_per_epoch
+    )
+    rates = schedules.learning_rates(
+        config.schedule,
+        config.optimizer.learning_rate,
+        epochs=config.epochs,
+        steps_per_epoch=spec.steps_per_epoch,
+    ).reshape(config.epochs, spec.steps_per_epoch)
+
+    # One seed fixes weights, order and augmentation, each with a key of its own, and
+    # an epoch's randomness depends on its number alone: a resumed run repeats it.
+    keys = jax.random.split(jax.random.key(config.seed), 3)
+    init_key, order_key, augmentation_key = keys
+    state = compiled.init(init_key)
+
+    with Checkpoints(folder) as checkpoints:
+        done = checkpoints.last_epoch() or 0
+        if not is_new:
+            run_folder.reopen(folder, config, done, spec.steps_per_epoch)
+        if done:
+            state = checkpoints.restore(done, like=state)
+        if is_new:
+            run_folder.write_config(folder, config)
+            run_folder.write_provenance(
+                folder,
+                num_parameters=step.num_parameters(spec),
+                compile_seconds=round(compiled.compile_seconds, 1),
+            )
+        progress = tqdm.tqdm(
+            total=config.epochs * spec.steps_per_epoch,
+            initial=done * spec.steps_per_epoch,
+            desc=folder.name,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+        with progress:
+            for epoch in range(done, config.epochs):
+                plan = EpochPlan(
+                    order=jax.random.permutation(
+                        jax.random.fold_in(order_key, epoch), spec.train_shape[0]
+                    ).astype(jnp.int32),
+                    learning_rates=jnp.asarray(rates[epoch]),
+                    key=jax.random.fold_in(augmentation_key, epoch),
+                )
+                previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
+                previous_phase = jax.device_get(previous_phase)
+                start = time.perf_counter()
+                outputs = []
+                for call in compiled.calls:
+                    state, metrics = compiled.train(
+                        call, state, data, plan, hyperparameters
+                    )
+                    outputs.append(metrics)
+                    progress.update(call.num_steps)
+                outputs = jax.device_get(outputs)  # the first wait of the epoch
+                train_seconds = time.perf_counter() - start
+                steps = StepMetrics(*map(np.concatenate, zip(*outputs, strict=True)))
+                test = jax.device_get(compiled.test(state, data))
+                row = _epoch_row(epoch, spec, steps, test, previous_phase)
+                row |= {
+                    "learning_rate": float(rates[epoch, -1]),
+                    "images_per_second": round(_num_images(spec) / train_seconds, 1),
+                    "seconds": round(time.perf_counter() - start, 3),
+                }
+                run_folder.append_metrics(folder, row)
+                run_folder.append_steps(
+                    folder, _step_rows(epoch * spec.steps_per_epoch, steps)
+                )
+                line = _line(row, config.epochs)
+                progress.set_postfix_str(line.partition(": ")[2])
+                if progress.disable and not quiet:
+                    print(line, flush=True)
+                _check_finite(epoch, spec, steps)
+                is_last = epoch + 1 == config.epochs
+                every = config.checkpoint_every
+                if is_last or (every and (epoch + 1) % every == 0):
+                    checkpoints.save(epoch + 1, state)
+    return folder
+
+
+def _open_folder(config: Run) -> tuple[Path, bool]:
+    """The run's folder, and whether it is new: with `--resume` it may hold a run."""
+    if config.resume:
+        folder = config.out.expanduser()
+        if (folder / "config.json").exists():
+            return folder, False
+    kind = config.data.data.partition(":")[0]
+    name = f"{kind}-{config.optimizer.optimizer}-seed{config.seed}"
+    return run_folder.new_folder(config.out, name), True
+
+
+def _num_images(spec: step.Spec) -> int:
+    """Images an epoch trains on."""
+    return spec.full_steps * spec.batch_size + spec.last_batch_size
+
+
+def _epoch_row(
+    epoch: int,
+    spec: step.Spec,
+    steps: StepMetrics,
+    test: step.TestMetrics,
+    previous_phase: float,
+) -> dict[str, Any]:
+    """An epoch's row of `metrics.jsonl`; errors in percent, losses in nats."""
+    sizes = np.full(len(steps.loss), spec.batch_size)
+    if spec.last_batch_size:
+        sizes[-1] = spec.last_batch_size
+    phases = np.append(previous_phase, steps.phase)
+    low_loss_share = float(np.mean(steps.phase))  # LOW_LOSS is 1, HIGH_LOSS is 0
+    has_phase = not np.isnan(low_loss_share)
+    return {
+        "epoch": epoch + 1,
+        "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
+        "train_error": 100 * float(np.sum(steps.wrong) / np.sum(sizes)),
+        "test_loss": float(test.loss),
+        "test_error": 100 * float(test.wrong / spec.test_shape[0]),
+        "low_loss_share": low_loss_share,
+        "high_loss_share": 1 - low_loss_share,
+        "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,
+        "mean_momentum": float(np.mean(steps.momentum.astype(np.float64))),
+    }
+
+
+def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:
+    """Rows of `steps.csv`; steps are counted from 1."""
+    columns = (steps.loss, steps.average_loss, steps.phase, steps.momentum)
+    return [
+        (first + number, *(f"{cell:.9g}" for cell in cells))  # float32, whole
+        for number, cells in enumerate(zip(*columns, strict=True), start=1)
+    ]
+
+
+def _line(row: dict[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}, "
+        f"train error {row['train_error']:.2f} %, "
+        f"test error {row['test_error']:.2f} %, "
+        f"{row['images_per_second']:.0f} images/s"
+    )
+
+
+def _check_finite(epoch: int, spec: step.Spec, steps: StepMetrics) -> None:
+    bad = np.flatnonzero(~np.isfinite(steps.loss))
+    if len(bad):
+        number = epoch * spec.steps_per_epoch + bad[0] + 1
+        raise DivergedError(
+            f"the training loss is {steps.loss[bad[0]]} at step {number} (epoch "
+            f"{epoch + 1}): training diverged. Try a smaller --learning-rate, or "
+            "--warmup-epochs."
+        )

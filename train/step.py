@@ -1,0 +1,290 @@
+"""The training step and the test: pure functions of pytrees.
+
+NNX modules are merged and split inside the step, and Optax is called directly, so one
+step serves a Python loop, a scan and a vmap, and a call costs no Python per variable.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from models import WideResNet
+from train import augmentation
+from train.optimizers import Hyperparameters, Method, make_optimizer
+
+
+class Spec(NamedTuple):
+    """All that is fixed when a program is compiled. Hashable.
+
+    Attributes:
+      depth: of the Wide ResNet.
+      widen: of the Wide ResNet.
+      dtype: name of the dtype convolutions compute in.
+      num_classes: outputs of the network.
+      train_shape: [size, height, width, channels] of the training images.
+      test_shape: the same of the test images.
+      method: the optimizer's code.
+      crop_padding: pixels.
+      flip: whether to mirror.
+      batch_size: images a full training step.
+      drop_last: whether the images that don't fill a batch are left out.
+      eval_batch_size: images a testing step.
+      steps_per_call: most training steps in one call of the program.
+    """
+
+    depth: int
+    widen: int
+    dtype: str
+    num_classes: int
+    train_shape: tuple[int, int, int, int]
+    test_shape: tuple[int, int, int, int]
+    method: Method
+    crop_padding: int
+    flip: bool
+    batch_size: int
+    drop_last: bool
+    eval_batch_size: int
+    steps_per_call: int
+
+    @property
+    def full_steps(self) -> int:
+        """Steps an epoch with a full batch."""
+        return self.train_shape[0] // self.batch_size
+
+    @property
+    def last_batch_size(self) -> int:
+        """Images in an epoch's smaller last step; 0 if there is none."""
+        return 0 if self.drop_last else self.train_shape[0] % self.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps an epoch, the smaller last one included."""
+        return self.full_steps + (self.last_batch_size > 0)
+
+
+class TrainState(NamedTuple):
+    """What training carries from step to step.
+
+    Attributes:
+      params: float32 weights.
+      batch_stats: float32 running statistics of the normalisations.
+      opt_state: the optimizer's.
+    """
+
+    params: nnx.State
+    batch_stats: nnx.State
+    opt_state: optax.OptState
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device.
+
+    Attributes:
+      train_images: uint8 [size, height, width, channels], padded for the crop.
+      train_labels: int32 [size].
+      test_images: uint8 [batches, batch, height, width, channels], filled with zeros.
+      test_labels: int32 [batches, batch], filled with -1, which is no class.
+      mean: float32 [channels], of pixels in [0, 1].
+      std: float32 [channels].
+    """
+
+    train_images: jax.Array
+    train_labels: jax.Array
+    test_images: jax.Array
+    test_labels: jax.Array
+    mean: jax.Array
+    std: jax.Array
+
+
+class EpochPlan(NamedTuple):
+    """What an epoch's steps draw on.
+
+    Attributes:
+      order: int32 [train size], a permutation.
+      learning_rates: float32 [steps per epoch].
+      key: of the augmentation.
+    """
+
+    order: jax.Array
+    learning_rates: jax.Array
+    key: jax.Array
+
+
+class StepMetrics(NamedTuple):
+    """What a step reports; NaN where the optimizer has no such thing.
+
+    Attributes:
+      loss: float32, mean cross-entropy of the batch in nats.
+      wrong: int32, misclassified images of the batch.
+      average_loss: float32, what the loss was compared with.
+      phase: float32, the `lcam_optax.Phase` the comparison gave.
+      momentum: float32, the coefficient of this step.
+    """
+
+    loss: jax.Array
+    wrong: jax.Array
+    average_loss: jax.Array
+    phase: jax.Array
+    momentum: jax.Array
+
+
+class TestMetrics(NamedTuple):
+    """Score on the whole test set.
+
+    Attributes:
+      loss: float32, mean cross-entropy in nats.
+      wrong: int32, misclassified images.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    loss: jax.Array
+    wrong: jax.Array
+
+
+def make_init(spec: Spec) -> Callable[[jax.Array], TrainState]:
+    """Returns `init(key) -> TrainState`."""
+
+    def init(key: jax.Array) -> TrainState:
+        _, params, batch_stats = _split(_network(spec, key))
+        # The numbers do not matter for the initial state, only the structure.
+        nothing = Hyperparameters(*jnp.zeros(len(Hyperparameters._fields)))
+        nothing = nothing._replace(steps_per_epoch=jnp.int32(1))
+        optimizer = make_optimizer(spec.method, nothing, jnp.float32(0))
+        return TrainState(params, batch_stats, optimizer.init(params))
+
+    return init
+
+
+def make_train(
+    spec: Spec, *, num_steps: int, batch_size: int
+) -> Callable[..., tuple[TrainState, StepMetrics]]:
+    """Returns the function that takes `num_steps` training steps.
+
+    It is `train(state, data, plan, hyperparameters, first) -> (state, metrics)`, where
+    `first` (int32) is the number of the first step in its epoch and `metrics` has a
+    leading axis of `num_steps`.
+    """
+    graph = _graph(spec)
+
+    def step(
+        state: TrainState,
+        index: jax.Array,
+        data: DeviceData,
+        plan: EpochPlan,
+        hyperparameters: Hyperparameters,
+    ) -> tuple[TrainState, StepMetrics]:
+        chosen = jax.lax.dynamic_slice(
+            plan.order, (index * spec.batch_size,), (batch_size,)
+        )
+        images = augmentation.crop_and_flip(
+            data.train_images,
+            chosen,
+            jax.random.fold_in(plan.key, index),
+            padding=spec.crop_padding,
+            flip=spec.flip,
+        )
+        images = augmentation.normalize(images, data.mean, data.std)
+        labels = data.train_labels[chosen]
+
+        def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
+            # Copied: NNX refuses to change variables made outside the gradient's trace.
+            network = nnx.merge(graph, params, state.batch_stats, copy=True)
+            logits = network(images, train=True)
+            loss = jnp.mean(_cross_entropy(logits, labels))
+            return loss, (logits, _split(network)[2])
+
+        (loss, (logits, batch_stats)), grads = jax.value_and_grad(
+            loss_fn, has_aux=True
+        )(state.params)
+        optimizer = make_optimizer(
+            spec.method, hyperparameters, plan.learning_rates[index]
+        )
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, state.params, value=loss
+        )
+        params = optax.apply_updates(state.params, updates)
+        metrics = StepMetrics(
+            loss, jnp.sum(_is_wrong(logits, labels)), *_diagnostics(opt_state)
+        )
+        return TrainState(params, batch_stats, opt_state), metrics
+
+    def train(state, data, plan, hyperparameters, first):
+        def body(state, index):
+            return step(state, index, data, plan, hyperparameters)
+
+        if num_steps > 1:
+            return jax.lax.scan(body, state, first + jnp.arange(num_steps))
+        state, metrics = body(state, first)
+        return state, jax.tree.map(lambda metric: metric[jnp.newaxis], metrics)
+
+    return train
+
+
+def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
+    """Returns `test(state, data) -> TestMetrics`, on the whole test set."""
+    graph = _graph(spec)
+
+    def test(state: TrainState, data: DeviceData) -> TestMetrics:
+        network = nnx.merge(graph, state.params, state.batch_stats)
+
+        def score(batch: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            images, labels = batch
+            images = augmentation.normalize(images, data.mean, data.std)
+            logits = network(images, train=False)
+            counts = labels >= 0
+            losses = _cross_entropy(logits, jnp.maximum(labels, 0))
+            return (
+                jnp.sum(jnp.where(counts, losses, 0)),
+                jnp.sum(_is_wrong(logits, labels) & counts),
+            )
+
+        losses, wrong = jax.lax.map(score, (data.test_images, data.test_labels))
+        return TestMetrics(jnp.sum(losses) / spec.test_shape[0], jnp.sum(wrong))
+
+    return test
+
+
+def num_parameters(spec: Spec) -> int:
+    """The number of trained weights, counted without making them."""
+    return optax.tree.size(jax.eval_shape(make_init(spec), jax.random.key(0)).params)
+
+
+def _network(spec: Spec, key: jax.Array) -> WideResNet:
+    return WideResNet(
+        spec.depth,
+        spec.widen,
+        spec.num_classes,
+        channels=spec.train_shape[-1],
+        dtype=jnp.dtype(spec.dtype),
+        rngs=nnx.Rngs(key),
+    )
+
+
+def _graph(spec: Spec) -> nnx.GraphDef:
+    return _split(nnx.eval_shape(lambda: _network(spec, jax.random.key(0))))[0]
+
+
+def _split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+    return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)
+
+
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _is_wrong(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.argmax(logits, axis=-1) != labels
+
+
+def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
+    return [
+        jnp.asarray(optax.tree.get(opt_state, name, np.nan), jnp.float32)
+        for name in StepMetrics._fields[2:]
+    ]
