@@ -47,5 +47,15 @@ def crop_and_flip(
 
 
 def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Maps uint8 pixels to float32: `(pixel / 255 - mean) / std` per channel."""
+    """Maps uint8 pixels to float32: `(pixel / 255 - mean) / std` per channel.
+
+    Args:
+      images: uint8 [batch, height, width, channels].
+      mean: float32 [channels], of pixels in [0, 1].
+      std: float32 [channels].
+
+    Returns:
+      float32 [batch, height, width, channels].
+    """
+    mean, std = mean.reshape(1, 1, 1, -1), std.reshape(1, 1, 1, -1)
     return (images.astype(jnp.float32) / 255 - mean) / std

@@ -13,7 +13,7 @@ import tyro
 from train import loop, run_folder
 from train.config import Compare, Experiment, Optimizer, Run
 from train.data import Dataset
-from train.errors import InputError
+from train.errors import DivergedError, InputError
 
 
 class Difference(NamedTuple):
@@ -105,8 +105,14 @@ def compare(config: Compare, dataset: Dataset) -> Path:
         for arm, optimizer in arms.items():
             out = folder / f"{re.sub(r'[^A-Za-z0-9.=_-]+', '-', arm)}-seed{seed}"
             run_config = Run(**shared, optimizer=optimizer, seed=seed, out=out)
-            loop.run(run_config, dataset, quiet=True)
+            try:
+                loop.run(run_config, dataset, quiet=True)
+            except DivergedError as diverged:
+                raise DivergedError(f"{arm}, seed {seed}: {diverged}") from None
             rows[arm].append(run_folder.read_metrics(out))
+            if optimizer.optimizer == "sgd":  # its phases are watched, to no effect
+                for row in rows[arm][-1]:
+                    row |= {"low_loss_share": None, "phase_switches": None}
             error = rows[arm][-1][-1]["test_error"]
             print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
     from train.plot import plot_comparison  # matplotlib takes a second
@@ -123,17 +129,14 @@ def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, An
     summary = []
     for arm, runs in rows.items():
         last = [run[-1] for run in runs]
-        phases = [
-            row for run in runs for row in run if row["phase_switches"] is not None
-        ]
         summary.append(
             {
                 "arm": arm,
                 "test_error": [row["test_error"] for row in last],
                 "train_loss": [row["train_loss"] for row in last],
-                "low_loss_share": _mean(phases, "low_loss_share"),
-                "phase_switches": _mean(phases, "phase_switches"),
-                "mean_momentum": _mean(phases, "mean_momentum"),
+                "low_loss_share": _mean(runs, "low_loss_share"),
+                "phase_switches": _mean(runs, "phase_switches"),
+                "mean_momentum": _mean(runs, "mean_momentum"),
                 "images_per_second": float(
                     np.median([row["images_per_second"] for run in runs for row in run])
                 ),
@@ -142,8 +145,10 @@ def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, An
     return summary
 
 
-def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
-    return float(np.mean([row[name] for row in rows])) if rows else None
+def _mean(runs: list[list[dict[str, Any]]], name: str) -> float | None:
+    """Mean over epochs and seeds; None where the optimizer has no such thing."""
+    numbers = [row[name] for run in runs for row in run if row[name] is not None]
+    return float(np.mean(numbers)) if numbers else None
 
 
 def _table(summary: list[dict[str, Any]], config: Compare) -> str:

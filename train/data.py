@@ -86,8 +86,9 @@ def load_npz(path: Path) -> Dataset:
       InputError: the file is missing, unreadable, or not of this layout.
     """
     try:
-        # Pickled objects are refused: a data file cannot run code.
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            # Pickled objects are refused: a data file cannot run code.
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(
                     f"{path} is not an .npz file: save it with numpy.savez."

@@ -65,7 +65,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
             run_folder.write_config(folder, config)
             run_folder.write_provenance(
                 folder,
-                num_parameters=step.num_parameters(spec),
+                num_parameters=step.num_parameters(spec.network),
                 compile_seconds=round(compiled.compile_seconds, 1),
             )
         progress = tqdm.tqdm(

@@ -72,6 +72,7 @@ def plot_run(folder: Path) -> Path:
         error_axes.plot(epochs, error, color=color, label=name)
     error_axes.set_ylabel("error (%)")
     error_axes.set_xlabel("epoch")
+    error_axes.xaxis.get_major_locator().set_params(integer=True)
     error_axes.set_ylim(bottom=0)
     error_axes.annotate(
         f"{rows[-1]['test_error']:.2f} %",
@@ -113,6 +114,7 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
                 panel.plot(epochs, curves.T, color=color, alpha=0.3, linewidth=0.8)
             panel.plot(epochs, curves.mean(axis=0), color=color, linewidth=2, label=arm)
         panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set_ylabel(label)
         if name in ("test_error", "train_loss") and drawn:
             _log_scale(panel, np.concatenate([curves.ravel() for curves in drawn]))
@@ -124,8 +126,9 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
 
 
 def _log_scale(axes: plt.Axes, numbers: np.ndarray) -> None:
-    """A logarithmic axis where it can hold every number."""
-    if np.all(numbers[np.isfinite(numbers)] > 0):
+    """A logarithmic axis, where it can hold the numbers and they span decades."""
+    numbers = numbers[np.isfinite(numbers)]
+    if numbers.min() > 0 and numbers.max() > 20 * numbers.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())

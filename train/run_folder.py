@@ -104,7 +104,8 @@ def append_metrics(folder: Path, row: dict[str, Any]) -> None:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Reads `metrics.jsonl`."""
-    return [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    with (folder / "metrics.jsonl").open() as file:
+        return [json.loads(line) for line in file]
 
 
 def append_steps(folder: Path, rows: Iterable[tuple]) -> None:

@@ -4,6 +4,7 @@ NNX modules are merged and split inside the step, and Optax is called directly, 
 step serves a Python loop, a scan and a vmap, and a call costs no Python per variable.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,14 +19,29 @@ from train import augmentation
 from train.optimizers import Hyperparameters, Method, make_optimizer
 
 
-class Spec(NamedTuple):
-    """All that is fixed when a program is compiled. Hashable.
+class NetworkSpec(NamedTuple):
+    """What a network is made from. Hashable.
 
     Attributes:
       depth: of the Wide ResNet.
       widen: of the Wide ResNet.
+      num_classes: outputs.
+      channels: of the images.
       dtype: name of the dtype convolutions compute in.
-      num_classes: outputs of the network.
+    """
+
+    depth: int
+    widen: int
+    num_classes: int
+    channels: int
+    dtype: str
+
+
+class Spec(NamedTuple):
+    """All that is fixed when a program is compiled. Hashable.
+
+    Attributes:
+      network: what is trained.
       train_shape: [size, height, width, channels] of the training images.
       test_shape: the same of the test images.
       method: the optimizer's code.
@@ -37,10 +53,7 @@ class Spec(NamedTuple):
       steps_per_call: most training steps in one call of the program.
     """
 
-    depth: int
-    widen: int
-    dtype: str
-    num_classes: int
+    network: NetworkSpec
     train_shape: tuple[int, int, int, int]
     test_shape: tuple[int, int, int, int]
     method: Method
@@ -147,18 +160,24 @@ class TestMetrics(NamedTuple):
     wrong: jax.Array
 
 
-def make_init(spec: Spec) -> Callable[[jax.Array], TrainState]:
-    """Returns `init(key) -> TrainState`."""
+def make_network_init(
+    spec: NetworkSpec,
+) -> Callable[[jax.Array], tuple[nnx.State, nnx.State]]:
+    """Returns `init(key) -> (params, batch_stats)`."""
 
-    def init(key: jax.Array) -> TrainState:
+    def init(key: jax.Array) -> tuple[nnx.State, nnx.State]:
         _, params, batch_stats = _split(_network(spec, key))
-        # The numbers do not matter for the initial state, only the structure.
-        nothing = Hyperparameters(*jnp.zeros(len(Hyperparameters._fields)))
-        nothing = nothing._replace(steps_per_epoch=jnp.int32(1))
-        optimizer = make_optimizer(spec.method, nothing, jnp.float32(0))
-        return TrainState(params, batch_stats, optimizer.init(params))
+        return params, batch_stats
 
     return init
+
+
+def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
+    """Returns `init(params) -> opt_state`."""
+    # An initial state has the method's structure, whatever the numbers are.
+    numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
+    numbers = numbers._replace(steps_per_epoch=jnp.int32(1))
+    return make_optimizer(method, numbers, jnp.float32(0)).init
 
 
 def make_train(
@@ -170,7 +189,7 @@ def make_train(
     `first` (int32) is the number of the first step in its epoch and `metrics` has a
     leading axis of `num_steps`.
     """
-    graph = _graph(spec)
+    graph = _graph(spec.network)
 
     def step(
         state: TrainState,
@@ -228,7 +247,7 @@ def make_train(
 
 def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
     """Returns `test(state, data) -> TestMetrics`, on the whole test set."""
-    graph = _graph(spec)
+    graph = _graph(spec.network)
 
     def test(state: TrainState, data: DeviceData) -> TestMetrics:
         network = nnx.merge(graph, state.params, state.batch_stats)
@@ -250,23 +269,24 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
     return test
 
 
-def num_parameters(spec: Spec) -> int:
+def num_parameters(spec: NetworkSpec) -> int:
     """The number of trained weights, counted without making them."""
-    return optax.tree.size(jax.eval_shape(make_init(spec), jax.random.key(0)).params)
+    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
+    return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
 
 
-def _network(spec: Spec, key: jax.Array) -> WideResNet:
+def _network(spec: NetworkSpec, key: jax.Array) -> WideResNet:
     return WideResNet(
         spec.depth,
         spec.widen,
         spec.num_classes,
-        channels=spec.train_shape[-1],
+        channels=spec.channels,
         dtype=jnp.dtype(spec.dtype),
         rngs=nnx.Rngs(key),
     )
 
 
-def _graph(spec: Spec) -> nnx.GraphDef:
+def _graph(spec: NetworkSpec) -> nnx.GraphDef:
     return _split(nnx.eval_shape(lambda: _network(spec, jax.random.key(0))))[0]
 
 

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.data import load_dataset, load_digits, load_npz
+from train.errors import InputError
+
+GOOD = {
+    "x_train": np.arange(5 * 4 * 3 * 2, dtype=np.uint8).reshape(5, 4, 3, 2),
+    "y_train": np.array([0, 1, 2, 1, 0]),
+    "x_test": np.ones((2, 4, 3, 2), np.uint8),
+    "y_test": np.array([[2], [0]], np.uint8),
+}
+
+
+def save(path, **arrays):
+    np.savez(path / "data.npz", **{**GOOD, **arrays})
+    return path / "data.npz"
+
+
+def test_npz_comes_back_as_it_was_saved(tmp_path):
+    dataset = load_npz(save(tmp_path))
+    np.testing.assert_array_equal(dataset.train_images, GOOD["x_train"])
+    np.testing.assert_array_equal(dataset.test_images, GOOD["x_test"])
+    np.testing.assert_array_equal(dataset.train_labels, [0, 1, 2, 1, 0])
+    np.testing.assert_array_equal(dataset.test_labels, [2, 0])
+    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
+    assert dataset.num_classes == 3
+
+
+def test_grey_images_get_a_channel(tmp_path):
+    grey = {name: GOOD[name][..., 0] for name in ("x_train", "x_test")}
+    dataset = load_npz(save(tmp_path, **grey))
+    assert dataset.train_images.shape == (5, 4, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros((5, 4, 3, 2))}, "x_train must be uint8.*got float64"),
+        ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
+        ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
+        ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
+        ({"y_train": np.zeros(5)}, "y_train must be integers, got float64"),
+        ({"y_train": np.zeros(4, int)}, r"y_train must hold one label .*got \(4,\)"),
+        ({"y_train": np.array([0, -1, 0, 0, 0])}, "from 0 to 99999, got -1 to 0"),
+        ({"y_train": np.array([0, 1, 10**9, 0, 0])}, "got 0 to 1000000000"),
+        ({"y_train": np.zeros(5, int)}, "y_train holds one class"),
+        ({"y_test": np.array([3, 0])}, "label 3, but the largest in y_train is 2"),
+        ({"x_train": np.array([{}])}, "cannot read.*Object arrays cannot be loaded"),
+    ],
+)
+def test_unusable_arrays_are_refused(tmp_path, arrays, message):
+    with pytest.raises(InputError, match=message):
+        load_npz(save(tmp_path, **arrays))
+
+
+def test_missing_arrays_are_named(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=GOOD["x_train"], images=1)
+    with pytest.raises(InputError, match=r"lacks y_train, x_test, y_test: .*, images"):
+        load_npz(tmp_path / "data.npz")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no file .*nowhere\.npz"):
+        load_npz(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text\n"])
+def test_file_that_is_no_npz_is_refused(tmp_path, content):
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(tmp_path / "data.npz")
+
+
+def test_npy_file_is_refused(tmp_path):
+    np.save(tmp_path / "data.npy", GOOD["x_train"])
+    with pytest.raises(InputError, match=r"is not an \.npz file"):
+        load_npz(tmp_path / "data.npy")
+
+
+def test_truncated_npz_is_refused(tmp_path):
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(path)
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(tmp_path)
+
+
+def test_digits_are_split_by_class_and_never_overlap():
+    dataset = load_digits()
+    assert dataset.train_images.shape == (1437, 8, 8, 1)
+    assert dataset.test_images.shape == (360, 8, 8, 1)
+    assert dataset.train_images.max() == 255
+    counts = np.bincount(dataset.test_labels)
+    assert len(counts) == 10
+    assert counts.min() >= 34  # a fifth of the 174 of the rarest digit
+    everything = {image.tobytes() for image in dataset.train_images}
+    assert not everything & {image.tobytes() for image in dataset.test_images}
+
+
+def test_unknown_source_is_refused():
+    with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
+        load_dataset("mnist", Path())
