@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.image_classification import cifar
 
-from train.data import Dataset
+from train.dataset import Dataset
 from train.errors import InputError
 
 PIXELS_PER_IMAGE = 3 * 32 * 32

@@ -12,7 +12,7 @@ import tyro
 
 from train import loop, run_folder
 from train.config import Compare, Experiment, Optimizer, Run
-from train.data import Dataset
+from train.dataset import Dataset
 from train.errors import DivergedError, InputError
 
 

@@ -2,10 +2,10 @@
 
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from train.dataset import Dataset
 from train.errors import InputError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -13,24 +13,6 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
 MAX_CLASSES = 100_000
-
-
-class Dataset(NamedTuple):
-    """Labelled images, split for training and testing.
-
-    Attributes:
-      train_images: uint8 [train size, height, width, channels].
-      train_labels: int32 [train size], from 0 to `num_classes - 1`.
-      test_images: uint8 [test size, height, width, channels].
-      test_labels: int32 [test size].
-      num_classes: at least 2.
-    """
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    num_classes: int
 
 
 def load_dataset(source: str, data_dir: Path) -> Dataset:

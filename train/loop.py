@@ -14,7 +14,7 @@ import tqdm
 from train import optimizers, program, run_folder, schedules, step
 from train.checkpoint import Checkpoints
 from train.config import Run
-from train.data import Dataset
+from train.dataset import Dataset
 from train.errors import DivergedError
 from train.step import EpochPlan, StepMetrics
 

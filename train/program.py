@@ -11,7 +11,7 @@ import numpy as np
 
 from train import augmentation, step
 from train.config import Experiment
-from train.data import Dataset
+from train.dataset import Dataset
 from train.errors import InputError
 from train.optimizers import Hyperparameters, Method
 from train.step import (

@@ -1,0 +1,23 @@
+"""What every data source gives."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Dataset(NamedTuple):
+    """Labelled images, split for training and testing.
+
+    Attributes:
+      train_images: uint8 [train size, height, width, channels].
+      train_labels: int32 [train size], from 0 to `num_classes - 1`.
+      test_images: uint8 [test size, height, width, channels].
+      test_labels: int32 [test size].
+      num_classes: at least 2.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
