@@ -40,3 +40,25 @@ def ema_averages(losses, decay):
         weights = float(decay) ** np.arange(t - 1, -1, -1)
         averages.append(np.sum(weights * losses[:t]) / np.sum(weights))
     return np.array(averages)
+
+
+def epoch_averages(losses, steps_per_epoch):
+    """The mean of the epoch so far, from its definition."""
+    return np.array(
+        [
+            np.mean(losses[t - t % steps_per_epoch : t + 1], dtype=np.float64)
+            for t in range(len(losses))
+        ]
+    )
+
+
+def phase_after(loss, average, previous, margin):
+    """The phase, or None where rounding may decide: too close to an edge to tell."""
+    band = margin * abs(average)
+    edges = (average - band, average + band)
+    size = max(abs(loss), abs(average))
+    if any(abs(loss - edge) <= 1e-5 * size for edge in edges):
+        return None
+    if loss < edges[0]:
+        return 1
+    return 0 if loss >= edges[1] else previous
