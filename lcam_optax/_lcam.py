@@ -146,7 +146,7 @@ def scale_by_lcam(
 
         # SGD core: `optax.trace` with this momentum for its decay.
         def accumulate(gradient: jax.Array, trace: jax.Array) -> jax.Array:
-            return gradient + momentum.astype(trace.dtype) * trace
+            return gradient + _like_a_number(momentum, trace.dtype) * trace
 
         trace = jax.tree.map(
             lambda g, t: None if g is None else accumulate(g, t),
@@ -281,6 +281,18 @@ def lcam(
         ),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def _like_a_number(scalar: jax.Array, dtype: Any) -> jax.Array:
+    """Lets a scalar meet an array of `dtype` as the Python float in its place would.
+
+    The array's dtype wins, whatever the scalar's. A weakly typed scalar does so by
+    itself, and must not be cast: weakly typed parameters would lose their weak type,
+    and the second step compile anew. For integers a float wins, as with `optax.trace`.
+    """
+    if scalar.weak_type or not jnp.issubdtype(dtype, jnp.inexact):
+        return scalar
+    return scalar.astype(dtype)
 
 
 def _at(setting: optax.ScalarOrSchedule, count: jax.Array) -> ArrayLike:

@@ -321,6 +321,18 @@ def test_a_users_own_loss_average_is_used():
 # --- Losses that are not finite -------------------------------------------------------
 
 
+@pytest.mark.parametrize("loss", [np.nan, np.inf, jnp.bfloat16(2)])
+def test_loss_average_sees_finite_float32_scalars_only(loss):
+    def update(state, loss):
+        assert (loss.shape, loss.dtype) == ((), jnp.float32)
+        assert jnp.isfinite(loss)
+        return loss, state
+
+    watcher = lcam_optax.LossAverage(init=lambda: (), update=update)
+    optimizer = lcam_optax.scale_by_lcam(loss_average=watcher)
+    optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())), value=loss)
+
+
 @pytest.mark.parametrize("lagged", [False, True])
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
 def test_non_finite_loss_changes_neither_average_nor_phase(loss, lagged):

@@ -25,6 +25,7 @@ LOW, HIGH = Phase.LOW_LOSS, Phase.HIGH_LOSS
         # The band is relative to the average's size, not its sign: -1.25 to -0.75.
         (-1.3, -1.0, 0.25, HIGH, LOW),
         (-0.9, -1.0, 0.25, LOW, LOW),
+        (-0.9, -1.0, 0.25, HIGH, HIGH),
         (-0.7, -1.0, 0.25, LOW, HIGH),
     ],
 )
