@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def check_number(name: str, number: Any, low: float, high: float) -> None:
@@ -17,15 +18,20 @@ def check_number(name: str, number: Any, low: float, high: float) -> None:
 
     Raises:
       TypeError: `number` is neither a real number nor an array.
-      ValueError: `number` is a Python number outside the range (or a NaN).
+      ValueError: `number` is a Python number outside the range (or a NaN), or an array
+        of several.
     """
-    if isinstance(number, numbers.Real):
-        if not low <= number < high:
-            raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")
-    elif not hasattr(number, "dtype"):
+    if not isinstance(number, (numbers.Real, np.ndarray, jax.Array)):
         raise TypeError(
             f"`{name}` must be a number in [{low:g}, {high:g}), got {number!r}."
         )
+    if jnp.shape(number) != ():
+        raise ValueError(
+            f"`{name}` must be one number in [{low:g}, {high:g}), got an array of "
+            f"shape {jnp.shape(number)}."
+        )
+    if not isinstance(number, jax.Array) and not low <= number < high:
+        raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")
 
 
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:

@@ -20,9 +20,11 @@ _DEFAULT_AVERAGE = ema_average(0.99)
 
 
 class ScaleByLcamState(NamedTuple):
-    """State of `scale_by_lcam`. Shapes and dtypes never change.
+    """State of `scale_by_lcam`.
 
-    Any field can be read out of a nested optimizer state by its name, as in
+    Shapes and dtypes never change, as long as gradients have the parameters' dtype or
+    `accumulator_dtype` is given (as with `optax.sgd`). `phase`, `momentum` and
+    `average_loss` can be read out of a nested optimizer state by name, as in
     `optax.tree.get(opt_state, "phase")`.
 
     Attributes:

@@ -84,22 +84,23 @@ def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
     equals its average, so it always opens the high-loss phase.
 
     Args:
-      steps_per_epoch: update calls in an epoch, at least 1. Non-finite losses are
-        not counted: each shifts the following restarts by one call.
+      steps_per_epoch: update calls in an epoch, from 1 to 2**31 - 1. Non-finite losses
+        are not counted: each shifts the following restarts by one call.
 
     Returns:
       A `LossAverage`.
 
     Raises:
-      ValueError: `steps_per_epoch` is an integer below 1.
+      ValueError: `steps_per_epoch` is a Python integer out of this range.
       TypeError: `steps_per_epoch` is not an integer.
     """
     message = (
-        "`steps_per_epoch` must be a positive integer (update calls in an epoch), "
+        "`steps_per_epoch` must be a positive integer below 2**31 (update calls in an "
+        "epoch), "
         f"got {steps_per_epoch!r}."
     )
     if isinstance(steps_per_epoch, numbers.Integral):
-        if steps_per_epoch < 1:
+        if not 1 <= steps_per_epoch < 2**31:
             raise ValueError(message)
     elif not jnp.issubdtype(getattr(steps_per_epoch, "dtype", None), jnp.integer):
         raise TypeError(message)

@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from train.compare import paired_difference, parse_arm
+from train.compare import paired_difference, parse_arm, parse_arms
 from train.config import Optimizer
+from train.errors import InputError
 
 
 def test_paired_difference_of_a_hand_table():
@@ -18,10 +19,30 @@ def test_paired_difference_of_a_hand_table():
 
 
 @pytest.mark.parametrize(
-    ("errors", "verdict"), [([1.0, 1.1], "better"), ([9.0, 9.1], "worse")]
+    ("errors", "verdict"), [([1.0, 1.2], "better"), ([9.0, 9.2], "worse")]
 )
 def test_clear_difference_gets_a_verdict(errors, verdict):
     assert str(paired_difference(errors, [5.0, 5.1])).endswith(f": {verdict}")
+
+
+def test_equal_differences_are_no_certainty():
+    assert "can't tell" in str(paired_difference([1.0, 2.0], [2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    "texts", [("sgd", "sgd:momentum=0.9"), ("lcam:margin=0.1", "lcam: margin = 0.1")]
+)
+def test_arms_that_are_the_same_are_refused(texts):
+    with pytest.raises(InputError, match="are the same"):
+        parse_arms(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["lcam:optimizer=sgd", "lcam:help=", "lcam:margn=1", "lcam:margin"]
+)
+def test_unknown_option_of_an_arm_is_refused(text):
+    with pytest.raises(InputError, match=rf"--arms {text}: expected OPTION=VALUE"):
+        parse_arm(text)
 
 
 def test_one_seed_is_no_evidence():

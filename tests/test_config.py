@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,16 @@ from train.errors import InputError
         (lambda: Optimizer(high_loss_momentum=1.0), "--high-loss-momentum .* got 1"),
         (lambda: Optimizer(low_loss_momentum=-0.1), "--low-loss-momentum .* got -0.1"),
         (lambda: Optimizer(ema_decay=float("nan")), "--ema-decay .* got nan"),
-        (lambda: Optimizer(margin=-0.5), "--margin must be at least 0, got -0.5"),
+        (lambda: Optimizer(margin=-0.5), r"--margin must be at least 0 .* got -0.5"),
+        (lambda: Optimizer(ema_decay=0.9999999999), "--ema-decay .* got 0.9999999999"),
+        (lambda: Optimizer(loss_average="epoch", ema_decay=0.5), "--ema-decay belongs"),
+        (
+            lambda: Data(data_dir=Path("/data")),
+            "--data-dir belongs to .*cifar10",
+        ),
+        (lambda: Experiment(epochs=10**24), "--epochs must be at least 1 .and at most"),
+        (lambda: Data(crop_padding=10**6), "--crop-padding must be in"),
+        (lambda: Model(widen=10**8), "--widen must be in"),
         (lambda: Optimizer("adamw", adam_b2=1.0), "--adam-b2 must be in"),
         (
             lambda: Optimizer("adamw", adam_epsilon=0.0),
@@ -35,18 +45,18 @@ from train.errors import InputError
             lambda: Schedule("step", milestones=(3, 2)),
             "--milestones must be",
         ),
-        (lambda: Schedule("step", milestones=(0, 2)), "epochs from 1 on, got 0 2"),
+        (lambda: Schedule("step", milestones=(0, 2)), "epochs from 1 to .*, got 0 2"),
         (
             lambda: Schedule(milestone_factor=0.5),
             "factor belongs to .* step",
         ),
         (lambda: Schedule(warmup_epochs=-1.0), "--warmup-epochs must be at least 0"),
         (lambda: Data("mnist"), "--data must be digits, cifar10, .* got 'mnist'"),
-        (lambda: Data(crop_padding=-1), "--crop-padding must be at least 0"),
+        (lambda: Data(crop_padding=-1), "--crop-padding must be in"),
         (lambda: Model(depth=11), r"--depth must be 6n \+ 4: 10, 16, .* got 11"),
         (lambda: Model(depth=4), "got 4"),
-        (lambda: Model(widen=0), "--widen must be at least 1, got 0"),
-        (lambda: Experiment(epochs=0), "--epochs must be at least 1, got 0"),
+        (lambda: Model(widen=0), r"--widen must be in \[1, .* got 0"),
+        (lambda: Experiment(epochs=0), "--epochs must be at least 1 .* got 0"),
         (lambda: Experiment(batch_size=0), "--batch-size must be at least 1"),
         (
             lambda: Experiment(eval_batch_size=-1),

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_grey_images_get_a_channel(tmp_path):
         ({"y_train": np.array([0, -1, 0, 0, 0])}, "from 0 to 99999, got -1 to 0"),
         ({"y_train": np.array([0, 1, 10**9, 0, 0])}, "got 0 to 1000000000"),
         ({"y_train": np.zeros(5, int)}, "y_train holds one class"),
+        ({"y_train": np.ones(5, int)}, "y_train holds one class"),
         ({"y_test": np.array([3, 0])}, "label 3, but the largest in y_train is 2"),
         ({"x_train": np.array([{}])}, "cannot read.*Object arrays cannot be loaded"),
     ],
@@ -85,6 +87,30 @@ def test_truncated_npz_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match="cannot read"):
         load_npz(path)
+
+
+def test_damaged_compressed_npz_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, **GOOD)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(path)
+
+
+def test_member_that_is_no_array_is_refused(tmp_path):
+    path = save(tmp_path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in GOOD:
+            archive.writestr(name, b"text")
+    with pytest.raises(InputError, match="no arrays"):
+        load_npz(path)
+
+
+def test_unknown_home_folder_is_refused():
+    with pytest.raises(InputError, match="whose home folder"):
+        load_dataset("npz:~nosuchuser/data.npz", Path())
 
 
 def test_folder_is_refused(tmp_path):

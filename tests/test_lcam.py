@@ -397,10 +397,17 @@ def test_value_is_checked_while_tracing():
 
 
 @pytest.mark.parametrize("name", ["high_loss_momentum", "low_loss_momentum"])
-@pytest.mark.parametrize("number", [-0.1, 1.0, 1.5, float("nan"), np.float32(1)])
+@pytest.mark.parametrize(
+    "number", [-0.1, 1.0, 1.5, float("nan"), np.float32(1), np.array(2.0)]
+)
 def test_momentum_out_of_range_is_refused(name, number):
     with pytest.raises(ValueError, match=rf"`{name}` .* \[0, 1\), got {number}"):
         lcam_optax.lcam(0.1, **{name: number})
+
+
+def test_setting_of_several_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"`low_loss_momentum` must be one number"):
+        lcam_optax.lcam(0.1, 0.9, jnp.full(3, 0.9))
 
 
 @pytest.mark.parametrize("margin", [-0.1, float("inf"), float("nan")])
@@ -415,6 +422,7 @@ def test_margin_out_of_range_is_refused(margin):
         ("high_loss_momentum", "0.9"),
         ("low_loss_momentum", None),
         ("margin", [0.1]),
+        ("margin", 1j),
         ("loss_average", 0.99),
         ("loss_average", lcam_optax.ema_average),
     ],

@@ -89,7 +89,7 @@ def test_decay_out_of_range_is_refused(decay):
         lcam_optax.ema_average(decay)
 
 
-@pytest.mark.parametrize("steps", [0, -1])
+@pytest.mark.parametrize("steps", [0, -1, 2**31])
 def test_steps_per_epoch_below_one_is_refused(steps):
     with pytest.raises(ValueError, match=rf"`steps_per_epoch` must be .* got {steps}"):
         lcam_optax.epoch_average(steps)

@@ -8,8 +8,10 @@ from train.schedules import learning_rates
 
 
 def rates(epochs, steps_per_epoch, **options):
-    return learning_rates(
-        Schedule(**options), 0.1, epochs=epochs, steps_per_epoch=steps_per_epoch
+    sizes = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    schedule = Schedule(**options)
+    return np.concatenate(
+        [learning_rates(schedule, 0.1, epoch, **sizes) for epoch in range(epochs)]
     )
 
 

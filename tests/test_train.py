@@ -1,6 +1,7 @@
 """The program as a user runs it: the real command line on tiny images."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -143,11 +144,10 @@ def test_resumed_run_equals_one_never_stopped(images, finished, tmp_path):
     options = ("--checkpoint-every", "1", "--resume")
     run(images, out, *options)  # nothing there: starts from nothing
     # As if it had been killed in the third epoch, with a row half done.
-    for folder in (out / "checkpoints").iterdir():
-        if folder.name == "3":
-            folder.rename(tmp_path / "lost")
-    with (out / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 4, "train_')
+    (out / "checkpoints" / "3").rename(tmp_path / "lost")
+    for name in ("metrics.jsonl", "steps.csv"):
+        text = (out / name).read_text()
+        (out / name).write_text(text[:-20])
     assert strip_times(run(images, out, *options)) == strip_times(
         run_folder.read_metrics(finished)
     )
@@ -157,7 +157,77 @@ def test_resumed_run_equals_one_never_stopped(images, finished, tmp_path):
 def test_resuming_with_other_options_is_refused(images, finished, capsys):
     arguments = ["run", "--data", images, *TINY, "--out", str(finished), "--resume"]
     assert main([*arguments, "--low-loss-momentum", "0.5"]) == 2
-    assert "had other options (optimizer)" in capsys.readouterr().err
+    assert "low_loss_momentum was 0.93, is 0.5" in capsys.readouterr().err
+
+
+def resumable(images, folder):
+    """A copy of a run that was checkpointed after every epoch, and its command."""
+    command = ["--checkpoint-every", "1", "--resume"]
+    if not (folder / "config.json").exists():
+        run(images, folder, *command)
+    arguments = ["run", "--data", images, *TINY, "--out", str(folder), *command]
+    return {path: path.read_bytes() for path in folder.glob("*.*")}, arguments
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda out: (out / "metrics.jsonl").unlink(), "does not hold the rows"),
+        (
+            lambda out: (out / "steps.csv").write_text("step\n"),
+            "does not hold the rows",
+        ),
+        (lambda out: (out / "config.json").write_text("[]"), "cannot go on as another"),
+        (lambda out: (out / "config.json").write_text("{"), "cannot read"),
+        (
+            lambda out: [
+                path.write_bytes(path.read_bytes()[:20])
+                for path in (out / "checkpoints" / "3").rglob("*")
+                if path.is_file()
+            ],
+            "cannot read the checkpoint",
+        ),
+    ],
+    ids=["no metrics", "no steps", "other config", "bad config", "bad checkpoint"],
+)
+def test_resuming_a_damaged_run_gives_one_message(
+    images, tmp_path, capsys, damage, message
+):
+    out = tmp_path / "run"
+    _, arguments = resumable(images, out)
+    damage(out)
+    before, _ = resumable(images, out)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert {path: path.read_bytes() for path in out.glob("*.*")} == before
+
+
+def test_resuming_on_other_data_is_refused(images, finished, tmp_path, capsys):
+    with np.load(images.removeprefix("npz:")) as archive:
+        arrays = dict(archive)
+    arrays["x_test"] = arrays["x_test"] + 1
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    other = tmp_path / "images.npz"
+    np.savez(other, **arrays)
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace(images, f"npz:{other}"))
+    arguments = ["run", "--data", f"npz:{other}", *TINY, "--out", str(copy), "--resume"]
+    assert main(arguments) == 2
+    assert "data_sha256 was" in capsys.readouterr().err
+
+
+def test_diverging_arm_is_left_out_and_the_others_go_on(images, tmp_path, capsys):
+    arms = ["sgd", "sgd:learning-rate=1e6", "lcam"]
+    out = tmp_path / "comparison"
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
+    assert main([*arguments, "--arms", *arms]) == 1
+    printed = capsys.readouterr()
+    assert "sgd:learning-rate=1e6, seed 0: the training loss is" in printed.err
+    summary = json.loads((out / "comparison.json").read_text())
+    assert [entry["arm"] for entry in summary] == ["sgd", "lcam"]
 
 
 def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
@@ -179,7 +249,7 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     for seed in ("seed3", "seed4"):
         losses = {loss for name, loss in first.items() if name.endswith(seed)}
         assert max(losses) - min(losses) < 1e-6  # adamw is another program
-    assert first["adamw-seed3"] != first["adamw-seed4"]
+    assert first["3-adamw-seed3"] != first["3-adamw-seed4"]
     summary = json.loads((out / "comparison.json").read_text())
     assert [entry["arm"] for entry in summary] == arms
     assert all(len(entry["test_error"]) == 2 for entry in summary)
@@ -196,7 +266,7 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
             ["--low-loss-momentum", "1.5"],
             "--low-loss-momentum must be in [0, 1), got 1.5",
         ),
-        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--epochs", "0"], "--epochs must be at least 1 (and at most 1e+06), got 0"),
         (["--data", "npz:/nowhere.npz"], "no file /nowhere.npz"),
         (["--data", "digits", "--normalize", "imagenet"], "needs images of 3 channels"),
         (["--out", "/dev/null/run"], "cannot write to --out /dev/null/run"),
@@ -228,8 +298,8 @@ def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arm", "message"),
     [
-        ("lcam:margin", "expected OPTION=VALUE, got 'margin'"),
-        ("lcam:margin=-1", "--margin must be at least 0"),
+        ("lcam:margin", "--arms lcam:margin: expected OPTION=VALUE"),
+        ("lcam:margin=-1", "--arms lcam:margin=-1: --margin must be at least 0"),
         ("sgd:margin=1", "--margin belongs to --optimizer lcam"),
     ],
 )
@@ -257,7 +327,7 @@ def test_misspelt_command_line_exits_with_2(arguments):
 
 
 def test_diverging_run_stops_and_says_where(images, tmp_path, capsys):
-    options = ["--learning-rate", "1e20", "--epochs", "5", "--batch-size", "8"]
+    options = ["--learning-rate", "1e6", "--epochs", "5", "--batch-size", "8"]
     out = tmp_path / "run"
     assert main(["run", "--data", images, *options, "--out", str(out)]) == 1
     assert "training diverged" in capsys.readouterr().err

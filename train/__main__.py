@@ -1,5 +1,6 @@
 """The command line: `python -m train run` and `python -m train compare`."""
 
+import os
 import sys
 
 import tyro
@@ -13,7 +14,8 @@ COMMANDS = {"run": Run, "compare": Compare}
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code.
 
-    2 is for bad input, 1 for training that diverged, 130 for an interruption.
+    2 is for bad input, 1 for training that diverged, 130 for an interruption,
+    141 for output that nobody reads any more.
     """
     try:
         config = tyro.extras.subcommand_cli_from_dict(
@@ -26,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         _execute(config)
     except InputError as error:
         return _fail(f"error: {error}", 2)
+    except BrokenPipeError:  # as in `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         return _fail(f"error: cannot read or write: {error}", 2)
     except DivergedError as error:
@@ -40,9 +45,11 @@ def _execute(config: Run | Compare) -> None:
     from train import compare, loop
     from train.data import load_dataset
 
+    is_comparison = isinstance(config, Compare)
+    arms = compare.parse_arms(config.arms) if is_comparison else {}
     dataset = load_dataset(config.data.data, config.data.data_dir)
-    if isinstance(config, Compare):
-        compare.compare(config, dataset)
+    if is_comparison:
+        compare.compare(config, arms, dataset)
         return
     folder = loop.run(config, dataset)
     from train.plot import plot_run

@@ -1,7 +1,10 @@
 """Checkpoints, by Orbax: the whole training state after an epoch."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from train.errors import InputError
 from train.step import TrainState
 
 FOLDER = "checkpoints"
@@ -21,8 +24,8 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, cleanup_tmp_directories=True
         )
-        path = (folder / FOLDER).resolve()  # Orbax insists on an absolute path
-        self._manager = ocp.CheckpointManager(path, options=options)
+        self._path = (folder / FOLDER).resolve()  # Orbax insists on an absolute path
+        self._manager = ocp.CheckpointManager(self._path, options=options)
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself."""
@@ -30,16 +33,39 @@ class Checkpoints:
 
     def __exit__(self, *exception: object) -> None:
         """Waits for checkpoints on their way to the disk."""
-        self._manager.close()
+        with self._explained("write", "Is the disk full?"):
+            self._manager.close()
 
     def last_epoch(self) -> int | None:
         """Epochs completed at the newest checkpoint; None without one."""
         return self._manager.latest_step()
 
     def save(self, epoch: int, state: TrainState) -> None:
-        """Saves the state after `epoch` epochs."""
-        self._manager.save(epoch, args=self._ocp.args.StandardSave(state))
+        """Saves the state after `epoch` epochs.
+
+        Raises:
+          InputError: this checkpoint, or one before, cannot be written.
+        """
+        with self._explained("write", "Is the disk full?"):
+            self._manager.save(epoch, args=self._ocp.args.StandardSave(state))
 
     def restore(self, epoch: int, like: TrainState) -> TrainState:
-        """Restores the state after `epoch` epochs, in the structure of `like`."""
-        return self._manager.restore(epoch, args=self._ocp.args.StandardRestore(like))
+        """Restores the state after `epoch` epochs, in the structure of `like`.
+
+        Raises:
+          InputError: the checkpoint is damaged.
+        """
+        advice = f"Move {self._path / str(epoch)} away to go on from an earlier one."
+        with self._explained("read", advice):
+            args = self._ocp.args.StandardRestore(like)
+            return self._manager.restore(epoch, args=args)
+
+    @contextlib.contextmanager
+    def _explained(self, verb: str, advice: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax raises all kinds, Exception itself included
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"cannot {verb} the checkpoint in {self._path}: {reason:.200} {advice}"
+            ) from None

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ class Difference(NamedTuple):
         if self.num_seeds == 1:
             return f"{self.mean:+.2f} points with one seed, which is no evidence"
         verdict = "can't tell which is better"
-        if abs(self.mean) > self.half_width:
+        # Equal differences are a sign of coarse errors and few seeds, not of certainty.
+        if abs(self.mean) > self.half_width > 0:
             verdict = "better" if self.mean < 0 else "worse"
         low, high = self.mean - self.half_width, self.mean + self.half_width
         return (
@@ -48,24 +49,50 @@ def parse_arm(text: str) -> Optimizer:
 
     Raises:
       InputError: the text is not of this form, or an option is out of its range.
-      SystemExit: there is no such optimizer or option (tyro has said so).
+      SystemExit: there is no such optimizer, or a value has another type (tyro has said
+        so).
     """
+    names = [option.name for option in dataclasses.fields(Optimizer)]
     name, _, options = text.partition(":")
-    arguments = ["--optimizer", name]
+    arguments = ["--optimizer", name.strip()]
     for option in filter(None, options.split(",")):
-        key, equals, number = option.partition("=")
-        if not equals:
+        key, equals, number = (part.strip() for part in option.partition("="))
+        if not equals or key.replace("-", "_") not in names[1:]:
+            known = ", ".join(name.replace("_", "-") for name in names[1:])
             raise InputError(
-                f"--arms {text}: expected OPTION=VALUE, got {option!r}, as in "
-                "lcam:low-loss-momentum=0.95,lagged=True."
+                f"--arms {text}: expected OPTION=VALUE, as in "
+                f"lcam:low-loss-momentum=0.95,lagged=True, got {option!r}. The options "
+                f"are {known}."
             )
-        arguments += ["--" + key.strip().replace("_", "-"), number.strip()]
-    return tyro.cli(
-        Optimizer,
-        args=arguments,
-        prog=f"--arms {text}",
-        config=(tyro.conf.FlagConversionOff,),
-    )
+        arguments += ["--" + key.replace("_", "-"), number]
+    try:
+        return tyro.cli(
+            Optimizer,
+            args=arguments,
+            prog=f"--arms {text}",
+            config=(tyro.conf.FlagConversionOff,),
+        )
+    except InputError as error:
+        raise InputError(f"--arms {text}: {error}") from None
+
+
+def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
+    """Parses arms, and makes sure that they differ.
+
+    Raises:
+      InputError: two arms are the same optimizer with the same options, or one cannot
+        be parsed.
+    """
+    arms = {text: parse_arm(text) for text in texts}
+    by_optimizer: dict[Optimizer, str] = {}
+    for text, optimizer in arms.items():
+        other = by_optimizer.setdefault(optimizer, text)
+        if other != text:
+            raise InputError(
+                f"--arms {other} and {text} are the same: an option's default need not "
+                "be written."
+            )
+    return arms
 
 
 def paired_difference(errors: list[float], first: list[float]) -> Difference:
@@ -82,45 +109,55 @@ def paired_difference(errors: list[float], first: list[float]) -> Difference:
     return Difference(float(np.mean(differences)), float(half_width), num_seeds)
 
 
-def compare(config: Compare, dataset: Dataset) -> Path:
+def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Path:
     """Runs every arm with every seed; prints the table; returns the folder.
 
     The seed is the outer loop: stopped early, every arm has as many runs as the others,
-    give or take one.
+    give or take one. An arm that diverges is left out of the table, and the others go
+    on.
 
     Raises:
-      InputError: an arm, the folder or an option cannot be used.
-      DivergedError: a training loss was not finite.
+      InputError: the folder or an option cannot be used.
+      DivergedError: an arm diverged; all the rest is done.
     """
-    arms = {arm: parse_arm(arm) for arm in config.arms}
     kind = config.data.data.partition(":")[0]
     folder = run_folder.new_folder(config.out, f"compare-{kind}")
-    run_folder.write_config(folder, config)
+    run_folder.claim(folder, config)
     shared = {
         option.name: getattr(config, option.name)
         for option in dataclasses.fields(Experiment)
     }
     rows: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
+    diverged = []
     for seed in config.seeds:
-        for arm, optimizer in arms.items():
-            out = folder / f"{re.sub(r'[^A-Za-z0-9.=_-]+', '-', arm)}-seed{seed}"
+        for number, (arm, optimizer) in enumerate(arms.items(), start=1):
+            out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
+            out.mkdir()
             run_config = Run(**shared, optimizer=optimizer, seed=seed, out=out)
             try:
                 loop.run(run_config, dataset, quiet=True)
-            except DivergedError as diverged:
-                raise DivergedError(f"{arm}, seed {seed}: {diverged}") from None
+            except DivergedError as error:
+                diverged.append(f"{arm}, seed {seed}: {error}")
+                print(diverged[-1], flush=True)
+                continue
             rows[arm].append(run_folder.read_metrics(out))
             if optimizer.optimizer == "sgd":  # its phases are watched, to no effect
                 for row in rows[arm][-1]:
                     row |= {"low_loss_share": None, "phase_switches": None}
             error = rows[arm][-1][-1]["test_error"]
             print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
-    from train.plot import plot_comparison  # matplotlib takes a second
 
-    picture = plot_comparison(folder, rows)
-    summary = _summarize(rows)
-    (folder / "comparison.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"\n{_table(summary, config)}\npicture: {picture}")
+    # Pairs need every seed.
+    whole = {arm: runs for arm, runs in rows.items() if len(runs) == len(config.seeds)}
+    if whole:
+        from train.plot import plot_comparison  # matplotlib takes a second
+
+        picture = plot_comparison(folder, whole)
+        summary = _summarize(whole)
+        (folder / "comparison.json").write_text(json.dumps(summary, indent=2) + "\n")
+        print(f"\n{_table(summary, config)}\npicture: {picture}")
+    if diverged:
+        raise DivergedError("; ".join(diverged))
     return folder
 
 

@@ -5,7 +5,7 @@ option as it is typed. This module imports no JAX, so that `--help` comes at onc
 """
 
 import dataclasses
-import math
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,24 +19,31 @@ def _check(passes: bool, message: str) -> None:
 
 
 def _check_range(option: str, number: float, low: float, high: float) -> None:
+    # As float32, which it will be: 0.99999999 is 1 then.
+    [rounded] = struct.unpack("f", struct.pack("f", min(max(number, -1e30), 1e30)))
     _check(
-        low <= number < high,
-        f"{option} must be in [{low:g}, {high:g}), got {number:g}.",
+        low <= number and rounded < high,
+        f"{option} must be in [{low:g}, {high:g}), got {number:.12g}.",
     )
 
 
 def _check_positive(option: str, number: float) -> None:
     _check(
-        number > 0 and math.isfinite(number),
-        f"{option} must be greater than 0, got {number:g}.",
+        TINY <= number <= HUGE,
+        f"{option} must be greater than 0 ({TINY:g} to {HUGE:g}), got {number:g}.",
     )
 
 
 def _check_at_least(option: str, number: float, least: float) -> None:
     _check(
-        number >= least and math.isfinite(number),
-        f"{option} must be at least {least:g}, got {number:g}.",
+        least <= number <= HUGE,
+        f"{option} must be at least {least:g} (and at most {HUGE:g}), got {number:g}.",
     )
+
+
+# No sensible option is larger or, if it must be positive, smaller; beyond lie overflow
+# and memory that no machine has.
+TINY, HUGE = 1e-30, 1e6
 
 
 @dataclass(frozen=True)
@@ -94,15 +101,11 @@ class Optimizer:
         _check_range("--adam-b2", self.adam_b2, 0, 1)
         _check_positive("--adam-epsilon", self.adam_epsilon)
         _check_relevance(self, "optimizer")
-
-    def changed_options(self) -> dict[str, Any]:
-        """The options that differ from this optimizer's defaults, by name."""
-        defaults = type(self)(self.optimizer)
-        return {
-            option.name: getattr(self, option.name)
-            for option in dataclasses.fields(self)
-            if getattr(self, option.name) != getattr(defaults, option.name)
-        }
+        _check(
+            self.loss_average == "ema" or self.ema_decay == 0.99,
+            "--ema-decay belongs to --loss-average ema, and would be ignored with "
+            "epoch.",
+        )
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ class Schedule:
         """Checks the options."""
         _check(
             list(self.milestones) == sorted(set(self.milestones))
-            and min(self.milestones, default=1) >= 1,
-            "--milestones must be increasing epochs from 1 on, got "
+            and all(1 <= epoch <= HUGE for epoch in self.milestones),
+            f"--milestones must be increasing epochs from 1 to {HUGE:g}, got "
             f"{' '.join(map(str, self.milestones))}.",
         )
         _check_positive("--milestone-factor", self.milestone_factor)
@@ -170,7 +173,8 @@ class Data:
             object.__setattr__(self, "crop_padding", 4 if is_cifar else 0)
         if self.flip is None:
             object.__setattr__(self, "flip", is_cifar)
-        _check_at_least("--crop-padding", self.crop_padding, 0)
+        _check_range("--crop-padding", self.crop_padding, 0, 1001)
+        _check_relevance(self, "data")
 
 
 @dataclass(frozen=True)
@@ -188,10 +192,11 @@ class Model:
     def __post_init__(self):
         """Checks the options."""
         _check(
-            self.depth >= 10 and self.depth % 6 == 4,
-            f"--depth must be 6n + 4: 10, 16, 22, 28, ...; got {self.depth}.",
+            10 <= self.depth <= 10_000 and self.depth % 6 == 4,
+            f"--depth must be 6n + 4: 10, 16, 22, 28, ... (at most 10000); got "
+            f"{self.depth}.",
         )
-        _check_at_least("--widen", self.widen, 1)
+        _check_range("--widen", self.widen, 1, 1001)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +243,8 @@ class Run(Experiment):
     out: Path | None = None
     #: Epochs between checkpoints; 0: only one, at the end.
     checkpoint_every: int = 0
-    #: Go on from the last checkpoint of the run in --out; without one, start from
-    #: nothing.
+    #: Go on from the last checkpoint of the run in --out, with the same options and
+    #: data; without one, start from nothing.
     resume: bool = False
 
     def __post_init__(self):
@@ -293,6 +298,7 @@ class Compare(Experiment):
 
 # Options that belong to some choices only.
 _APPLIES_TO = {
+    "data_dir": {"cifar10", "cifar100"},
     "momentum": {"sgd"},
     "high_loss_momentum": {"lcam"},
     "low_loss_momentum": {"lcam"},

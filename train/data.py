@@ -1,18 +1,36 @@
 """Data sources: labelled images in NumPy arrays, checked on loading."""
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from train.dataset import Dataset
 from train.errors import InputError
+from train.paths import expand
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
 MAX_CLASSES = 100_000
+
+# What NumPy and zipfile raise on files that are damaged or made to do harm.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_dataset(source: str, data_dir: Path) -> Dataset:
@@ -28,7 +46,7 @@ def load_dataset(source: str, data_dir: Path) -> Dataset:
     if source == "digits":
         return load_digits()
     if source.startswith("npz:"):
-        return load_npz(Path(source.removeprefix("npz:")).expanduser())
+        return load_npz(expand(Path(source.removeprefix("npz:"))))
     if source in ("cifar10", "cifar100"):
         from train.cifar import load_cifar  # the only part that needs tfds
 
@@ -81,13 +99,18 @@ def load_npz(path: Path) -> Dataset:
                     f"{path} lacks {', '.join(missing)}: expected the arrays "
                     f"{', '.join(ARRAYS)}, found {', '.join(archive.files) or 'none'}."
                 )
-            x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
+            arrays = [archive[name] for name in ARRAYS]
+            if not all(isinstance(array, np.ndarray) for array in arrays):
+                raise InputError(
+                    f"{path} holds files that are no arrays: save it with numpy.savez."
+                )
+            x_train, y_train, x_test, y_test = arrays
     except FileNotFoundError:
         raise InputError(
             f"no file {path}: --data npz:PATH takes an .npz file holding "
             f"{', '.join(ARRAYS)}."
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"cannot read {path}: {error}. Expected an .npz file, without pickled "
             f"objects, holding {', '.join(ARRAYS)}."
@@ -103,7 +126,7 @@ def load_npz(path: Path) -> Dataset:
     y_train = _check_labels(path, "y_train", y_train, len(x_train))
     y_test = _check_labels(path, "y_test", y_test, len(x_test))
     num_classes = int(y_train.max()) + 1
-    if num_classes < 2:
+    if len(np.unique(y_train)) < 2:
         raise InputError(f"{path}: y_train holds one class; expected two or more.")
     if y_test.max() >= num_classes:
         raise InputError(

@@ -1,5 +1,6 @@
 """What every data source gives."""
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -21,3 +22,12 @@ class Dataset(NamedTuple):
     test_images: np.ndarray
     test_labels: np.ndarray
     num_classes: int
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The SHA-256 sum of shapes and contents: equal for equal data only."""
+    digest = hashlib.sha256()
+    for array in dataset[:4]:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

@@ -14,9 +14,12 @@ import tqdm
 from train import optimizers, program, run_folder, schedules, step
 from train.checkpoint import Checkpoints
 from train.config import Run
-from train.dataset import Dataset
+from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
-from train.step import EpochPlan, StepMetrics
+from train.optimizers import Hyperparameters
+from train.paths import expand
+from train.program import Program
+from train.step import DeviceData, EpochPlan, StepMetrics, TrainState
 
 
 def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
@@ -32,23 +35,16 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
 
     Raises:
       InputError: the folder cannot be used, or an option does not fit the data.
-      DivergedError: a training loss was not finite; the epoch's rows are written.
+      DivergedError: a loss was not finite; the epoch's rows are written.
     """
     method = optimizers.method_of(config.optimizer)
     spec = program.make_spec(config, method, dataset)
     data = program.put_on_device(config, dataset, spec)
-    folder, is_new = _open_folder(config)
+    folder = _open_folder(config, dataset)
     compiled = program.compile_program(spec)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
     )
-    rates = schedules.learning_rates(
-        config.schedule,
-        config.optimizer.learning_rate,
-        epochs=config.epochs,
-        steps_per_epoch=spec.steps_per_epoch,
-    ).reshape(config.epochs, spec.steps_per_epoch)
-
     # One seed fixes weights, order and augmentation, each with a key of its own, and
     # an epoch's randomness depends on its number alone: a resumed run repeats it.
     keys = jax.random.split(jax.random.key(config.seed), 3)
@@ -57,17 +53,15 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
 
     with Checkpoints(folder) as checkpoints:
         done = checkpoints.last_epoch() or 0
-        if not is_new:
-            run_folder.reopen(folder, config, done, spec.steps_per_epoch)
         if done:
             state = checkpoints.restore(done, like=state)
-        if is_new:
-            run_folder.write_config(folder, config)
-            run_folder.write_provenance(
-                folder,
-                num_parameters=step.num_parameters(spec.network),
-                compile_seconds=round(compiled.compile_seconds, 1),
-            )
+        run_folder.keep_rows(folder, done, spec.steps_per_epoch)
+        run_folder.add_provenance(
+            folder,
+            first_epoch=done + 1,
+            num_parameters=step.num_parameters(spec.network),
+            compile_seconds=round(compiled.compile_seconds, 1),
+        )
         progress = tqdm.tqdm(
             total=config.epochs * spec.steps_per_epoch,
             initial=done * spec.steps_per_epoch,
@@ -77,30 +71,31 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
         )
         with progress:
             for epoch in range(done, config.epochs):
+                rates = schedules.learning_rates(
+                    config.schedule,
+                    config.optimizer.learning_rate,
+                    epoch,
+                    epochs=config.epochs,
+                    steps_per_epoch=spec.steps_per_epoch,
+                )
                 plan = EpochPlan(
                     order=jax.random.permutation(
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
-                    learning_rates=jnp.asarray(rates[epoch]),
+                    learning_rates=jnp.asarray(rates),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
                 previous_phase = jax.device_get(previous_phase)
                 start = time.perf_counter()
-                outputs = []
-                for call in compiled.calls:
-                    state, metrics = compiled.train(
-                        call, state, data, plan, hyperparameters
-                    )
-                    outputs.append(metrics)
-                    progress.update(call.num_steps)
-                outputs = jax.device_get(outputs)  # the first wait of the epoch
+                state, steps = _train_epoch(
+                    compiled, state, data, plan, hyperparameters, progress
+                )
                 train_seconds = time.perf_counter() - start
-                steps = StepMetrics(*map(np.concatenate, zip(*outputs, strict=True)))
                 test = jax.device_get(compiled.test(state, data))
                 row = _epoch_row(epoch, spec, steps, test, previous_phase)
                 row |= {
-                    "learning_rate": float(rates[epoch, -1]),
+                    "learning_rate": float(rates[-1]),
                     "images_per_second": round(_num_images(spec) / train_seconds, 1),
                     "seconds": round(time.perf_counter() - start, 3),
                 }
@@ -112,7 +107,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
                 progress.set_postfix_str(line.partition(": ")[2])
                 if progress.disable and not quiet:
                     print(line, flush=True)
-                _check_finite(epoch, spec, steps)
+                _check_finite(epoch, spec, steps, test)
                 is_last = epoch + 1 == config.epochs
                 every = config.checkpoint_every
                 if is_last or (every and (epoch + 1) % every == 0):
@@ -120,15 +115,37 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     return folder
 
 
-def _open_folder(config: Run) -> tuple[Path, bool]:
-    """The run's folder, and whether it is new: with `--resume` it may hold a run."""
+def _open_folder(config: Run, dataset: Dataset) -> Path:
+    """The run's folder: a new one, claimed, or with `--resume` that of the run."""
+    facts = {"data_sha256": fingerprint(dataset)}
     if config.resume:
-        folder = config.out.expanduser()
+        folder = expand(config.out)
         if (folder / "config.json").exists():
-            return folder, False
+            run_folder.check_claim(folder, config, **facts)
+            return folder
     kind = config.data.data.partition(":")[0]
     name = f"{kind}-{config.optimizer.optimizer}-seed{config.seed}"
-    return run_folder.new_folder(config.out, name), True
+    folder = run_folder.new_folder(config.out, name)
+    run_folder.claim(folder, config, **facts)
+    return folder
+
+
+def _train_epoch(
+    compiled: Program,
+    state: TrainState,
+    data: DeviceData,
+    plan: EpochPlan,
+    hyperparameters: Hyperparameters,
+    progress: tqdm.tqdm,
+) -> tuple[TrainState, StepMetrics]:
+    """Takes an epoch's steps; waits for the device once, at the end."""
+    outputs = []
+    for call in compiled.calls:
+        state, metrics = compiled.train(call, state, data, plan, hyperparameters)
+        outputs.append(metrics)
+        progress.update(call.num_steps)
+    columns = zip(*jax.device_get(outputs), strict=True)
+    return state, StepMetrics(*map(np.concatenate, columns))
 
 
 def _num_images(spec: step.Spec) -> int:
@@ -148,7 +165,8 @@ def _epoch_row(
     if spec.last_batch_size:
         sizes[-1] = spec.last_batch_size
     phases = np.append(previous_phase, steps.phase)
-    low_loss_share = float(np.mean(steps.phase))  # LOW_LOSS is 1, HIGH_LOSS is 0
+    # LOW_LOSS is 1, HIGH_LOSS is 0.
+    low_loss_share = float(np.mean(steps.phase, dtype=np.float64))
     has_phase = not np.isnan(low_loss_share)
     return {
         "epoch": epoch + 1,
@@ -181,12 +199,18 @@ def _line(row: dict[str, Any], epochs: int) -> str:
     )
 
 
-def _check_finite(epoch: int, spec: step.Spec, steps: StepMetrics) -> None:
+def _check_finite(
+    epoch: int, spec: step.Spec, steps: StepMetrics, test: step.TestMetrics
+) -> None:
     bad = np.flatnonzero(~np.isfinite(steps.loss))
     if len(bad):
         number = epoch * spec.steps_per_epoch + bad[0] + 1
-        raise DivergedError(
-            f"the training loss is {steps.loss[bad[0]]} at step {number} (epoch "
-            f"{epoch + 1}): training diverged. Try a smaller --learning-rate, or "
-            "--warmup-epochs."
-        )
+        what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
+    elif not np.isfinite(test.loss):
+        what = f"the test loss is {test.loss}"
+    else:
+        return
+    raise DivergedError(
+        f"{what} (epoch {epoch + 1}): training diverged. Try a smaller "
+        "--learning-rate, or --warmup-epochs."
+    )

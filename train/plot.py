@@ -27,6 +27,7 @@ ARM_COLORS = (
     "#E69F00",
     "#56B4E9",
 )
+LINE_STYLES = ("-", "--", ":")
 
 
 def plot_run(folder: Path) -> Path:
@@ -69,7 +70,7 @@ def plot_run(folder: Path) -> Path:
 
     for name, color in (("train", "#999999"), ("test", "#000000")):
         error = [row[f"{name}_error"] for row in rows]
-        error_axes.plot(epochs, error, color=color, label=name)
+        error_axes.plot(epochs, error, ".-", color=color, label=name)
     error_axes.set_ylabel("error (%)")
     error_axes.set_xlabel("epoch")
     error_axes.xaxis.get_major_locator().set_params(integer=True)
@@ -112,7 +113,15 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
             epochs = np.arange(1, curves.shape[1] + 1)
             if len(curves) > 1:
                 panel.plot(epochs, curves.T, color=color, alpha=0.3, linewidth=0.8)
-            panel.plot(epochs, curves.mean(axis=0), color=color, linewidth=2, label=arm)
+            panel.plot(
+                epochs,
+                curves.mean(axis=0),
+                LINE_STYLES[index // len(ARM_COLORS) % len(LINE_STYLES)],
+                color=color,
+                linewidth=2,
+                marker="." if len(epochs) < 30 else None,  # one epoch draws no line
+                label=arm,
+            )
         panel.set_xlabel("epoch")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set_ylabel(label)

@@ -1,8 +1,7 @@
 """What a run leaves on disk, and how it is read back.
 
 `config.json` is the experiment, `provenance.json` what it ran on, `metrics.jsonl` has
-a row an epoch, `steps.csv` a row a step. Rows are whole when written: a run that dies
-leaves what it has done.
+a row an epoch, `steps.csv` a row a step. A run that dies leaves what it has done.
 """
 
 import csv
@@ -22,6 +21,7 @@ from typing import Any
 import jax
 
 from train.errors import InputError
+from train.paths import expand
 
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
@@ -40,17 +40,15 @@ def new_folder(out: Path | None, default_name: str) -> Path:
     if out is None:
         names = (f"{default_name}{suffix}" for suffix in _suffixes())
         out = next(path for name in names if not (path := Path("runs") / name).exists())
-    out = out.expanduser()
+    out = expand(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise InputError(
                 f"--out {out} is not empty, and nothing in it shall be lost: name a "
-                "new folder, or leave --out away to have one made."
+                "new folder, leave --out away to have one made, or go on with the run "
+                "in it with --resume."
             )
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
     except OSError as error:
         raise InputError(
             f"cannot write to --out {out}: {error.strerror}. Name a folder that can be "
@@ -63,9 +61,52 @@ def _suffixes() -> Iterable[str]:
     return itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
 
 
-def write_config(folder: Path, config: Any) -> None:
-    """Writes `config.json`."""
-    _write_json(folder / "config.json", config_as_json(config))
+def claim(folder: Path, config: Any, **facts: Any) -> None:
+    """Writes `config.json`: the options, and `facts` about the data.
+
+    Raises:
+      InputError: another run has claimed the folder, or it cannot be written to.
+    """
+    try:
+        with (folder / "config.json").open("x") as file:
+            json.dump(config_as_json(config) | facts, file, indent=2)
+            file.write("\n")
+    except FileExistsError:
+        raise InputError(
+            f"another run has just begun in {folder}: name another --out."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot write to --out {folder}: {error.strerror}. Name a folder that can "
+            "be made and written to."
+        ) from None
+
+
+def check_claim(folder: Path, config: Any, **facts: Any) -> None:
+    """Makes sure that the run in a folder is this one, before going on with it.
+
+    Raises:
+      InputError: its options or its data were others.
+    """
+    try:
+        saved = _flat(json.loads((folder / "config.json").read_text()))
+    except (OSError, ValueError):
+        raise InputError(
+            f"cannot read {folder / 'config.json'}, the options of the run to go on "
+            "with: name another folder with --out."
+        ) from None
+    ours = _flat(config_as_json(config) | facts)
+    differing = [
+        f"{key} was {saved.get(key)}, is {number}"
+        for key, number in ours.items()
+        if key not in ("out", "resume") and number != saved.get(key)
+    ]
+    if differing:
+        raise InputError(
+            f"the run in {folder} cannot go on as another one: "
+            f"{'; '.join(differing[:3])}. Repeat its command and data, or name another "
+            "--out."
+        )
 
 
 def config_as_json(config: Any) -> dict[str, Any]:
@@ -73,23 +114,36 @@ def config_as_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def write_provenance(folder: Path, **facts: Any) -> None:
-    """Writes `provenance.json`: what is needed to redo the run, and `facts`."""
+def _flat(options: Any) -> dict[str, Any]:
+    """Takes the options out of their groups: no two have one name."""
+    flat: dict[str, Any] = {}
+    for key, number in options.items() if isinstance(options, dict) else ():
+        flat |= _flat(number) if isinstance(number, dict) else {key: number}
+    return flat
+
+
+def add_provenance(folder: Path, **facts: Any) -> None:
+    """Adds what is needed to redo the run, and `facts`, to `provenance.json`.
+
+    The file is a list, with an entry for each time the run was started or resumed.
+    """
+    path = folder / "provenance.json"
+    try:
+        entries = json.loads(path.read_text())
+    except (OSError, ValueError):
+        entries = []
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
-    _write_json(
-        folder / "provenance.json",
-        {
-            "command": ["python", "-m", "train", *sys.argv[1:]],
-            "commit": _commit(),
-            "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
-            "device": jax.devices()[0].device_kind,
-            "num_devices": jax.device_count(),
-            "machine": platform.platform(),
-            "python": platform.python_version(),
-            "versions": {name: importlib.metadata.version(name) for name in packages},
-        }
-        | facts,
-    )
+    entry = {
+        "command": ["python", "-m", "train", *sys.argv[1:]],
+        "commit": _commit(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+    _replace(path, json.dumps([*entries, entry | facts], indent=2) + "\n")
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -126,51 +180,53 @@ def read_steps(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in STEP_COLUMNS}
 
 
-def reopen(folder: Path, config: Any, epoch: int, steps_per_epoch: int) -> None:
-    """Prepares a run's folder for going on after `epoch`, dropping later rows.
+def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
+    """Drops the rows after `epochs` epochs, and what a dying run left half written.
 
     Raises:
-      InputError: the folder's run had other options.
+      InputError: rows up to there are missing or damaged; nothing is dropped then.
     """
-    try:
-        saved = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        raise InputError(
-            f"cannot read {folder / 'config.json'}, the options of the run to go on "
-            "with: name another folder with --out."
-        ) from None
-    ours = config_as_json(config)
-    differing = [
-        key
-        for key in ours
-        if key not in ("out", "resume") and ours[key] != saved.get(key)
-    ]
-    if differing:
-        raise InputError(
-            f"the run in {folder} had other options ({', '.join(differing)}): repeat "
-            "its command (config.json has the options), or name another --out."
-        )
-    rows = {"metrics.jsonl": epoch, "steps.csv": 1 + epoch * steps_per_epoch}
-    for name, keep in rows.items():
-        if (folder / name).exists():
-            lines = (folder / name).read_text().splitlines(keepends=True)
-            whole = folder / f"{name}.new"
-            whole.write_text("".join(lines[:keep]))
-            whole.replace(folder / name)
+    num_steps = epochs * steps_per_epoch
+    wanted = {"metrics.jsonl": epochs, "steps.csv": 1 + num_steps if epochs else 0}
+    kept = {}
+    for name, keep in wanted.items():
+        path = folder / name
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        kept[path] = lines[:keep]
+        last = lines[keep - 1] if len(lines) >= keep > 0 else ""
+        expected = {
+            "metrics.jsonl": f'{{"epoch": {epochs},',
+            "steps.csv": f"{num_steps},",
+        }[name]
+        if keep and not (last.startswith(expected) and last.endswith("\n")):
+            raise InputError(
+                f"{path} does not hold the rows of the {epochs} epochs before the last "
+                "checkpoint: it was changed or damaged. Start a new run."
+            )
+    for path, lines in kept.items():
+        if lines:
+            _replace(path, "".join(lines))
+        else:
+            path.unlink(missing_ok=True)
 
 
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that is old or new at any moment, never half."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _commit() -> str | None:
-    """The checkout's commit, `+` behind it if files were changed; None outside git."""
+    """The checkout's commit, `+` behind it if its files changed; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.check_output(
             [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
         ).strip()
-        changed = subprocess.check_output([*git, "status", "--porcelain"])
+        changed = subprocess.check_output(
+            [*git, "status", "--porcelain", "--untracked-files=no"]
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+" if changed else "")

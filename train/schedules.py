@@ -1,4 +1,4 @@
-"""The learning rate of every step, computed before training.
+"""The learning rate of every step, computed before the epoch.
 
 The rates enter the compiled step as data, so runs with different schedules share one
 program.
@@ -13,12 +13,22 @@ from train.config import Schedule
 
 
 def learning_rates(
-    config: Schedule, peak: float, *, epochs: int, steps_per_epoch: int
+    config: Schedule, peak: float, epoch: int, *, epochs: int, steps_per_epoch: int
 ) -> np.ndarray:
-    """Returns the learning rate of each step, float32 [epochs * steps_per_epoch]."""
-    num_steps = epochs * steps_per_epoch
-    schedule = _schedule(config, peak, num_steps, steps_per_epoch)
-    steps = jnp.arange(num_steps)
+    """Returns the learning rates of an epoch.
+
+    Args:
+      config: the schedule.
+      peak: the highest learning rate.
+      epoch: counted from 0.
+      epochs: how many there are.
+      steps_per_epoch: steps in each.
+
+    Returns:
+      float32 [steps_per_epoch].
+    """
+    schedule = _schedule(config, peak, epochs * steps_per_epoch, steps_per_epoch)
+    steps = epoch * steps_per_epoch + jnp.arange(steps_per_epoch)
     rates = jax.vmap(schedule)(steps)
     # Warm-up multiplies: milestones keep the epochs they are given for.
     warmup_steps = max(config.warmup_epochs * steps_per_epoch, 1)

@@ -1,0 +1,19 @@
+"""Paths as users write them."""
+
+from pathlib import Path
+
+from train.errors import InputError
+
+
+def expand(path: Path) -> Path:
+    """Replaces `~` by the home folder.
+
+    Raises:
+      InputError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"whose home folder is meant by {path}? Write the path out."
+        ) from None
