@@ -6,22 +6,16 @@ a row an epoch, `steps.csv` a row a step. A run that dies leaves what it has don
 
 import csv
 import dataclasses
-import datetime
-import importlib.metadata
 import itertools
 import json
 import math
-import platform
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from train.errors import InputError
 from train.paths import expand
+from train.provenance import environment
 
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
@@ -132,18 +126,8 @@ def add_provenance(folder: Path, **facts: Any) -> None:
         entries = json.loads(path.read_text())
     except (OSError, ValueError):
         entries = []
-    packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
-    entry = {
-        "command": ["python", "-m", "train", *sys.argv[1:]],
-        "commit": _commit(),
-        "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
-        "device": jax.devices()[0].device_kind,
-        "num_devices": jax.device_count(),
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
-    _replace(path, json.dumps([*entries, entry | facts], indent=2) + "\n")
+    entry = environment() | facts
+    _replace(path, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -215,18 +199,3 @@ def _replace(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.replace(path)
-
-
-def _commit() -> str | None:
-    """The checkout's commit, `+` behind it if its files changed; None outside git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.check_output(
-            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-        changed = subprocess.check_output(
-            [*git, "status", "--porcelain", "--untracked-files=no"]
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changed else "")

@@ -1,0 +1,45 @@
+"""Where a figure comes from."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def environment() -> dict[str, Any]:
+    """Command, commit, time, hardware and versions: where a figure comes from."""
+    packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    name = module.name.removesuffix(".__main__") if module else sys.argv[0]
+    return {
+        "command": ["python", "-m", name, *sys.argv[1:]],
+        "commit": _commit(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, `+` behind it if its files changed; None outside git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.check_output(
+            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+        changed = subprocess.check_output(
+            [*git, "status", "--porcelain", "--untracked-files=no"]
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
