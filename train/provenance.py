@@ -23,7 +23,7 @@ def environment() -> dict[str, Any]:
         "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
-        "machine": platform.platform(),
+        "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
