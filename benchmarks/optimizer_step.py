@@ -188,13 +188,14 @@ def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.optimizer_step")
+    provenance = environment()
     results = {}
     bytes_per_second = bandwidth()
     for case in config.cases:
         results[case] = measure(CASES[case](), config)
         print(table({case: results[case]}, bytes_per_second), flush=True)
     if config.out:
-        report = environment() | {
+        report = provenance | {
             "rounds": config.rounds,
             "steps": config.steps,
             "bytes_per_second": bytes_per_second,

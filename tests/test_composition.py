@@ -433,11 +433,12 @@ def test_missing_gradients_stay_missing():
     np.testing.assert_allclose(updates["w"], -0.1)
 
 
-def test_integer_parameters_are_treated_as_sgd_treats_them():
+@pytest.mark.parametrize("momentum", [0.9, jnp.float32(0.9)], ids=["number", "array"])
+def test_integer_parameters_are_treated_as_sgd_treats_them(momentum):
     params = jnp.array([3, 4])
     sgd = optax.with_extra_args_support(optax.sgd(0.1, 0.9))
     ours, theirs = (
         fed(optimizer, LOSSES, params, jnp.array([1, 2]))[0]
-        for optimizer in (lcam_optax.lcam(0.1, 0.9, 0.9), sgd)
+        for optimizer in (lcam_optax.lcam(0.1, momentum, momentum), sgd)
     )
     np.testing.assert_array_equal(ours, theirs)

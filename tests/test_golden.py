@@ -66,8 +66,10 @@ def test_lagged_epoch_mean_follows_torch(name):
         step, (weights, optimizer.init(weights)), jnp.arange(len(expected_losses))
     )
     np.testing.assert_array_equal(momenta, GOLDEN[f"{name}: momentum"])
-    # A small loss is a difference of logits of size ten: rounding there is absolute.
-    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5, atol=1e-6)
+    # With two examples a batch some losses are near 0.002, as differences of logits of
+    # size ten: there the rounding is absolute. All other runs keep to 1e-5 relative.
+    atol = 1e-6 if batch_size == 2 else 0.0
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5, atol=atol)
     scale = np.abs(GOLDEN[f"{name}: weights"]).max()
     np.testing.assert_allclose(
         weights[9::10], GOLDEN[f"{name}: weights"], rtol=1e-5, atol=1e-5 * scale

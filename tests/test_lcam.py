@@ -321,8 +321,9 @@ def test_a_users_own_loss_average_is_used():
 # --- Losses that are not finite -------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [np.nan, np.inf, jnp.bfloat16(2)])
-def test_loss_average_sees_finite_float32_scalars_only(loss):
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("loss", [np.nan, np.inf, jnp.bfloat16(2), np.float64(2)])
+def test_loss_average_sees_finite_float32_scalars_only(loss, x64):
     def update(state, loss):
         assert (loss.shape, loss.dtype) == ((), jnp.float32)
         assert jnp.isfinite(loss)
@@ -330,7 +331,8 @@ def test_loss_average_sees_finite_float32_scalars_only(loss):
 
     watcher = lcam_optax.LossAverage(init=lambda: (), update=update)
     optimizer = lcam_optax.scale_by_lcam(loss_average=watcher)
-    optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())), value=loss)
+    with jax.enable_x64(x64):
+        optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())), value=loss)
 
 
 @pytest.mark.parametrize("lagged", [False, True])

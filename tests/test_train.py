@@ -10,6 +10,7 @@ import pytest
 
 from train import run_folder
 from train.__main__ import main
+from train.config import Run
 
 SIZES = {"train": 52, "test": 21}
 
@@ -291,7 +292,9 @@ def test_folder_that_holds_something_is_left_alone(images, tmp_path, capsys):
 
 def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [run_folder.new_folder(None, "digits-lcam-seed0").name for _ in range(3)]
+    names = [
+        run_folder.new_folder(None, "digits-lcam-seed0", Run()).name for _ in range(3)
+    ]
     assert names == ["digits-lcam-seed0", "digits-lcam-seed0-2", "digits-lcam-seed0-3"]
 
 

@@ -121,8 +121,7 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
       DivergedError: an arm diverged; all the rest is done.
     """
     kind = config.data.data.partition(":")[0]
-    folder = run_folder.new_folder(config.out, f"compare-{kind}")
-    run_folder.claim(folder, config)
+    folder = run_folder.new_folder(config.out, f"compare-{kind}", config)
     shared = {
         option.name: getattr(config, option.name)
         for option in dataclasses.fields(Experiment)
@@ -132,7 +131,6 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     for seed in config.seeds:
         for number, (arm, optimizer) in enumerate(arms.items(), start=1):
             out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
-            out.mkdir()
             run_config = Run(**shared, optimizer=optimizer, seed=seed, out=out)
             try:
                 loop.run(run_config, dataset, quiet=True)

@@ -125,9 +125,7 @@ def _open_folder(config: Run, dataset: Dataset) -> Path:
             return folder
     kind = config.data.data.partition(":")[0]
     name = f"{kind}-{config.optimizer.optimizer}-seed{config.seed}"
-    folder = run_folder.new_folder(config.out, name)
-    run_folder.claim(folder, config, **facts)
-    return folder
+    return run_folder.new_folder(config.out, name, config, **facts)
 
 
 def _train_epoch(

@@ -20,13 +20,18 @@ from train.provenance import environment
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
-def new_folder(out: Path | None, default_name: str) -> Path:
+def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -> Path:
     """Makes the folder of a run, and never touches one that holds something.
+
+    `config.json`, with the options and `facts` about the data, claims it: of two
+    processes that come at once, one is refused.
 
     Args:
       out: the folder asked for; `None` for the first free one of `runs/NAME`,
         `runs/NAME-2`, `runs/NAME-3`, ...
       default_name: NAME.
+      config: the options.
+      **facts: what else a resumed run must agree with.
 
     Raises:
       InputError: `out` holds something, or cannot be made or written to.
@@ -43,6 +48,14 @@ def new_folder(out: Path | None, default_name: str) -> Path:
                 "new folder, leave --out away to have one made, or go on with the run "
                 "in it with --resume."
             )
+        with (out / "config.json").open("x") as file:
+            json.dump(config_as_json(config) | facts, file, indent=2)
+            file.write("\n")
+    except FileExistsError:
+        raise InputError(
+            f"--out {out} is a file, or another run has just begun there: name another "
+            "folder."
+        ) from None
     except OSError as error:
         raise InputError(
             f"cannot write to --out {out}: {error.strerror}. Name a folder that can be "
@@ -53,27 +66,6 @@ def new_folder(out: Path | None, default_name: str) -> Path:
 
 def _suffixes() -> Iterable[str]:
     return itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-
-
-def claim(folder: Path, config: Any, **facts: Any) -> None:
-    """Writes `config.json`: the options, and `facts` about the data.
-
-    Raises:
-      InputError: another run has claimed the folder, or it cannot be written to.
-    """
-    try:
-        with (folder / "config.json").open("x") as file:
-            json.dump(config_as_json(config) | facts, file, indent=2)
-            file.write("\n")
-    except FileExistsError:
-        raise InputError(
-            f"another run has just begun in {folder}: name another --out."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"cannot write to --out {folder}: {error.strerror}. Name a folder that can "
-            "be made and written to."
-        ) from None
 
 
 def check_claim(folder: Path, config: Any, **facts: Any) -> None:
