@@ -111,8 +111,11 @@ def load_npz(path: Path) -> Dataset:
             f"{', '.join(ARRAYS)}."
         ) from None
     except UNREADABLE as error:
+        # NumPy's own words on pickles advise to load them all the same.
+        is_pickle = "pickle" in str(error)
+        reason = "no .npz file, or one with pickled objects" if is_pickle else error
         raise InputError(
-            f"cannot read {path}: {error}. Expected an .npz file, without pickled "
+            f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
             f"objects, holding {', '.join(ARRAYS)}."
         ) from None
 
