@@ -17,6 +17,7 @@ test: $(VENV)/.ok
 lint: $(VENV)/.ok
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/pyright
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
 lock: $(VENV)/.ok

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_NUMBER_TYPES: tuple[type[Any], ...] = (numbers.Real, np.ndarray, jax.Array)
+
 
 def check_number(name: str, number: Any, low: float, high: float) -> None:
     """Refuses a Python number outside `[low, high)`, and what is no number at all.
@@ -21,7 +23,7 @@ def check_number(name: str, number: Any, low: float, high: float) -> None:
       ValueError: `number` is a Python number outside the range (or a NaN), or an array
         of several.
     """
-    if not isinstance(number, (numbers.Real, np.ndarray, jax.Array)):
+    if not isinstance(number, _NUMBER_TYPES):
         raise TypeError(
             f"`{name}` must be a number in [{low:g}, {high:g}), got {number!r}."
         )

@@ -111,7 +111,7 @@ def scale_by_lcam(
     #   rest of the epoch high loss. Here it changes neither average nor phase.
     def update_fn(
         updates: optax.Updates,
-        state: ScaleByLcamState,
+        state: optax.OptState,
         params: optax.Params | None = None,
         *,
         # Required in truth: the default only lets `check_loss` say what to pass,
@@ -120,6 +120,12 @@ def scale_by_lcam(
         **extra_args: Any,
     ) -> tuple[optax.Updates, ScaleByLcamState]:
         del params
+        if not isinstance(state, ScaleByLcamState):
+            raise TypeError(
+                "`state` must be the ScaleByLcamState that `init` or the last `update` "
+                f"returned, got {type(state).__name__}. The order of arguments is "
+                "`update(updates, state, params)`."
+            )
         loss = check_loss(value, extra_args)
         if axis_name is not None:
             loss = jax.lax.pmean(loss, axis_name)
@@ -159,7 +165,7 @@ def scale_by_lcam(
         updates = jax.tree.map(accumulate, updates, trace) if nesterov else trace
 
         return updates, ScaleByLcamState(
-            count=optax.safe_increment(state.count),
+            count=jnp.asarray(optax.safe_increment(state.count)),
             trace=optax.tree.cast(trace, accumulator_dtype),
             momentum=momentum.astype(jnp.float32),
             loss_average=average_state,

@@ -102,7 +102,7 @@ def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
     if isinstance(steps_per_epoch, numbers.Integral):
         if not 1 <= steps_per_epoch < 2**31:
             raise ValueError(message)
-    elif not jnp.issubdtype(getattr(steps_per_epoch, "dtype", None), jnp.integer):
+    elif not jnp.issubdtype(getattr(steps_per_epoch, "dtype", object), jnp.integer):
         raise TypeError(message)
 
     def init_fn() -> WeightedMeanState:

@@ -376,6 +376,14 @@ def test_missing_value_says_what_to_pass(keywords):
         update_with(**keywords)
 
 
+def test_state_in_the_place_of_params_is_pointed_out():
+    optimizer = lcam_optax.scale_by_lcam()
+    params = {"w": jnp.ones(2)}
+    state = optimizer.init(params)
+    with pytest.raises(TypeError, match=r"`state` .* got dict.*\(updates, state, par"):
+        optimizer.update(params, params, state, value=1.0)
+
+
 def test_misspelt_value_is_pointed_out():
     with pytest.raises(TypeError, match=r"`value`.* got only the keywords `loss`"):
         update_with(loss=1.0)
