@@ -1,4 +1,4 @@
-"""What a user installs, and what the README promises."""
+"""What a user installs."""
 
 import doctest
 import re
@@ -7,13 +7,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 import lcam_optax
 import lcam_optax._lcam
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 
 
 def test_public_names_are_the_agreed_ones():
@@ -63,40 +60,3 @@ def test_docstring_examples_print_what_they_say():
         doctest.testmod(lcam_optax._lcam)[1],
     )
     assert doctest.testmod(lcam_optax._lcam).attempted > 0
-
-
-def readme_blocks(language):
-    return re.findall(
-        rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S
-    )
-
-
-def test_readme_python_runs_and_prints_what_its_comment_says(capsys):
-    [code] = readme_blocks("python")
-    exec(code, {})
-    [said] = re.findall(r"^print\(.*# ([\d.]+)", code, re.M)
-    assert capsys.readouterr().out.startswith(said)
-
-
-def test_readme_diff_is_the_example():
-    [example] = readme_blocks("python")
-    [diff] = readme_blocks("diff")
-    added = re.findall(r"^\+(.*)", diff, re.M)
-    assert len(added) == 2
-    for line in added:
-        assert line in example
-
-
-@pytest.mark.parametrize(
-    "command", re.findall(r"^\$ python -m train (.*)", README, re.M)
-)
-def test_readme_commands_have_options_that_exist(command):
-    # Stops where the data are loaded: all options are parsed and checked by then.
-    code = (
-        "import sys, train.data\n"
-        "def load_dataset(*_): raise SystemExit(33)\n"
-        "train.data.load_dataset = load_dataset\n"
-        "from train.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *command.split()])
-    assert done.returncode == 33
