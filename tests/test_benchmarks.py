@@ -11,6 +11,6 @@ def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, tmp_pa
     optimizer_step.main()
     printed = capsys.readouterr().out
     assert "tiny: 11 parameters in 2 arrays" in printed
-    for side in ("sgd ", "sgd again", "lcam"):
+    for side in ("sgd ", "sgd again", "sgd + 6", "lcam"):
         assert f"\n{side}" in printed
     assert '"parameters": 11' in out.read_text()
