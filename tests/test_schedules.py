@@ -32,7 +32,7 @@ def test_exponential_schedule_decays_every_step_after_its_epoch():
     actual = rates(
         3, 2, schedule="exponential", exponential_after=1, exponential_rate=0.5
     )
-    expected = [0.1, 0.1, 0.1, 0.05, 0.025, 0.0125]
+    expected = [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625]
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
