@@ -1,14 +1,15 @@
-"""The command line: `python -m train run` and `python -m train compare`."""
+"""The command line: `python -m train run`, `compare`, `plot` and `presets`."""
 
+import argparse
 import os
 import sys
+from typing import Annotated
 
 import tyro
 
-from train.config import Compare, Run
+from train.config import Compare, Plot, Presets, Run
 from train.errors import DivergedError, InputError
-
-COMMANDS = {"run": Run, "compare": Compare}
+from train.presets import PRESETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,15 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     2 is for bad input, 1 for training that diverged, 130 for an interruption,
     141 for output that nobody reads any more.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        config = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="python -m train",
-            description="Trains Wide ResNets with SGD, LCAM and AdamW.",
-            args=arguments,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-        _execute(config)
+        _execute(_parse(arguments))
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
@@ -40,21 +35,60 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _execute(config: Run | Compare) -> None:
+def _parse(arguments: list[str]) -> Run | Compare | Plot | Presets:
+    command = tyro.conf.subcommand
+    commands = (
+        Annotated[Run, command("run", default=_preset(arguments))]
+        | Annotated[Compare, command("compare")]
+        | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Presets, command("presets")]
+    )
+    return tyro.cli(
+        commands,
+        prog="python -m train",
+        description="Trains Wide ResNets with SGD, LCAM and AdamW.",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _preset(arguments: list[str]) -> Run:
+    """The options that take the place of the defaults of `run`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", nargs="?")
+    name = parser.parse_known_args(arguments)[0].preset
+    if arguments[:1] != ["run"] or name is None:
+        return Run()
+    if name not in PRESETS:
+        raise InputError(f"--preset must be one of {', '.join(PRESETS)}; got {name!r}.")
+    return PRESETS[name].run
+
+
+def _execute(config: Run | Compare | Plot | Presets) -> None:
     # Imported late: `--help` and bad options need no JAX.
-    from train import compare, loop
-    from train.data import load_dataset
+    match config:
+        case Presets():
+            print(*(preset.describe() for preset in PRESETS.values()), sep="\n\n")
+        case Plot():
+            from train.plot import plot_runs
 
-    is_comparison = isinstance(config, Compare)
-    arms = compare.parse_arms(config.arms) if is_comparison else {}
-    dataset = load_dataset(config.data.data, config.data.data_dir)
-    if is_comparison:
-        compare.compare(config, arms, dataset)
-        return
-    folder = loop.run(config, dataset)
-    from train.plot import plot_run
+            print(f"picture: {plot_runs(config)}")
+        case Compare():
+            from train import compare
+            from train.data import load_dataset
 
-    print(f"picture: {plot_run(folder)}")
+            arms = compare.parse_arms(config.arms)
+            dataset = load_dataset(config.data.data, config.data.data_dir)
+            compare.compare(config, arms, dataset)
+        case Run():
+            from train import loop
+            from train.data import load_dataset
+
+            dataset = load_dataset(config.data.data, config.data.data_dir)
+            folder = loop.run(config, dataset)
+            from train.plot import plot_run
+
+            print(f"picture: {plot_run(folder)}")
 
 
 def _fail(message: str, code: int) -> int:

@@ -235,11 +235,14 @@ class Run(Experiment):
     epoch), steps.csv (a row a step), checkpoints/ and curves.png.
     """
 
+    #: A published run, whose options take the place of the defaults; any can be given
+    #: besides. `python -m train presets` lists them.
+    preset: str | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.
     seed: int = 0
-    #: Folder to write into; must be new or empty. None: runs/DATA-OPTIMIZER-seedSEED,
-    #: with a number behind it if that is taken.
+    #: Folder to write into; must be new or empty. None: runs/PRESET-seedSEED or
+    #: runs/DATA-OPTIMIZER-seedSEED, with a number behind it if that is taken.
     out: Path | None = None
     #: Epochs between checkpoints; 0: only one, at the end.
     checkpoint_every: int = 0
@@ -294,6 +297,38 @@ class Compare(Experiment):
         )
         for seed in self.seeds:
             _check_seed("--seeds", seed)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draws runs side by side, finished or not.
+
+    On common axes test error and training loss of every epoch; below, for each run, the
+    loss of every step against its average with the phase it was in, and the momentum.
+    """
+
+    #: Folders of runs.
+    runs: tuple[Path, ...]
+    #: Picture to write (.png, .pdf or .svg); must be new. None: figure.png, with a
+    #: number if that is taken.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        _check(len(self.runs) > 0, "plot needs the folder of a run, or of several.")
+        _check(
+            len(set(self.runs)) == len(self.runs),
+            f"plot needs runs that differ, got {' '.join(map(str, self.runs))}.",
+        )
+        _check(
+            self.out is None or self.out.suffix in (".png", ".pdf", ".svg"),
+            f"--out must end in .png, .pdf or .svg, got {self.out}.",
+        )
+
+
+@dataclass(frozen=True)
+class Presets:
+    """Lists the published runs that `run --preset` knows."""
 
 
 # Options that belong to some choices only.

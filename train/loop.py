@@ -124,8 +124,10 @@ def _open_folder(config: Run, dataset: Dataset) -> Path:
             run_folder.check_claim(folder, config, **facts)
             return folder
     kind = config.data.data.partition(":")[0]
-    name = f"{kind}-{config.optimizer.optimizer}-seed{config.seed}"
-    return run_folder.new_folder(config.out, name, config, **facts)
+    name = config.preset or f"{kind}-{config.optimizer.optimizer}"
+    return run_folder.new_folder(
+        config.out, f"{name}-seed{config.seed}", config, **facts
+    )
 
 
 def _train_epoch(

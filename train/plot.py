@@ -1,16 +1,20 @@
-"""Pictures of a run and of a comparison.
+"""Pictures of a run, of several, and of a comparison.
 
 The colours are Okabe and Ito's: colour-blind safe.
 """
 
+import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 
 from lcam_optax import Phase
 from train import run_folder
+from train.config import Plot
+from train.errors import InputError
+from train.paths import expand
 
 matplotlib.use("Agg")
 
@@ -28,62 +32,102 @@ ARM_COLORS = (
     "#56B4E9",
 )
 LINE_STYLES = ("-", "--", ":")
+# Drawn as pixels: there may be 100,000 of them.
+_DOTS: dict[str, Any] = {"markersize": 3, "rasterized": True}
+
+
+class _Run(NamedTuple):
+    """What is drawn of a run.
+
+    Attributes:
+      name: of its folder.
+      rows: of `metrics.jsonl`.
+      steps: columns of `steps.csv`.
+      epochs: epochs completed after each step.
+    """
+
+    name: str
+    rows: list[dict[str, Any]]
+    steps: dict[str, np.ndarray]
+    epochs: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        """A number of every epoch; NaN where there is none."""
+        return np.array([row[name] for row in self.rows], float)
 
 
 def plot_run(folder: Path) -> Path:
-    """Draws loss with the phases, and errors, of one run; returns `curves.png`."""
-    steps = {
-        name: np.array(column) for name, column in run_folder.read_steps(folder).items()
-    }
-    rows = run_folder.read_metrics(folder)
-    epochs = [row["epoch"] for row in rows]
-    steps_per_epoch = len(steps["step"]) / len(rows)
-    at = steps["step"] / steps_per_epoch
-
-    figure, (loss_axes, error_axes) = plt.subplots(
-        2, 1, figsize=(9, 7), sharex=True, layout="constrained"
+    """Draws loss with the phases, momentum, and errors of one run into `curves.png`."""
+    run = _read(folder)
+    figure, (loss_axes, momentum_axes, error_axes) = plt.subplots(
+        3, 1, figsize=(9, 9), sharex=True, height_ratios=(3, 1, 2), layout="constrained"
     )
-    has_phase = ~np.isnan(steps["phase"])
-    if has_phase.any():
-        for phase, color in PHASE_COLORS.items():
-            chosen = steps["phase"] == phase
-            loss_axes.plot(
-                at[chosen],
-                steps["loss"][chosen],
-                ".",
-                color=color,
-                markersize=3,
-                rasterized=True,
-                label=f"{PHASE_LABELS[phase]} ({np.mean(chosen):.0%} of steps)",
-            )
-        loss_axes.plot(
-            at, steps["average_loss"], color="black", linewidth=1, label="average"
-        )
-    else:
-        loss_axes.plot(
-            at, steps["loss"], ".", color="black", markersize=3, label="step"
-        )
-    _log_scale(loss_axes, steps["loss"])
-    loss_axes.set_ylabel("training loss (nats)")
-    loss_axes.set_title(folder.name)
-    loss_axes.legend()
-
+    _draw_loss(loss_axes, run)
+    loss_axes.set_title(run.name)
+    _draw_momentum(momentum_axes, run)
     for name, color in (("train", "#999999"), ("test", "#000000")):
-        error = [row[f"{name}_error"] for row in rows]
-        error_axes.plot(epochs, error, ".-", color=color, label=name)
+        error_axes.plot(
+            run.column("epoch"),
+            run.column(f"{name}_error"),
+            ".-",
+            color=color,
+            label=name,
+        )
     error_axes.set_ylabel("error (%)")
-    error_axes.set_xlabel("epoch")
-    error_axes.xaxis.get_major_locator().set_params(integer=True)
+    _epoch_axis(error_axes)
     error_axes.set_ylim(bottom=0)
+    last = run.rows[-1]
     error_axes.annotate(
-        f"{rows[-1]['test_error']:.2f} %",
-        (epochs[-1], rows[-1]["test_error"]),
+        f"{last['test_error']:.2f} %",
+        (last["epoch"], last["test_error"]),
         textcoords="offset points",
         xytext=(-4, 6),
         ha="right",
     )
     error_axes.legend()
     return _save(figure, folder / "curves.png")
+
+
+def plot_runs(config: Plot) -> Path:
+    """Draws runs on common axes, and each one's loss, phases and momentum below.
+
+    Returns:
+      The picture's path.
+
+    Raises:
+      InputError: a folder holds no run, or the picture cannot be written or is there.
+    """
+    runs = [_read(expand(folder)) for folder in config.runs]
+    out = _new_picture(config.out)
+    figure = plt.figure(figsize=(13, 4.5 + 2.8 * len(runs)), layout="constrained")
+    heights = [4.5] + [2.8] * len(runs)
+    grid = figure.add_gridspec(1 + len(runs), 2, height_ratios=heights)
+    for place, (name, label) in enumerate(
+        {"test_error": "test error (%)", "train_loss": "training loss (nats)"}.items()
+    ):
+        axes = figure.add_subplot(grid[0, place])
+        for index, run in enumerate(runs):
+            axes.plot(
+                run.column("epoch"),
+                run.column(name),
+                _line_style(index),
+                color=_color(index),
+                marker="." if len(run.rows) < 30 else None,
+                label=f"{run.name}: {run.column(name)[-1]:.4g}",
+            )
+        _log_scale(axes, np.concatenate([run.column(name) for run in runs]))
+        axes.set_ylabel(label)
+        _epoch_axis(axes)
+        axes.legend(title="last epoch")
+    for row, run in enumerate(runs, start=1):
+        loss_axes = figure.add_subplot(grid[row, 0])
+        _draw_loss(loss_axes, run)
+        momentum_axes = figure.add_subplot(grid[row, 1])
+        _draw_momentum(momentum_axes, run)
+        for axes in (loss_axes, momentum_axes):
+            axes.set_title(run.name, fontsize="medium")
+            _epoch_axis(axes)
+    return _save(figure, out)
 
 
 def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -> Path:
@@ -103,7 +147,7 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
     for panel, (name, label) in zip(axes.flat, panels.items(), strict=True):
         drawn = []
         for index, (arm, seeds) in enumerate(runs.items()):
-            color = ARM_COLORS[index % len(ARM_COLORS)]
+            color = _color(index)
             curves = np.array(
                 [[row[name] for row in rows] for rows in seeds], dtype=float
             )
@@ -116,14 +160,13 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
             panel.plot(
                 epochs,
                 curves.mean(axis=0),
-                LINE_STYLES[index // len(ARM_COLORS) % len(LINE_STYLES)],
+                _line_style(index),
                 color=color,
                 linewidth=2,
                 marker="." if len(epochs) < 30 else None,  # one epoch draws no line
                 label=arm,
             )
-        panel.set_xlabel("epoch")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        _epoch_axis(panel)
         panel.set_ylabel(label)
         if name in ("test_error", "train_loss") and drawn:
             _log_scale(panel, np.concatenate([curves.ravel() for curves in drawn]))
@@ -132,6 +175,104 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
     seeds = "one seed" if num_seeds == 1 else f"mean of {num_seeds} seeds (thin: each)"
     figure.suptitle(f"{folder.name}: {seeds}")
     return _save(figure, folder / "comparison.png")
+
+
+def _read(folder: Path) -> _Run:
+    """Reads a run, finished or not.
+
+    Raises:
+      InputError: there is none, or no epoch of it is done, or a file is damaged.
+    """
+    try:
+        rows = run_folder.read_metrics(folder)
+        columns = run_folder.read_steps(folder)
+        steps = {name: np.array(column) for name, column in columns.items()}
+        epochs = steps["step"] / (len(steps["step"]) / len(rows))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no run with a finished epoch (metrics.jsonl and "
+            "steps.csv): name the folder of a run."
+        ) from None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, csv.Error):
+        raise InputError(
+            f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
+            "or a run is writing them; wait for its next epoch."
+        ) from None
+    return _Run(folder.resolve().name, rows, steps, epochs)
+
+
+def _new_picture(out: Path | None) -> Path:
+    """The picture to write: never one that is there."""
+    if out is None:
+        return run_folder.first_free(Path("figure"), ".png")
+    out = expand(out)
+    if out.exists():
+        raise InputError(f"--out {out} is there already: name a new file.")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}.")
+    return out
+
+
+def _draw_loss(axes: plt.Axes, run: _Run) -> None:
+    """Draws every step's loss, in the colour of its phase, and the average."""
+    steps = run.steps
+    if np.isnan(steps["phase"]).all():  # AdamW
+        axes.plot(
+            run.epochs, steps["loss"], ".", color="black", label="a step", **_DOTS
+        )
+    else:
+        for phase, color in PHASE_COLORS.items():
+            chosen = steps["phase"] == phase
+            axes.plot(
+                run.epochs[chosen],
+                steps["loss"][chosen],
+                ".",
+                color=color,
+                label=f"{PHASE_LABELS[phase]} ({np.mean(chosen):.0%} of steps)",
+                **_DOTS,
+            )
+        axes.plot(
+            run.epochs,
+            steps["average_loss"],
+            color="black",
+            linewidth=1,
+            label="its average",
+        )
+    _log_scale(axes, steps["loss"])
+    axes.set_ylabel("loss of a step (nats)")
+    axes.legend(fontsize="small", markerscale=3)
+
+
+def _draw_momentum(axes: plt.Axes, run: _Run) -> None:
+    """Draws every step's coefficient and each epoch's mean."""
+    momentum = run.steps["momentum"]
+    axes.set_ylabel("momentum")
+    if np.isnan(momentum).all():  # AdamW
+        axes.text(0.5, 0.5, "AdamW: none", ha="center", transform=axes.transAxes)
+        return
+    axes.plot(run.epochs, momentum, ".", color="#999999", label="a step", **_DOTS)
+    axes.plot(
+        run.column("epoch"),
+        run.column("mean_momentum"),
+        ".-" if len(run.rows) < 30 else "-",
+        color="black",
+        label="mean of the epoch",
+    )
+    axes.margins(y=0.15)
+    axes.legend(fontsize="small")
+
+
+def _color(index: int) -> str:
+    return ARM_COLORS[index % len(ARM_COLORS)]
+
+
+def _line_style(index: int) -> str:
+    return LINE_STYLES[index // len(ARM_COLORS) % len(LINE_STYLES)]
+
+
+def _epoch_axis(axes: plt.Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _log_scale(axes: plt.Axes, numbers: np.ndarray) -> None:

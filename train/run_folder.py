@@ -37,8 +37,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
       InputError: `out` holds something, or cannot be made or written to.
     """
     if out is None:
-        names = (f"{default_name}{suffix}" for suffix in _suffixes())
-        out = next(path for name in names if not (path := Path("runs") / name).exists())
+        out = first_free(Path("runs") / default_name)
     out = expand(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -64,8 +63,11 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     return out
 
 
-def _suffixes() -> Iterable[str]:
-    return itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+def first_free(name: Path, ending: str = "") -> Path:
+    """The first path that is not taken of NAME, NAME-2, NAME-3, ..., with an ending."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (Path(f"{name}{number}{ending}") for number in numbers)
+    return next(path for path in paths if not path.exists())
 
 
 def check_claim(folder: Path, config: Any, **facts: Any) -> None:

@@ -1,0 +1,175 @@
+"""The authors' runs, transcribed from their scripts apart from the presets."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from train import schedules
+from train.__main__ import main
+from train.config import Data, Model
+from train.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.presets import PRESETS
+
+STEPS_PER_EPOCH = 391  # len(DataLoader): ceil(50,000 / 128)
+
+# From the scripts' comments and code: data, momentum below the average, otherwise.
+FIGURES_3_AND_4 = {
+    "figure3-sgd-0.9": ("cifar10", 0.9, 0.9),
+    "figure3-sgd-0.95": ("cifar10", 0.95, 0.95),
+    "figure3-lcam-0.95-0.9": ("cifar10", 0.95, 0.9),
+    "figure3-lcam-0.9-0.95": ("cifar10", 0.9, 0.95),
+    "figure4-sgd-0.9": ("cifar100", 0.9, 0.9),
+    "figure4-sgd-0.95": ("cifar100", 0.95, 0.95),
+    "figure4-lcam-0.95-0.9": ("cifar100", 0.95, 0.9),
+    "figure4-lcam-0.9-0.95": ("cifar100", 0.9, 0.95),
+}
+FIGURE_5 = {
+    "figure5-cifar10-sgd": ("cifar10", 0.9, 0.9),
+    "figure5-cifar10-lcam": ("cifar10", 0.9, 0.95),
+    "figure5-cifar100-sgd": ("cifar100", 0.9, 0.9),
+    "figure5-cifar100-lcam": ("cifar100", 0.93, 0.9),
+}
+AUTHORS = FIGURES_3_AND_4 | FIGURE_5
+
+
+def authors_learning_rates(name):
+    """The rate of every step, as the scripts assign it."""
+    rates = []
+    learning_rate = 0.1
+    for epoch in range(150):
+        for _ in range(STEPS_PER_EPOCH):
+            if name in FIGURE_5 and epoch > 30:
+                learning_rate = 0.99985 * learning_rate
+            rates.append(learning_rate)
+        if name in FIGURES_3_AND_4:
+            if epoch == 30:
+                learning_rate = 0.02
+            if epoch == 60:
+                learning_rate = 0.004
+            if epoch == 90:
+                learning_rate = 0.0008
+    return np.array(rates)
+
+
+def authors_momenta(name, losses):
+    """The coefficient of every step, as the scripts assign it after the one before."""
+    _, below, otherwise = AUTHORS[name]
+    momenta = []
+    momentum = otherwise
+    for step, loss in enumerate(losses):
+        i = step % STEPS_PER_EPOCH
+        if i == 0:
+            running_loss = 0.0
+        momenta.append(momentum)
+        running_loss += loss
+        average = running_loss / (i + 1)
+        momentum = below if loss < average else otherwise
+    return np.array(momenta)
+
+
+def test_every_published_run_has_a_preset():
+    baselines = {f"{kind}-{data}" for kind in ("wrn", "cosine") for data in
+                 ("cifar10", "cifar100")}  # fmt: skip
+    assert set(PRESETS) == set(AUTHORS) | baselines
+    assert all(preset.run.preset == name for name, preset in PRESETS.items())
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_learning_rate_of_every_step_is_the_scripts(name):
+    run = PRESETS[name].run
+    sizes = {"epochs": run.epochs, "steps_per_epoch": STEPS_PER_EPOCH}
+    actual = [
+        schedules.learning_rates(
+            run.schedule, run.optimizer.learning_rate, epoch, **sizes
+        )
+        for epoch in range(run.epochs)
+    ]
+    np.testing.assert_allclose(
+        np.concatenate(actual), authors_learning_rates(name), rtol=2e-7
+    )
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_momentum_of_every_step_is_the_scripts(name):
+    config = PRESETS[name].run.optimizer
+    optimizer = make_optimizer(
+        method_of(config),
+        hyperparameters_of(config, STEPS_PER_EPOCH),
+        jnp.float32(config.learning_rate),
+    )
+    losses = np.random.default_rng(0).gamma(4.0, 0.5, 2 * STEPS_PER_EPOCH)
+    losses = losses.astype(np.float32)
+
+    def step(state, loss):
+        _, state = optimizer.update(jnp.ones(1), state, jnp.ones(1), value=loss)
+        return state, optax.tree.get(state, "momentum")
+
+    _, momenta = jax.lax.scan(step, optimizer.init(jnp.ones(1)), losses)
+    np.testing.assert_array_equal(
+        momenta, authors_momenta(name, losses.astype(np.float64)).astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_all_else_is_the_scripts(name):
+    run = PRESETS[name].run
+    assert run.data == Data(
+        AUTHORS[name][0], crop_padding=4, flip=True, normalize="imagenet"
+    )
+    assert run.model == Model(depth=28, widen=10, dtype="float32")
+    assert (run.epochs, run.batch_size, run.drop_last) == (150, 128, False)
+    assert (run.optimizer.weight_decay, run.optimizer.nesterov) == (5e-4, False)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_wide_resnet_recipe_is_the_papers(data):
+    run = PRESETS[f"wrn-{data}"].run
+    sizes = {"epochs": 200, "steps_per_epoch": 1}
+    rates = [schedules.learning_rates(run.schedule, 0.1, e, **sizes)[0]
+             for e in (0, 59, 60, 119, 120, 159, 160, 199)]  # fmt: skip
+    np.testing.assert_allclose(
+        rates, [0.1, 0.1, 0.02, 0.02, 0.004, 0.004, 0.0008, 0.0008], rtol=1e-6
+    )
+    sgd = run.optimizer
+    assert (sgd.optimizer, sgd.momentum, sgd.nesterov) == ("sgd", 0.9, True)
+    assert (sgd.learning_rate, sgd.weight_decay) == (0.1, 5e-4)
+    assert (run.epochs, run.batch_size, run.data.data) == (200, 128, data)
+
+
+def test_options_override_a_preset(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, size in (("train", 10), ("test", 3)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.arange(size) % 2
+    np.savez(tmp_path / "images.npz", **arrays)
+    overridden = f"--data npz:{tmp_path}/images.npz --depth 10 --widen 1 --epochs 1"
+    arguments = f"run --preset figure3-lcam-0.9-0.95 {overridden} --batch-size 4"
+    out = tmp_path / "run"
+    assert main([*arguments.split(), "--out", str(out)]) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config["preset"] == "figure3-lcam-0.9-0.95"
+    assert config["model"]["depth"] == 10
+    assert config["optimizer"]["high_loss_momentum"] == 0.95
+    assert config["data"]["normalize"] == "imagenet"
+    assert len((out / "steps.csv").read_text().splitlines()) == 1 + 3  # 4, 4 and 2
+
+
+def test_unknown_preset_gives_one_message_with_the_known(capsys):
+    assert main(["run", "--preset", "figure9"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: --preset must be one of figure3-sgd-0.9, ")
+    assert "got 'figure9'" in message
+
+
+def test_presets_are_listed_with_source_command_result_and_cost(capsys):
+    assert main(["presets"]) == 0
+    listed = capsys.readouterr().out.split("\n\n")
+    assert [entry.splitlines()[0] for entry in listed] == list(PRESETS)
+    for entry in listed:
+        words = [line.split()[0] for line in entry.strip().splitlines()[1:]]
+        assert words == ["source", "command", "expected", "cost"]
