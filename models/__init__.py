@@ -1,5 +1,7 @@
 """Networks in Flax NNX."""
 
+from models.torch_weights import load_torch as load_torch
+from models.torch_weights import save_torch as save_torch
 from models.wide_resnet import WideResNet as WideResNet
 
-__all__ = ("WideResNet",)
+__all__ = ("WideResNet", "load_torch", "save_torch")

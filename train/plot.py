@@ -32,6 +32,7 @@ ARM_COLORS = (
     "#56B4E9",
 )
 LINE_STYLES = ("-", "--", ":")
+METRICS = ("epoch", "train_loss", "train_error", "test_error", "mean_momentum")
 # Drawn as pixels: there may be 100,000 of them.
 _DOTS: dict[str, Any] = {"markersize": 3, "rasterized": True}
 
@@ -41,19 +42,15 @@ class _Run(NamedTuple):
 
     Attributes:
       name: of its folder.
-      rows: of `metrics.jsonl`.
+      metrics: columns of `metrics.jsonl`; NaN where there is no such thing.
       steps: columns of `steps.csv`.
       epochs: epochs completed after each step.
     """
 
     name: str
-    rows: list[dict[str, Any]]
+    metrics: dict[str, np.ndarray]
     steps: dict[str, np.ndarray]
     epochs: np.ndarray
-
-    def column(self, name: str) -> np.ndarray:
-        """A number of every epoch; NaN where there is none."""
-        return np.array([row[name] for row in self.rows], float)
 
 
 def plot_run(folder: Path) -> Path:
@@ -67,8 +64,8 @@ def plot_run(folder: Path) -> Path:
     _draw_momentum(momentum_axes, run)
     for name, color in (("train", "#999999"), ("test", "#000000")):
         error_axes.plot(
-            run.column("epoch"),
-            run.column(f"{name}_error"),
+            run.metrics["epoch"],
+            run.metrics[f"{name}_error"],
             ".-",
             color=color,
             label=name,
@@ -76,10 +73,10 @@ def plot_run(folder: Path) -> Path:
     error_axes.set_ylabel("error (%)")
     _epoch_axis(error_axes)
     error_axes.set_ylim(bottom=0)
-    last = run.rows[-1]
+    last = run.metrics["epoch"][-1], run.metrics["test_error"][-1]
     error_axes.annotate(
-        f"{last['test_error']:.2f} %",
-        (last["epoch"], last["test_error"]),
+        f"{last[1]:.2f} %",
+        last,
         textcoords="offset points",
         xytext=(-4, 6),
         ha="right",
@@ -108,14 +105,14 @@ def plot_runs(config: Plot) -> Path:
         axes = figure.add_subplot(grid[0, place])
         for index, run in enumerate(runs):
             axes.plot(
-                run.column("epoch"),
-                run.column(name),
+                run.metrics["epoch"],
+                run.metrics[name],
                 _line_style(index),
                 color=_color(index),
-                marker="." if len(run.rows) < 30 else None,
-                label=f"{run.name}: {run.column(name)[-1]:.4g}",
+                marker="." if len(run.metrics["epoch"]) < 30 else None,
+                label=f"{run.name}: {run.metrics[name][-1]:.4g}",
             )
-        _log_scale(axes, np.concatenate([run.column(name) for run in runs]))
+        _log_scale(axes, np.concatenate([run.metrics[name] for run in runs]))
         axes.set_ylabel(label)
         _epoch_axis(axes)
         axes.legend(title="last epoch")
@@ -188,6 +185,9 @@ def _read(folder: Path) -> _Run:
         columns = run_folder.read_steps(folder)
         steps = {name: np.array(column) for name, column in columns.items()}
         epochs = steps["step"] / (len(steps["step"]) / len(rows))
+        metrics = {
+            name: np.array([row[name] for row in rows], float) for name in METRICS
+        }
     except FileNotFoundError:
         raise InputError(
             f"{folder} holds no run with a finished epoch (metrics.jsonl and "
@@ -198,7 +198,7 @@ def _read(folder: Path) -> _Run:
             f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
             "or a run is writing them; wait for its next epoch."
         ) from None
-    return _Run(folder.resolve().name, rows, steps, epochs)
+    return _Run(folder.resolve().name, metrics, steps, epochs)
 
 
 def _new_picture(out: Path | None) -> Path:
@@ -252,13 +252,14 @@ def _draw_momentum(axes: plt.Axes, run: _Run) -> None:
         return
     axes.plot(run.epochs, momentum, ".", color="#999999", label="a step", **_DOTS)
     axes.plot(
-        run.column("epoch"),
-        run.column("mean_momentum"),
-        ".-" if len(run.rows) < 30 else "-",
+        run.metrics["epoch"],
+        run.metrics["mean_momentum"],
+        ".-" if len(run.metrics["epoch"]) < 30 else "-",
         color="black",
         label="mean of the epoch",
     )
-    axes.margins(y=0.15)
+    # A fixed coefficient gets an axis like the others', not one of rounding errors.
+    axes.set_ylim(np.nanmin(momentum) - 0.01, np.nanmax(momentum) + 0.01)
     axes.legend(fontsize="small")
 
 
