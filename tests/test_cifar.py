@@ -3,6 +3,7 @@ import http.server
 import io
 import json
 import socket
+import struct
 import tarfile
 import threading
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow_datasets as tfds
+from array_record.python import array_record_data_source
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from train import cifar
@@ -290,14 +292,68 @@ def test_a_full_disk_is_one_message_and_a_second_try_works(
     assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
 
 
-def test_data_prepared_as_tfrecord_are_refused(tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
+def as_tfrecord(name, data_dir):
+    """Rewrites prepared data as TFDS writes them with TensorFlow, checksums apart."""
+    [info_file] = data_dir.glob(f"{name}/*/dataset_info.json")
     info = json.loads(info_file.read_text())
     assert info["fileFormat"] == "array_record"
-    info["fileFormat"] = "tfrecord"
-    info_file.write_text(json.dumps(info))
-    with pytest.raises(InputError, match=r"format tfrecord.* another --data-dir"):
+    info_file.write_text(info_file.read_text().replace('"array_record"', '"tfrecord"'))
+    for old in info_file.parent.glob("*.array_record-*"):
+        source = array_record_data_source.ArrayRecordDataSource([str(old)])
+        new = old.with_name(old.name.replace("array_record", "tfrecord"))
+        with new.open("wb") as file:
+            for record in source.__getitems__(range(len(source))):
+                length = struct.pack("<Q", len(record))
+                file.write(length + b"crc1" + record + b"crc2")
+        old.unlink()
+    return info_file.parent
+
+
+@BOTH
+def test_data_prepared_as_tfrecord_are_read(name, tmp_path, monkeypatch):
+    expected = prepare(name, tmp_path, monkeypatch)
+    as_tfrecord(name, tmp_path)
+    forbid_network(monkeypatch)
+    actual = load_cifar(name, tmp_path)
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None)
+
+
+@pytest.mark.parametrize("left", [5, 11, 100, -1])
+def test_tfrecord_that_is_cut_short_is_named(left, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(InputError, match=r"train.tfrecord\S+ is cut short\. .*delete"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("place", [12, 20, 40, 60])
+def test_damaged_tfrecord_is_named(place, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    data = bytearray(file.read_bytes())
+    data[place] ^= 0xFF
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"cannot read cifar10 in .*delete this"):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_tfrecord_that_lacks_images_is_named(tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    [length] = struct.unpack("<Q", file.read_bytes()[:8])
+    file.write_bytes(file.read_bytes()[: 12 + length + 4])
+    with pytest.raises(InputError, match=r"train holds 1 images of 20"):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_data_prepared_in_a_format_that_is_not_read_are_refused(tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
+    info_file.write_text(info_file.read_text().replace("array_record", "riegeli"))
+    with pytest.raises(InputError, match=r"format riegeli.* another --data-dir"):
         load_cifar("cifar10", tmp_path)
 
 

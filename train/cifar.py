@@ -4,13 +4,14 @@ import contextlib
 import io
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.image_classification import cifar
@@ -19,6 +20,9 @@ from train.dataset import Dataset
 from train.errors import InputError
 
 PIXELS_PER_IMAGE = 3 * 32 * 32
+
+# What files raise that cannot be opened, or whose bytes were changed.
+DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, DecodeError)
 
 
 class ReadsArchiveWithNumpy:
@@ -179,11 +183,11 @@ def _read(builder: Cifar10) -> Dataset:
     except NotImplementedError:
         raise InputError(
             f"{builder.data_path} holds {builder.name} in the format "
-            f"{builder.info.file_format.value}, which only TensorFlow can read; "
-            f"expected array_record. Choose another --data-dir: {builder.name} will be "
-            f"prepared there."
+            f"{builder.info.file_format.value}, which cannot be read here; expected "
+            f"array_record or tfrecord. Choose another --data-dir: {builder.name} will "
+            f"be prepared there."
         ) from None
-    except (OSError, RuntimeError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"cannot read {builder.name} in {builder.data_path}: {error}. If the data "
             f"are damaged, delete this folder and run the same command again: they "
@@ -194,14 +198,52 @@ def _read(builder: Cifar10) -> Dataset:
 
 
 def _arrays(builder: Cifar10, split: str) -> tuple[np.ndarray, np.ndarray]:
-    # TFDS would decode with Pillow too, but warn that OpenCV is faster.
-    source = builder.as_data_source(
-        split, decoders={"image": tfds.decode.SkipDecoding()}
-    )
-    # In bulk: faster than one by one.
-    examples = source.__getitems__(range(len(source)))
+    examples = _examples(builder, split)
     images = np.stack(
         [Image.open(io.BytesIO(example["image"])) for example in examples]
     )
     labels = np.array([example["label"] for example in examples], np.int32)
     return images, labels
+
+
+def _examples(builder: Cifar10, split: str) -> Sequence[dict[str, Any]]:
+    """The examples of a split, with images as the PNG files they are kept as."""
+    # TFDS would decode with Pillow too, but warn that OpenCV is faster.
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    info = builder.info
+    if info.file_format == tfds.core.FileFormat.TFRECORD:
+        # The default where TensorFlow is installed, without which TFDS cannot read it.
+        split_info = info.splits[split]
+        examples = [
+            info.features.deserialize_example_np(record, decoders=decoders)
+            for file in split_info.filepaths
+            for record in _tfrecords(Path(file))
+        ]
+        if len(examples) != split_info.num_examples:
+            raise OSError(
+                f"{split} holds {len(examples)} images of {split_info.num_examples}"
+            )
+        return examples
+    source = builder.as_data_source(split, decoders=decoders)
+    # In bulk: faster than one by one.
+    return source.__getitems__(range(len(source)))
+
+
+def _tfrecords(path: Path) -> Iterator[bytes]:
+    """Reads a TFRecord file: frames of length, checksum, record, checksum.
+
+    The layout is documented at https://www.tensorflow.org/tutorials/load_data/tfrecord.
+    The checksums are passed over: the PNG files inside have their own.
+
+    Raises:
+      OSError: the file ends within a frame.
+    """
+    data = memoryview(path.read_bytes())
+    place = 0
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 8], "little")
+        start, end = place + 12, place + 12 + length
+        if end + 4 > len(data):
+            raise OSError(f"{path} is cut short")
+        yield bytes(data[start:end])
+        place = end + 4
