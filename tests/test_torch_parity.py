@@ -177,3 +177,11 @@ def test_twenty_training_steps_follow_torch():
     np.testing.assert_array_equal(
         phases[:-1] == Phase.LOW_LOSS, expected_momenta[1:] == np.float32(0.95)
     )
+    # Weight decay hardly shows in the losses, but by 0.6 % in the norms.
+    graph = nnx.split(seeded_network(10, 1, 10), nnx.Param, nnx.BatchStat)[0]
+    weights = to_torch(nnx.merge(graph, state.params, state.batch_stats))
+    prefix = "trained norm of "
+    expected_norms = {k.removeprefix(prefix): GOLDEN[k] for k in GOLDEN if prefix in k}
+    assert len(expected_norms) == 10
+    for name, norm in expected_norms.items():
+        np.testing.assert_allclose(np.linalg.norm(weights[name]), norm, rtol=1e-3)

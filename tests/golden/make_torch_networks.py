@@ -74,7 +74,7 @@ def one_pass(network: torch.nn.Module, num_classes: int) -> dict[str, np.ndarray
 
 
 def training(network: torch.nn.Module, num_classes: int) -> dict[str, np.ndarray]:
-    """Trains by the authors' rule: loss and momentum of every step."""
+    """Trains by the authors' rule: losses, momenta, and the kernels' final norms."""
     images, labels = seeded.data_set(STEP_BATCH_SIZE * STEPS_PER_EPOCH, num_classes)
     pixels = (images / 255 - np.array(MEAN)) / np.array(STD)
     inputs = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
@@ -100,7 +100,11 @@ def training(network: torch.nn.Module, num_classes: int) -> dict[str, np.ndarray
             LOW_LOSS_MOMENTUM if is_low else HIGH_LOSS_MOMENTUM
         )
         rows["loss"].append(loss.item())
-    return {f"training {name}": np.array(column) for name, column in rows.items()}
+    arrays = {f"training {name}": np.array(column) for name, column in rows.items()}
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1:
+            arrays[f"trained norm of {name}"] = np.array(parameter.norm().item())
+    return arrays
 
 
 def main() -> None:
