@@ -4,44 +4,15 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import scipy.stats
 import tyro
 
-from train import loop, run_folder
+from train import loop, run_folder, statistics
 from train.config import Compare, Experiment, Optimizer, Run
 from train.dataset import Dataset
 from train.errors import DivergedError, InputError
-
-
-class Difference(NamedTuple):
-    """How an arm's final test errors differ from the first arm's, over the same seeds.
-
-    Attributes:
-      mean: in percentage points; below 0 is better.
-      half_width: of the 95 % interval (Student's t); NaN with one seed.
-      num_seeds: pairs.
-    """
-
-    mean: float
-    half_width: float
-    num_seeds: int
-
-    def __str__(self) -> str:
-        """In plain words."""
-        if self.num_seeds == 1:
-            return f"{self.mean:+.2f} points with one seed, which is no evidence"
-        verdict = "can't tell which is better"
-        # Equal differences are a sign of coarse errors and few seeds, not of certainty.
-        if abs(self.mean) > self.half_width > 0:
-            verdict = "better" if self.mean < 0 else "worse"
-        low, high = self.mean - self.half_width, self.mean + self.half_width
-        return (
-            f"{self.mean:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f} "
-            f"({self.num_seeds} seeds): {verdict}"
-        )
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -93,20 +64,6 @@ def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
                 "be written."
             )
     return arms
-
-
-def paired_difference(errors: list[float], first: list[float]) -> Difference:
-    """Compares an arm's errors with the first arm's, seed by seed."""
-    differences = np.subtract(errors, first)
-    num_seeds = len(differences)
-    if num_seeds == 1:
-        return Difference(float(differences[0]), float("nan"), 1)
-    half_width = (
-        scipy.stats.t.ppf(0.975, num_seeds - 1)
-        * np.std(differences, ddof=1)
-        / np.sqrt(num_seeds)
-    )
-    return Difference(float(np.mean(differences)), float(half_width), num_seeds)
 
 
 def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Path:
@@ -224,11 +181,21 @@ def _table(summary: list[dict[str, Any]], config: Compare) -> str:
     ]
     lines.insert(1, "-" * len(lines[0]))
     first = summary[0]
+    others = summary[1:]
+    differences = [
+        statistics.paired_difference(entry["test_error"], first["test_error"])
+        for entry in others
+    ]
+    p_values = statistics.holm([difference.p_value for difference in differences])
     lines += [
         f"{entry['arm']} against {first['arm']}: "
-        f"{paired_difference(entry['test_error'], first['test_error'])}"
-        for entry in summary[1:]
+        f"{statistics.verdict(difference, p_value, unit='points')}"
+        for entry, difference, p_value in zip(
+            others, differences, p_values, strict=True
+        )
     ]
+    if len(others) > 1 and num_seeds > 1:
+        lines.append(f"p-values are corrected for {len(others)} comparisons (Holm).")
     return "\n".join([title, *(line.rstrip() for line in lines)])
 
 

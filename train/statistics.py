@@ -1,0 +1,133 @@
+"""What runs over several seeds can tell about the difference of two arms.
+
+Seeds are the sample. Runs of two arms with one seed share initial weights and batches,
+so their differences are paired.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+LEVEL = 0.05  # of significance: intervals are of 95 %
+POWER = 0.8  # chance that a difference of the size seen would be found
+MOST_SEEDS = 1000
+
+
+class Difference(NamedTuple):
+    """How an arm's numbers differ from a reference arm's, over the same seeds.
+
+    Attributes:
+      mean: of the differences; below 0, the arm's are smaller.
+      half_width: of the 95 % interval (Student's t); NaN with one seed.
+      p_value: of the paired t-test, two-sided, uncorrected; NaN with one seed, or if
+        all differences are equal: a sign of coarse numbers, not of certainty.
+      num_seeds: pairs.
+      seeds_needed: seeds with which a difference of this mean and deviation would be
+        found significant with a chance of 80 %; `None` if more than 1,000, or unknown.
+    """
+
+    mean: float
+    half_width: float
+    p_value: float
+    num_seeds: int
+    seeds_needed: int | None
+
+
+def paired_difference(
+    numbers: Sequence[float], reference: Sequence[float]
+) -> Difference:
+    """Compares an arm with a reference, seed by seed.
+
+    Raises:
+      ValueError: they have not as many seeds, or none.
+    """
+    if len(numbers) != len(reference) or len(numbers) == 0:
+        raise ValueError(
+            f"pairs are needed, got {len(numbers)} and {len(reference)} numbers."
+        )
+    differences = np.subtract(numbers, reference, dtype=np.float64)
+    num_seeds = len(differences)
+    mean = float(np.mean(differences))
+    if num_seeds == 1:
+        return Difference(mean, float("nan"), float("nan"), 1, None)
+    deviation = float(np.std(differences, ddof=1))
+    # Equal differences of decimal fractions differ in their last bits.
+    if deviation <= 1e-9 * max(np.max(np.abs(numbers)), np.max(np.abs(reference))):
+        return Difference(mean, 0.0, float("nan"), num_seeds, None)
+    interval = scipy.stats.ttest_1samp(differences, 0.0)
+    low, high = interval.confidence_interval(1 - LEVEL)
+    return Difference(
+        mean,
+        float(high - low) / 2,
+        float(interval.pvalue),
+        num_seeds,
+        seeds_needed(mean / deviation),
+    )
+
+
+def seeds_needed(effect: float) -> int | None:
+    """The fewest seeds whose paired t-test finds an effect with a chance of `POWER`.
+
+    Args:
+      effect: mean of the differences over their standard deviation.
+
+    Returns:
+      From 2 to `MOST_SEEDS`; `None` if more are needed.
+    """
+    sizes = np.arange(2, MOST_SEEDS + 1)
+    critical = scipy.stats.t.ppf(1 - LEVEL / 2, sizes - 1)
+    power = scipy.stats.nct.sf(critical, sizes - 1, abs(effect) * np.sqrt(sizes))
+    enough = sizes[power >= POWER]
+    return int(enough[0]) if len(enough) else None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p-values for their number: Holm's step-down method.
+
+    The chance of calling any difference real that is not stays below the level, however
+    the comparisons depend on each other (Holm, 1979, "A simple sequentially rejective
+    multiple test procedure").
+
+    Args:
+      p_values: in [0, 1]; NaN counts as a comparison, and stays.
+
+    Returns:
+      The corrected ones, in the order given.
+    """
+    numbers = np.asarray(p_values, np.float64)
+    order = np.argsort(numbers)  # NaN last
+    factors = np.arange(len(numbers), 0, -1)
+    stepped = np.maximum.accumulate(np.minimum(factors * numbers[order], 1.0))
+    corrected = np.empty_like(numbers)
+    corrected[order] = stepped
+    return corrected.tolist()
+
+
+def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> str:
+    """A difference in plain words; smaller is better.
+
+    Args:
+      difference: of an arm from a reference.
+      corrected_p: its p-value, corrected for the number of comparisons.
+      unit: of the numbers, as in "points".
+    """
+    unit = f" {unit}" if unit else ""
+    mean, half_width = difference.mean, difference.half_width
+    if difference.num_seeds == 1:
+        return f"{mean:+.2f}{unit} with one seed, which is no evidence"
+    shown = (
+        f"{mean:+.2f}{unit}, 95 % interval {mean - half_width:+.2f} to "
+        f"{mean + half_width:+.2f} ({difference.num_seeds} seeds), "
+    )
+    if np.isnan(corrected_p):
+        return f"{shown}all differences equal: can't tell which is better"
+    shown += f"p = {corrected_p:.2g}: "
+    if corrected_p < LEVEL:
+        return shown + ("better" if mean < 0 else "worse")
+    needed = difference.seeds_needed or f"more than {MOST_SEEDS}"
+    return (
+        f"{shown}can't tell which is better; if the difference is this large, "
+        f"{needed} seeds would show it (4 times in 5)"
+    )
