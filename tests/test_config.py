@@ -35,6 +35,18 @@ from train.errors import InputError
             lambda: Optimizer("adamw", adam_epsilon=0.0),
             "--adam-epsilon must be",
         ),
+        (
+            lambda: Optimizer(low_loss_share=0.7),
+            "--low-loss-share belongs to --phase chance",
+        ),
+        (
+            lambda: Optimizer(phase="chance", loss_average="epoch"),
+            "--loss-average, .* belong to --phase loss",
+        ),
+        (
+            lambda: Optimizer(phase="chance", low_loss_share=1.0),
+            "--low-loss-share must be in",
+        ),
         (lambda: Optimizer("sgd", margin=0.1), "--margin belongs to --optimizer lcam"),
         (
             lambda: Optimizer("adamw", nesterov=True),

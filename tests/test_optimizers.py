@@ -70,3 +70,13 @@ def test_lcam_takes_every_option(options, momenta):
         _, state = optimizer.update(gradient, state, jnp.zeros(3), value=loss)
         actual.append(optax.tree.get(state, "momentum").item())
     assert actual == momenta
+
+
+def test_chance_compares_what_comes_with_the_share():
+    config = Optimizer(low_loss_momentum=0.75, phase="chance", low_loss_share=0.4)
+    optimizer = built(config)
+    state, momenta = optimizer.init(jnp.zeros(3)), []
+    for noise in [0.1, 0.39, 0.41, 0.9, 0.0]:
+        _, state = optimizer.update(GRADIENTS[0], state, jnp.zeros(3), value=noise)
+        momenta.append(optax.tree.get(state, "momentum"))
+    np.testing.assert_array_equal(momenta, np.float32([0.75, 0.75, 0.9, 0.9, 0.75]))

@@ -12,7 +12,7 @@ def spec(**changes):
         network=NetworkSpec(10, 1, 10, 3, "float32"),
         train_shape=(100, 4, 4, 3),
         test_shape=(10, 4, 4, 3),
-        method=Method(False, False, False, False),
+        method=Method(False, False, False, False, False),
         crop_padding=0,
         flip=False,
         batch_size=10,

@@ -68,7 +68,10 @@ def pixels(images, data):
 def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
     order = np.array([6, 1, 3, 0, 2, 7, 5, 4], np.int32)
     plan = EpochPlan(
-        jnp.asarray(order), jnp.array([0.05, 0.02], jnp.float32), jax.random.key(1)
+        order=jnp.asarray(order),
+        learning_rates=jnp.array([0.05, 0.02], jnp.float32),
+        noise=jnp.zeros(2),
+        key=jax.random.key(1),
     )
     hyperparameters = optimizers.hyperparameters_of(CONFIG, steps_per_epoch=2)
     train = jax.jit(step.make_train(SPEC, num_steps=1, batch_size=4))

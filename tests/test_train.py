@@ -134,6 +134,18 @@ def test_every_kind_of_option_trains(images, tmp_path, options):
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
 
 
+@pytest.mark.parametrize("share", [0, 0.6])
+def test_chance_decides_the_phase_if_asked(images, finished, tmp_path, share):
+    run(images, tmp_path / "a", "--phase", "chance", "--low-loss-share", str(share))
+    steps = run_folder.read_steps(tmp_path / "a")
+    losses = run_folder.read_steps(finished)["loss"]
+    assert steps["loss"][0] == losses[0]  # the loss of the batch, not the noise
+    assert steps["average_loss"] == pytest.approx([share] * 18)
+    # 18 draws: more than 3 deviations about 10.8.
+    low = sum(steps["phase"])
+    assert low == 0 if share == 0 else 4 < low < 18
+
+
 def test_adamw_has_no_phase(images, tmp_path):
     [row, *_] = run(images, tmp_path / "run", "--optimizer", "adamw")
     for name in ("low_loss_share", "phase_switches", "mean_momentum"):

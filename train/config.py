@@ -74,6 +74,12 @@ class Optimizer:
     margin: float = 0.0
     #: lcam: let a comparison act on the next step (the authors' timing).
     lagged: bool = False
+    #: lcam: what decides the phase: the loss; or chance, the control that shows whether
+    #: the loss told anything.
+    phase: Literal["loss", "chance"] = "loss"
+    #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
+    #: that of a run with --phase loss.
+    low_loss_share: float = 0.5
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = False
     #: adamw: decay of the mean of the gradients, in [0, 1).
@@ -97,6 +103,7 @@ class Optimizer:
         _check_range("--low-loss-momentum", self.low_loss_momentum, 0, 1)
         _check_range("--ema-decay", self.ema_decay, 0, 1)
         _check_at_least("--margin", self.margin, 0)
+        _check_range("--low-loss-share", self.low_loss_share, 0, 1)
         _check_range("--adam-b1", self.adam_b1, 0, 1)
         _check_range("--adam-b2", self.adam_b2, 0, 1)
         _check_positive("--adam-epsilon", self.adam_epsilon)
@@ -105,6 +112,17 @@ class Optimizer:
             self.loss_average == "ema" or self.ema_decay == 0.99,
             "--ema-decay belongs to --loss-average ema, and would be ignored with "
             "epoch.",
+        )
+        _check(
+            self.phase == "chance" or self.low_loss_share == 0.5,
+            "--low-loss-share belongs to --phase chance, and would be ignored with "
+            "loss.",
+        )
+        _check(
+            self.phase == "loss"
+            or (self.loss_average, self.ema_decay, self.margin) == ("ema", 0.99, 0.0),
+            "--loss-average, --ema-decay and --margin belong to --phase loss, and "
+            "would be ignored with chance.",
         )
 
 
@@ -341,6 +359,8 @@ _APPLIES_TO = {
     "ema_decay": {"lcam"},
     "margin": {"lcam"},
     "lagged": {"lcam"},
+    "phase": {"lcam"},
+    "low_loss_share": {"lcam"},
     "nesterov": {"sgd", "lcam"},
     "adam_b1": {"adamw"},
     "adam_b2": {"adamw"},

@@ -45,10 +45,10 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
     )
-    # One seed fixes weights, order and augmentation, each with a key of its own, and
-    # an epoch's randomness depends on its number alone: a resumed run repeats it.
-    keys = jax.random.split(jax.random.key(config.seed), 3)
-    init_key, order_key, augmentation_key = keys
+    # One seed fixes weights, order, augmentation and noise, each with a key of its own,
+    # and an epoch's randomness depends on its number alone: a resumed run repeats it.
+    keys = jax.random.split(jax.random.key(config.seed), 4)
+    init_key, order_key, augmentation_key, noise_key = keys
     state = compiled.init(init_key)
 
     with Checkpoints(folder) as checkpoints:
@@ -83,6 +83,9 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
                     learning_rates=jnp.asarray(rates),
+                    noise=jax.random.uniform(
+                        jax.random.fold_in(noise_key, epoch), (spec.steps_per_epoch,)
+                    ),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)

@@ -21,12 +21,15 @@ class Method(NamedTuple):
     Attributes:
       adaptive: AdamW instead of LCAM and SGD.
       epoch_average: whether the loss is compared with this epoch's mean.
+      chance: whether noise decides the phase, and not the loss: `value` is then to be
+        drawn evenly from [0, 1).
       lagged: whether a comparison acts on the next step.
       nesterov: whether the momentum is Nesterov's.
     """
 
     adaptive: bool
     epoch_average: bool
+    chance: bool
     lagged: bool
     nesterov: bool
 
@@ -40,6 +43,7 @@ class Hyperparameters(NamedTuple):
       low_loss_momentum: in [0, 1); SGD's momentum.
       ema_decay: of the loss average, in [0, 1).
       margin: dead band around the average, relative, at least 0.
+      low_loss_share: of the steps, where chance decides, in [0, 1).
       adam_b1: AdamW's decay of the gradients' mean, in [0, 1).
       adam_b2: AdamW's decay of their squares' mean, in [0, 1).
       adam_epsilon: added to AdamW's denominator, greater than 0.
@@ -51,6 +55,7 @@ class Hyperparameters(NamedTuple):
     low_loss_momentum: jax.Array
     ema_decay: jax.Array
     margin: jax.Array
+    low_loss_share: jax.Array
     adam_b1: jax.Array
     adam_b2: jax.Array
     adam_epsilon: jax.Array
@@ -62,6 +67,7 @@ def method_of(config: Optimizer) -> Method:
     return Method(
         adaptive=config.optimizer == "adamw",
         epoch_average=config.loss_average == "epoch",
+        chance=config.phase == "chance",
         lagged=config.lagged,
         nesterov=config.nesterov,
     )
@@ -79,6 +85,7 @@ def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparamete
         low_loss_momentum=jnp.float32(low),
         ema_decay=jnp.float32(config.ema_decay),
         margin=jnp.float32(config.margin),
+        low_loss_share=jnp.float32(config.low_loss_share),
         adam_b1=jnp.float32(config.adam_b1),
         adam_b2=jnp.float32(config.adam_b2),
         adam_epsilon=jnp.float32(config.adam_epsilon),
@@ -100,7 +107,13 @@ def make_optimizer(
                 weight_decay=hyperparameters.weight_decay,
             )
         )
-    if method.epoch_average:
+    if method.chance:
+        # Noise below a constant: LCAM itself needs no change.
+        loss_average = lcam_optax.LossAverage(
+            init=lambda: (),
+            update=lambda state, _: (hyperparameters.low_loss_share, state),
+        )
+    elif method.epoch_average:
         loss_average = lcam_optax.epoch_average(hyperparameters.steps_per_epoch)
     else:
         loss_average = lcam_optax.ema_average(hyperparameters.ema_decay)

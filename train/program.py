@@ -253,6 +253,7 @@ def _abstract_arguments(
     plan = EpochPlan(
         order=array(jnp.int32, size),
         learning_rates=array(jnp.float32, spec.steps_per_epoch),
+        noise=array(jnp.float32, spec.steps_per_epoch),
         key=key,
     )
     scalars = [array(jnp.float32)] * len(Hyperparameters._fields)

@@ -120,11 +120,13 @@ class EpochPlan(NamedTuple):
     Attributes:
       order: int32 [train size], a permutation.
       learning_rates: float32 [steps per epoch].
+      noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
       key: of the augmentation.
     """
 
     order: jax.Array
     learning_rates: jax.Array
+    noise: jax.Array
     key: jax.Array
 
 
@@ -224,8 +226,9 @@ def make_train(
         optimizer = make_optimizer(
             spec.method, hyperparameters, plan.learning_rates[index]
         )
+        value = plan.noise[index] if spec.method.chance else loss
         updates, opt_state = optimizer.update(
-            grads, state.opt_state, state.params, value=loss
+            grads, state.opt_state, state.params, value=value
         )
         params = optax.apply_updates(state.params, updates)
         metrics = StepMetrics(
