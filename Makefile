@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ok
 	$(BIN)/python -m train compare --arms sgd lcam:ema-decay=0.9 --seeds 0 1 2
 
+# Two processes: half of the time goes into compiling, on one core each.
 test: $(VENV)/.ok
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: $(VENV)/.ok
 	$(BIN)/ruff check
