@@ -83,6 +83,23 @@ def test_each_runs_steps_are_coloured_by_phase_beside_the_average(tmp_path, draw
     }
 
 
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path, drawn):
+    for parent in ("first", "second"):
+        (tmp_path / parent).mkdir()
+    folders = [str(write_run(tmp_path / p / "seed0")) for p in ("first", "second")]
+    main(["plot", *folders, "--out", str(tmp_path / "figure.png")])
+    assert set(series(drawn[0].axes[0])) == {f"{folder}: 40" for folder in folders}
+
+
+def test_run_that_diverged_at_once_is_drawn(tmp_path):
+    folder = write_run(tmp_path / "a", test_errors=(float("nan"), float("nan")))
+    rows = (folder / "steps.csv").read_text()
+    for loss in LOSSES:
+        rows = rows.replace(f",{loss},", ",nan,")
+    (folder / "steps.csv").write_text(rows)
+    assert main(["plot", str(folder), "--out", str(tmp_path / "x.png")]) == 0
+
+
 def test_adamw_is_drawn_without_phase_and_momentum(tmp_path, drawn):
     folder = write_run(tmp_path / "a", adaptive=True)
     main(["plot", str(folder), "--out", str(tmp_path / "x.png")])

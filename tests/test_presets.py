@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+from train import __main__ as program
 from train import schedules
 from train.__main__ import main
-from train.config import Data, Model
+from train.config import Data, Model, Optimizer, Schedule
 from train.optimizers import hyperparameters_of, make_optimizer, method_of
 from train.presets import PRESETS
 
@@ -157,6 +158,28 @@ def test_options_override_a_preset(tmp_path):
     assert config["optimizer"]["high_loss_momentum"] == 0.95
     assert config["data"]["normalize"] == "imagenet"
     assert len((out / "steps.csv").read_text().splitlines()) == 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("options", "optimizer", "schedule"),
+    [
+        ("--optimizer sgd", Optimizer("sgd"), None),
+        ("--optimizer=adamw --adam-b1 0.8", Optimizer("adamw", adam_b1=0.8), None),
+        ("--schedule cosine", None, Schedule("cosine")),
+        ("--optimizer lcam --schedule step", None, None),
+    ],
+)
+def test_another_optimizer_or_schedule_has_its_own_defaults(
+    options, optimizer, schedule, monkeypatch
+):
+    parsed = []
+    monkeypatch.setattr(program, "_execute", parsed.append)
+    name = "figure3-lcam-0.95-0.9"
+    assert main(["run", "--preset", name, *options.split()]) == 0
+    preset = PRESETS[name].run
+    assert parsed[0].optimizer == (optimizer or preset.optimizer)
+    assert parsed[0].schedule == (schedule or preset.schedule)
+    assert parsed[0].data == preset.data
 
 
 def test_unknown_preset_gives_one_message_with_the_known(capsys):

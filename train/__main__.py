@@ -1,13 +1,15 @@
 """The command line: `python -m train run`, `compare`, `plot` and `presets`."""
 
 import argparse
+import dataclasses
 import os
 import sys
+import typing
 from typing import Annotated
 
 import tyro
 
-from train.config import Compare, Plot, Presets, Run
+from train.config import Compare, Optimizer, Plot, Presets, Run, Schedule
 from train.errors import DivergedError, InputError
 from train.presets import PRESETS
 
@@ -55,13 +57,28 @@ def _parse(arguments: list[str]) -> Run | Compare | Plot | Presets:
 def _preset(arguments: list[str]) -> Run:
     """The options that take the place of the defaults of `run`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", nargs="?")
-    name = parser.parse_known_args(arguments)[0].preset
-    if arguments[:1] != ["run"] or name is None:
+    for option in ("--preset", "--optimizer", "--schedule"):
+        parser.add_argument(option, nargs="?")
+    given = parser.parse_known_args(arguments)[0]
+    if arguments[:1] != ["run"] or given.preset is None:
         return Run()
-    if name not in PRESETS:
-        raise InputError(f"--preset must be one of {', '.join(PRESETS)}; got {name!r}.")
-    return PRESETS[name].run
+    if given.preset not in PRESETS:
+        raise InputError(
+            f"--preset must be one of {', '.join(PRESETS)}; got {given.preset!r}."
+        )
+    run = PRESETS[given.preset].run
+    # The preset's options of another choice would be refused: nobody typed them.
+    if given.optimizer in _choices(Optimizer) - {run.optimizer.optimizer}:
+        run = dataclasses.replace(run, optimizer=Optimizer(given.optimizer))
+    if given.schedule in _choices(Schedule) - {run.schedule.schedule}:
+        run = dataclasses.replace(run, schedule=Schedule(given.schedule))
+    return run
+
+
+def _choices(group: type) -> set[str]:
+    """What the first option of a group, its kind, can be."""
+    kind = dataclasses.fields(group)[0]
+    return set(typing.get_args(kind.type))
 
 
 def _execute(config: Run | Compare | Plot | Presets) -> None:

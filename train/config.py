@@ -254,7 +254,8 @@ class Run(Experiment):
     """
 
     #: A published run, whose options take the place of the defaults; any can be given
-    #: besides. `python -m train presets` lists them.
+    #: besides, and another --optimizer or --schedule comes with defaults of its own.
+    #: `python -m train presets` lists them.
     preset: str | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.

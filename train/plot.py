@@ -95,6 +95,11 @@ def plot_runs(config: Plot) -> Path:
       InputError: a folder holds no run, or the picture cannot be written or is there.
     """
     runs = [_read(expand(folder)) for folder in config.runs]
+    if len({run.name for run in runs}) < len(runs):  # seed0 of several studies
+        runs = [
+            run._replace(name=str(folder))
+            for run, folder in zip(runs, config.runs, strict=True)
+        ]
     out = _new_picture(config.out)
     figure = plt.figure(figsize=(13, 4.5 + 2.8 * len(runs)), layout="constrained")
     heights = [4.5] + [2.8] * len(runs)
@@ -279,7 +284,7 @@ def _epoch_axis(axes: plt.Axes) -> None:
 def _log_scale(axes: plt.Axes, numbers: np.ndarray) -> None:
     """A logarithmic axis, where it can hold the numbers and they span decades."""
     numbers = numbers[np.isfinite(numbers)]
-    if numbers.min() > 0 and numbers.max() > 20 * numbers.min():
+    if numbers.size and numbers.min() > 0 and numbers.max() > 20 * numbers.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
