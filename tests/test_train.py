@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from train import run_folder
+from train import loop, run_folder
 from train.__main__ import main
 from train.config import Run
 
@@ -266,6 +266,48 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     summary = json.loads((out / "comparison.json").read_text())
     assert [entry["arm"] for entry in summary] == arms
     assert all(len(entry["test_error"]) == 2 for entry in summary)
+
+
+def test_interrupted_comparison_goes_on_without_repeating_a_run(
+    images, tmp_path, capsys, monkeypatch
+):
+    arms = ["sgd:learning-rate=0.02", "lcam:learning-rate=0.02"]
+    arguments = ["compare", "--data", images, *SHARED, "--arms", *arms]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments, "--seeds", "0", "1", "--out", str(whole)]) == 0
+
+    real_run, started = loop.run, []
+
+    def run_two(config, *args, **options):
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        started.append(config.out.name)
+        return real_run(config, *args, **options)
+
+    monkeypatch.setattr(loop, "run", run_two)
+    capsys.readouterr()
+    assert main([*arguments, "--seeds", "0", "1", "--out", str(parts)]) == 130
+    assert f"--out {parts} --resume" in capsys.readouterr().err
+    first = (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns
+
+    started.clear()
+    resumed = [*arguments, "--out", str(parts), "--resume"]
+    assert main([*resumed, "--seeds", "0", "1"]) == 0
+    assert started == ["1-sgd-seed1", "2-lcam-seed1"]
+    assert (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns == first
+    losses = [
+        [entry["train_loss"] for entry in json.loads(path.read_text())]
+        for path in (whole / "comparison.json", parts / "comparison.json")
+    ]
+    assert losses[0] == losses[1]
+
+    # More seeds join those that are there; other options are refused.
+    started.clear()
+    assert main([*resumed, "--seeds", "0", "1", "2"]) == 0
+    assert started == ["1-sgd-seed2", "2-lcam-seed2"]
+    assert json.loads((parts / "config.json").read_text())["seeds"] == [0, 1, 2]
+    assert main([*resumed, "--seeds", "0", "1", "--batch-size", "4"]) == 2
+    assert "batch_size was 8, is 4" in capsys.readouterr().err
 
 
 # --- Errors: one message, exit code 2, nothing lost -----------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import tyro
 
 from train import loop, run_folder, statistics
 from train.config import Compare, Experiment, Optimizer, Run
-from train.dataset import Dataset
+from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError
+from train.paths import expand
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -77,30 +79,12 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
       InputError: the folder or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
-    kind = config.data.data.partition(":")[0]
-    folder = run_folder.new_folder(config.out, f"compare-{kind}", config)
-    shared = {
-        option.name: getattr(config, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
-    rows: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
-    diverged = []
-    for seed in config.seeds:
-        for number, (arm, optimizer) in enumerate(arms.items(), start=1):
-            out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
-            run_config = Run(**shared, optimizer=optimizer, seed=seed, out=out)
-            try:
-                loop.run(run_config, dataset, quiet=True)
-            except DivergedError as error:
-                diverged.append(f"{arm}, seed {seed}: {error}")
-                print(diverged[-1], flush=True)
-                continue
-            rows[arm].append(run_folder.read_metrics(out))
-            if optimizer.optimizer == "sgd":  # its phases are watched, to no effect
-                for row in rows[arm][-1]:
-                    row |= {"low_loss_share": None, "phase_switches": None}
-            error = rows[arm][-1][-1]["test_error"]
-            print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
+    folder = _open_folder(config, dataset)
+    try:
+        rows, diverged = _run_all(config, arms, dataset, folder)
+    except KeyboardInterrupt:
+        print(f"To go on: the same command, --out {folder} --resume", file=sys.stderr)
+        raise
 
     # Pairs need every seed.
     whole = {arm: runs for arm, runs in rows.items() if len(runs) == len(config.seeds)}
@@ -114,6 +98,51 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     if diverged:
         raise DivergedError("; ".join(diverged))
     return folder
+
+
+def _open_folder(config: Compare, dataset: Dataset) -> Path:
+    """A new folder, claimed, or with `--resume` that of the comparison."""
+    facts = {"data_sha256": fingerprint(dataset)}
+    if config.resume:
+        folder = expand(config.out)
+        if (folder / "config.json").exists():
+            run_folder.check_claim(folder, config, **facts)
+            run_folder.renew_claim(folder, config, **facts)
+            return folder
+    kind = config.data.data.partition(":")[0]
+    return run_folder.new_folder(config.out, f"compare-{kind}", config, **facts)
+
+
+def _run_all(
+    config: Compare, arms: dict[str, Optimizer], dataset: Dataset, folder: Path
+) -> tuple[dict[str, list[list[dict[str, Any]]]], list[str]]:
+    """Runs what is not finished; returns every arm's rows, and what diverged."""
+    shared = {
+        option.name: getattr(config, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    rows: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
+    diverged = []
+    for seed in config.seeds:
+        for number, (arm, optimizer) in enumerate(arms.items(), start=1):
+            out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
+            run_config = Run(
+                **shared, optimizer=optimizer, seed=seed, out=out, resume=config.resume
+            )
+            try:
+                if not run_folder.is_finished(out, config.epochs):
+                    loop.run(run_config, dataset, quiet=True)
+            except DivergedError as error:
+                diverged.append(f"{arm}, seed {seed}: {error}")
+                print(diverged[-1], flush=True)
+                continue
+            rows[arm].append(run_folder.read_metrics(out))
+            if optimizer.optimizer == "sgd":  # its phases are watched, to no effect
+                for row in rows[arm][-1]:
+                    row |= {"low_loss_share": None, "phase_switches": None}
+            error = rows[arm][-1][-1]["test_error"]
+            print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
+    return rows, diverged
 
 
 def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, Any]]:

@@ -274,10 +274,7 @@ class Run(Experiment):
         super().__post_init__()
         _check_seed("--seed", self.seed)
         _check_at_least("--checkpoint-every", self.checkpoint_every, 0)
-        _check(
-            self.out is not None or not self.resume,
-            "--resume needs --out, the folder of the run to go on with.",
-        )
+        _check_resume(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,10 +295,14 @@ class Compare(Experiment):
     #: Folder to write into; must be new or empty. None: runs/compare-DATA, with a
     #: number behind it if that is taken.
     out: Path | None = None
+    #: Go on with the comparison in --out, with the same options and data: finished runs
+    #: are not repeated, and may have been of fewer --seeds.
+    resume: bool = False
 
     def __post_init__(self):
         """Checks the options."""
         super().__post_init__()
+        _check_resume(self)
         _check(
             len(self.arms) >= 2,
             f"--arms must name two optimizers or more, got {len(self.arms)}.",
@@ -383,6 +384,13 @@ def _check_relevance(group: Any, choice: str) -> None:
             f"{_flag(option.name)} belongs to {_flag(choice)} "
             f"{' or '.join(sorted(applies_to))}, and would be ignored with {chosen}.",
         )
+
+
+def _check_resume(config: Run | Compare) -> None:
+    _check(
+        config.out is not None or not config.resume,
+        "--resume needs --out, the folder to go on in.",
+    )
 
 
 def _check_seed(option: str, seed: int) -> None:

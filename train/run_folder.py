@@ -48,8 +48,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
                 "in it with --resume."
             )
         with (out / "config.json").open("x") as file:
-            json.dump(config_as_json(config) | facts, file, indent=2)
-            file.write("\n")
+            file.write(_claim(config, facts))
     except FileExistsError:
         raise InputError(
             f"--out {out} is a file, or another run has just begun there: name another "
@@ -87,7 +86,7 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
-        if key not in ("out", "resume") and number != saved.get(key)
+        if key not in ("out", "resume", "seeds") and number != saved.get(key)
     ]
     if differing:
         raise InputError(
@@ -95,6 +94,20 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
             f"{'; '.join(differing[:3])}. Repeat its command and data, or name another "
             "--out."
         )
+
+
+def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
+    """Writes the options anew, after `check_claim`: there may be more seeds."""
+    _replace(folder / "config.json", _claim(config, facts))
+
+
+def _claim(config: Any, facts: dict[str, Any]) -> str:
+    return json.dumps(config_as_json(config) | facts, indent=2) + "\n"
+
+
+def is_finished(folder: Path, epochs: int) -> bool:
+    """Whether a run of so many epochs has ended: its last act is a checkpoint."""
+    return (folder / "checkpoints" / str(epochs)).is_dir()
 
 
 def config_as_json(config: Any) -> dict[str, Any]:
