@@ -54,7 +54,7 @@ def test_readme_diff_is_the_example():
 
 
 @pytest.mark.parametrize(
-    "command", re.findall(r"^\$ python -m train (.*)", README, re.M)
+    "command", re.findall(r"^ *\$ python -m train (.*)", README, re.M)
 )
 def test_readme_commands_have_options_that_exist(command, monkeypatch):
     # Stops where data or runs are read: all options are parsed and checked by then.

@@ -308,6 +308,10 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     assert json.loads((parts / "config.json").read_text())["seeds"] == [0, 1, 2]
     assert main([*resumed, "--seeds", "0", "1", "--batch-size", "4"]) == 2
     assert "batch_size was 8, is 4" in capsys.readouterr().err
+    metrics = parts / "1-sgd-seed0" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text()[:-9])
+    assert main([*resumed, "--seeds", "0", "1"]) == 2
+    assert "was changed or damaged: move" in capsys.readouterr().err
 
 
 # --- Errors: one message, exit code 2, nothing lost -----------------------------------

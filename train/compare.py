@@ -14,7 +14,6 @@ from train import loop, run_folder, statistics
 from train.config import Compare, Experiment, Optimizer, Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError
-from train.paths import expand
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -79,7 +78,10 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
       InputError: the folder or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
-    folder = _open_folder(config, dataset)
+    kind = config.data.data.partition(":")[0]
+    facts = {"data_sha256": fingerprint(dataset)}
+    folder = run_folder.open_folder(config, f"compare-{kind}", **facts)
+    run_folder.renew_claim(folder, config, **facts)
     try:
         rows, diverged = _run_all(config, arms, dataset, folder)
     except KeyboardInterrupt:
@@ -100,19 +102,6 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     return folder
 
 
-def _open_folder(config: Compare, dataset: Dataset) -> Path:
-    """A new folder, claimed, or with `--resume` that of the comparison."""
-    facts = {"data_sha256": fingerprint(dataset)}
-    if config.resume:
-        folder = expand(config.out)
-        if (folder / "config.json").exists():
-            run_folder.check_claim(folder, config, **facts)
-            run_folder.renew_claim(folder, config, **facts)
-            return folder
-    kind = config.data.data.partition(":")[0]
-    return run_folder.new_folder(config.out, f"compare-{kind}", config, **facts)
-
-
 def _run_all(
     config: Compare, arms: dict[str, Optimizer], dataset: Dataset, folder: Path
 ) -> tuple[dict[str, list[list[dict[str, Any]]]], list[str]]:
@@ -129,14 +118,15 @@ def _run_all(
             run_config = Run(
                 **shared, optimizer=optimizer, seed=seed, out=out, resume=config.resume
             )
+            finished = run_folder.read_finished(out, config.epochs)
             try:
-                if not run_folder.is_finished(out, config.epochs):
+                if finished is None:
                     loop.run(run_config, dataset, quiet=True)
             except DivergedError as error:
                 diverged.append(f"{arm}, seed {seed}: {error}")
                 print(diverged[-1], flush=True)
                 continue
-            rows[arm].append(run_folder.read_metrics(out))
+            rows[arm].append(finished or run_folder.read_metrics(out))
             if optimizer.optimizer == "sgd":  # its phases are watched, to no effect
                 for row in rows[arm][-1]:
                     row |= {"low_loss_share": None, "phase_switches": None}
@@ -212,7 +202,9 @@ def _table(summary: list[dict[str, Any]], config: Compare) -> str:
     first = summary[0]
     others = summary[1:]
     differences = [
-        statistics.paired_difference(entry["test_error"], first["test_error"])
+        statistics.paired_difference(
+            entry["test_error"], first["test_error"], comparisons=len(others)
+        )
         for entry in others
     ]
     p_values = statistics.holm([difference.p_value for difference in differences])

@@ -17,7 +17,6 @@ from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
 from train.optimizers import Hyperparameters
-from train.paths import expand
 from train.program import Program
 from train.step import DeviceData, EpochPlan, StepMetrics, TrainState
 
@@ -40,7 +39,11 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     method = optimizers.method_of(config.optimizer)
     spec = program.make_spec(config, method, dataset)
     data = program.put_on_device(config, dataset, spec)
-    folder = _open_folder(config, dataset)
+    kind = config.data.data.partition(":")[0]
+    name = (
+        f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
+    )
+    folder = run_folder.open_folder(config, name, data_sha256=fingerprint(dataset))
     compiled = program.compile_program(spec)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
@@ -116,21 +119,6 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
                 if is_last or (every and (epoch + 1) % every == 0):
                     checkpoints.save(epoch + 1, state)
     return folder
-
-
-def _open_folder(config: Run, dataset: Dataset) -> Path:
-    """The run's folder: a new one, claimed, or with `--resume` that of the run."""
-    facts = {"data_sha256": fingerprint(dataset)}
-    if config.resume:
-        folder = expand(config.out)
-        if (folder / "config.json").exists():
-            run_folder.check_claim(folder, config, **facts)
-            return folder
-    kind = config.data.data.partition(":")[0]
-    name = config.preset or f"{kind}-{config.optimizer.optimizer}"
-    return run_folder.new_folder(
-        config.out, f"{name}-seed{config.seed}", config, **facts
-    )
 
 
 def _train_epoch(

@@ -69,6 +69,20 @@ def first_free(name: Path, ending: str = "") -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
+    """A new folder, claimed, or with `--resume` the one in `--out`; see `new_folder`.
+
+    Raises:
+      InputError: it cannot be used, or what is in it had other options or data.
+    """
+    if config.resume:
+        folder = expand(config.out)
+        if (folder / "config.json").exists():
+            check_claim(folder, config, **facts)
+            return folder
+    return new_folder(config.out, default_name, config, **facts)
+
+
 def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
 
@@ -105,9 +119,24 @@ def _claim(config: Any, facts: dict[str, Any]) -> str:
     return json.dumps(config_as_json(config) | facts, indent=2) + "\n"
 
 
-def is_finished(folder: Path, epochs: int) -> bool:
-    """Whether a run of so many epochs has ended: its last act is a checkpoint."""
-    return (folder / "checkpoints" / str(epochs)).is_dir()
+def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
+    """Reads the `metrics.jsonl` of a run that has ended; None if it has not.
+
+    Raises:
+      InputError: the file is not what the run wrote.
+    """
+    if not (folder / "checkpoints" / str(epochs)).is_dir():  # a run's last act
+        return None
+    try:
+        rows = read_metrics(folder)
+        if [row["epoch"] for row in rows] == list(range(1, epochs + 1)):
+            return rows
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    raise InputError(
+        f"{folder / 'metrics.jsonl'} was changed or damaged: move {folder} away, and "
+        "this run will be done anew."
+    )
 
 
 def config_as_json(config: Any) -> dict[str, Any]:

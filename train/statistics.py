@@ -25,7 +25,8 @@ class Difference(NamedTuple):
         all differences are equal: a sign of coarse numbers, not of certainty.
       num_seeds: pairs.
       seeds_needed: seeds with which a difference of this mean and deviation would be
-        found significant with a chance of 80 %; `None` if more than 1,000, or unknown.
+        found significant with a chance of 80 %, at the level divided by the number of
+        comparisons; `None` if more than 1,000, or unknown.
     """
 
     mean: float
@@ -36,9 +37,14 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    numbers: Sequence[float], reference: Sequence[float]
+    numbers: Sequence[float], reference: Sequence[float], *, comparisons: int = 1
 ) -> Difference:
     """Compares an arm with a reference, seed by seed.
+
+    Args:
+      numbers: of the arm, one a seed.
+      reference: the reference's, in the same order of seeds.
+      comparisons: how many are made together.
 
     Raises:
       ValueError: they have not as many seeds, or none.
@@ -63,21 +69,22 @@ def paired_difference(
         float(high - low) / 2,
         float(interval.pvalue),
         num_seeds,
-        seeds_needed(mean / deviation),
+        seeds_needed(mean / deviation, LEVEL / comparisons),
     )
 
 
-def seeds_needed(effect: float) -> int | None:
+def seeds_needed(effect: float, level: float = LEVEL) -> int | None:
     """The fewest seeds whose paired t-test finds an effect with a chance of `POWER`.
 
     Args:
       effect: mean of the differences over their standard deviation.
+      level: of significance.
 
     Returns:
       From 2 to `MOST_SEEDS`; `None` if more are needed.
     """
     sizes = np.arange(2, MOST_SEEDS + 1)
-    critical = scipy.stats.t.ppf(1 - LEVEL / 2, sizes - 1)
+    critical = scipy.stats.t.ppf(1 - level / 2, sizes - 1)
     power = scipy.stats.nct.sf(critical, sizes - 1, abs(effect) * np.sqrt(sizes))
     enough = sizes[power >= POWER]
     return int(enough[0]) if len(enough) else None
