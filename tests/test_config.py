@@ -3,7 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from train.config import Compare, Data, Experiment, Model, Optimizer, Run, Schedule
+from train.config import (
+    Compare,
+    Data,
+    Experiment,
+    Model,
+    Optimizer,
+    Run,
+    Schedule,
+    Study,
+)
 from train.errors import InputError
 
 
@@ -47,6 +56,13 @@ from train.errors import InputError
             lambda: Optimizer(phase="chance", low_loss_share=1.0),
             "--low-loss-share must be in",
         ),
+        (lambda: Optimizer(phase="shuffled"), "--phases-of, .* belong together"),
+        (lambda: Optimizer(phases_of=Path("runs/a")), "belong together"),
+        (lambda: Data(shrink=0), "--shrink must be at least 1"),
+        (lambda: Study(name="domains", data="digits"), "no place in .* domains"),
+        (lambda: Study(name="baseline", data="mnist"), "--data must be"),
+        (lambda: Study(name="baseline", budget=0.0), "--budget must be"),
+        (lambda: Study(name="baseline", seeds=(1, 1)), "--seeds must be .* differ"),
         (lambda: Optimizer("sgd", margin=0.1), "--margin belongs to --optimizer lcam"),
         (
             lambda: Optimizer("adamw", nesterov=True),

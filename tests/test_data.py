@@ -1,10 +1,11 @@
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from train.data import load_dataset, load_digits, load_npz
+from train.config import Data
+from train.data import load_dataset, load_digits, load_npz, reduce
+from train.dataset import Dataset
 from train.errors import InputError
 
 GOOD = {
@@ -113,7 +114,7 @@ def test_member_that_is_no_array_is_refused(tmp_path):
 
 def test_unknown_home_folder_is_refused():
     with pytest.raises(InputError, match="whose home folder"):
-        load_dataset("npz:~nosuchuser/data.npz", Path())
+        load_dataset(Data("npz:~nosuchuser/data.npz"))
 
 
 def test_folder_is_refused(tmp_path):
@@ -133,6 +134,24 @@ def test_digits_are_split_by_class_and_never_overlap():
     assert not everything & {image.tobytes() for image in dataset.test_images}
 
 
+def test_reduced_data_have_fewer_training_images_and_larger_pixels():
+    train = np.arange(2 * 2 * 4, dtype=np.uint8).reshape(2, 2, 4, 1)
+    dataset = Dataset(train, np.int32([0, 1]), train[1:], np.int32([1]), 2)
+    reduced = reduce(dataset, every=2, shrink=2)
+    # Rows 0 1 2 3 and 4 5 6 7: squares 0 1 4 5 and 2 3 6 7, of the means 2.5 and 4.5,
+    # which NumPy rounds to even.
+    np.testing.assert_array_equal(reduced.train_images.squeeze(), [2, 4])
+    np.testing.assert_array_equal(reduced.train_labels, [0])
+    # The second image's pixels are 8 more; the test images are all kept.
+    np.testing.assert_array_equal(reduced.test_images.squeeze(), [10, 12])
+    np.testing.assert_array_equal(reduced.test_labels, [1])
+
+
+def test_images_that_do_not_divide_into_squares_are_refused():
+    with pytest.raises(InputError, match=r"--shrink must divide .* 8x8 pixels, got 3"):
+        load_dataset(Data("digits", shrink=3))
+
+
 def test_unknown_source_is_refused():
     with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
-        load_dataset("mnist", Path())
+        load_dataset(Data("mnist"))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from train.statistics import Difference, holm, paired_difference, seeds_needed, verdict
+from train.statistics import (
+    Difference,
+    holm,
+    paired_difference,
+    seeds_needed,
+    summarize,
+    verdict,
+)
 
 
 def test_paired_difference_of_a_hand_table():
@@ -16,6 +23,11 @@ def test_paired_difference_of_a_hand_table():
     assert difference.half_width == pytest.approx(2.484, abs=1e-3)
     assert difference.p_value == pytest.approx(1 - 3.4641 / math.sqrt(14), abs=1e-4)
     assert difference.num_seeds == 3
+
+
+def test_summary_of_a_hand_table():
+    # 1, 2, 3: the half-width is 4.303 / sqrt(3), as above.
+    assert summarize([1.0, 2.0, 3.0]) == (2.0, 1.0, pytest.approx(2.484, abs=1e-3))
 
 
 def test_one_seed_has_no_interval():

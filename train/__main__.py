@@ -1,4 +1,4 @@
-"""The command line: `python -m train run`, `compare`, `plot` and `presets`."""
+"""The command line: `python -m train run`, `compare`, `study` and their helpers."""
 
 import argparse
 import dataclasses
@@ -9,9 +9,20 @@ from typing import Annotated
 
 import tyro
 
-from train.config import Compare, Optimizer, Plot, Presets, Run, Schedule
+from train.config import (
+    Compare,
+    Optimizer,
+    Plot,
+    Presets,
+    Run,
+    Schedule,
+    Studies,
+    Study,
+)
 from train.errors import DivergedError, InputError
 from train.presets import PRESETS
+
+Command = Run | Compare | Study | Studies | Plot | Presets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,11 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> Run | Compare | Plot | Presets:
+def _parse(arguments: list[str]) -> Command:
     command = tyro.conf.subcommand
     commands = (
         Annotated[Run, command("run", default=_preset(arguments))]
         | Annotated[Compare, command("compare")]
+        | Annotated[Study, command("study"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Studies, command("studies")]
         | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Presets, command("presets")]
     )
@@ -81,11 +94,19 @@ def _choices(group: type) -> set[str]:
     return set(typing.get_args(kind.type))
 
 
-def _execute(config: Run | Compare | Plot | Presets) -> None:
+def _execute(config: Command) -> None:
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():
             print(*(preset.describe() for preset in PRESETS.values()), sep="\n\n")
+        case Studies():
+            from train.studies import describe
+
+            print(describe())
+        case Study():
+            from train.study import study
+
+            study(config)
         case Plot():
             from train.plot import plot_runs
 
@@ -95,13 +116,13 @@ def _execute(config: Run | Compare | Plot | Presets) -> None:
             from train.data import load_dataset
 
             arms = compare.parse_arms(config.arms)
-            dataset = load_dataset(config.data.data, config.data.data_dir)
+            dataset = load_dataset(config.data)
             compare.compare(config, arms, dataset)
         case Run():
             from train import loop
             from train.data import load_dataset
 
-            dataset = load_dataset(config.data.data, config.data.data_dir)
+            dataset = load_dataset(config.data)
             folder = loop.run(config, dataset)
             from train.plot import plot_run
 

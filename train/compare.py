@@ -93,7 +93,7 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     if whole:
         from train.plot import plot_comparison  # matplotlib takes a second
 
-        picture = plot_comparison(folder, whole)
+        picture = plot_comparison(folder / "comparison.png", whole, folder.name)
         summary = _summarize(whole)
         (folder / "comparison.json").write_text(json.dumps(summary, indent=2) + "\n")
         print(f"\n{_table(summary, config)}\npicture: {picture}")

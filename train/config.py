@@ -74,12 +74,15 @@ class Optimizer:
     margin: float = 0.0
     #: lcam: let a comparison act on the next step (the authors' timing).
     lagged: bool = False
-    #: lcam: what decides the phase: the loss; or chance, the control that shows whether
-    #: the loss told anything.
-    phase: Literal["loss", "chance"] = "loss"
+    #: lcam: what decides the phase: the loss; or, as controls that show whether the
+    #: loss told anything, chance, or another run's phases, shuffled within each epoch.
+    phase: Literal["loss", "chance", "shuffled"] = "loss"
     #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
     #: that of a run with --phase loss.
     low_loss_share: float = 0.5
+    #: lcam, --phase shuffled: folder of the run whose phases are shuffled. It must have
+    #: as many steps and epochs.
+    phases_of: Path | None = None
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = False
     #: adamw: decay of the mean of the gradients, in [0, 1).
@@ -116,13 +119,17 @@ class Optimizer:
         _check(
             self.phase == "chance" or self.low_loss_share == 0.5,
             "--low-loss-share belongs to --phase chance, and would be ignored with "
-            "loss.",
+            f"{self.phase}.",
+        )
+        _check(
+            (self.phase == "shuffled") == (self.phases_of is not None),
+            "--phase shuffled and --phases-of, the folder of a run, belong together.",
         )
         _check(
             self.phase == "loss"
             or (self.loss_average, self.ema_decay, self.margin) == ("ema", 0.99, 0.0),
             "--loss-average, --ema-decay and --margin belong to --phase loss, and "
-            "would be ignored with chance.",
+            f"would be ignored with {self.phase}.",
         )
 
 
@@ -179,6 +186,10 @@ class Data:
     #: Mean and deviation that pixels (in [0, 1]) are normalised with: those of the
     #: training images, per channel; ImageNet's (the authors' choice; 3 channels); none.
     normalize: Literal["train", "imagenet", "none"] = "train"
+    #: Train on every so manieth training image only, at least 1.
+    every: int = 1
+    #: Average squares of so many pixels a side into one, at least 1.
+    shrink: int = 1
 
     def __post_init__(self):
         """Checks the options and fills in those that depend on the data."""
@@ -192,6 +203,8 @@ class Data:
         if self.flip is None:
             object.__setattr__(self, "flip", is_cifar)
         _check_range("--crop-padding", self.crop_padding, 0, 1001)
+        _check_at_least("--every", self.every, 1)
+        _check_at_least("--shrink", self.shrink, 1)
         _check_relevance(self, "data")
 
 
@@ -215,6 +228,10 @@ class Model:
             f"{self.depth}.",
         )
         _check_range("--widen", self.widen, 1, 1001)
+
+    def describe(self) -> str:
+        """Its name, as papers write it."""
+        return f"WRN-{self.depth}-{self.widen} in {self.dtype}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,12 +328,58 @@ class Compare(Experiment):
             len(set(self.arms)) == len(self.arms),
             f"--arms must differ, got {' '.join(self.arms)}.",
         )
+        _check_seeds(self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Runs a study: blocks of arms, each with the same seeds, and a report.
+
+    A study goes on where it stopped: the same command repeats no finished run, and two
+    processes in one folder share the work. Writes a folder per run, and report/ with
+    report.md, pictures, and every run and epoch as CSV.
+    """
+
+    #: Which study; `python -m train studies` describes them.
+    name: Literal["baseline", "priority", "noise", "domains", "ablation", "mechanism"]
+    #: A small form: a small network on the digits, or with --data on a part of yours,
+    #: in some minutes on two cores.
+    quick: bool = False
+    #: Data in place of the study's own, as in `run`. `domains` has several and takes
+    #: none.
+    data: str | None = None
+    #: Where TensorFlow Datasets keeps cifar10 and cifar100.
+    data_dir: Path = Path("~/tensorflow_datasets")
+    #: Seeds of initial weights, data order and augmentation, each at least 0. None: the
+    #: study's.
+    seeds: tuple[int, ...] | None = None
+    #: Passes over the training set. None: the study's.
+    epochs: int | None = None
+    #: Minutes after which no further run is begun. None: no end.
+    budget: float | None = None
+    #: Folder to write into, or to go on in. None: runs/study-NAME, with -quick and
+    #: the kind of --data behind it.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        if self.seeds is not None:
+            _check_seeds(self.seeds)
+        if self.epochs is not None:
+            _check_at_least("--epochs", self.epochs, 1)
+        if self.budget is not None:
+            _check_positive("--budget", self.budget)
         _check(
-            0 < len(self.seeds) == len(set(self.seeds)),
-            f"--seeds must be one or more and differ, got {self.seeds}.",
+            self.data is None or self.name != "domains",
+            "--data has no place in the study domains, which is one of its own data.",
         )
-        for seed in self.seeds:
-            _check_seed("--seeds", seed)
+        if self.data is not None:
+            Data(data=self.data)
+
+
+@dataclass(frozen=True)
+class Studies:
+    """Describes the studies that `study` knows."""
 
 
 @dataclass(frozen=True)
@@ -363,6 +426,7 @@ _APPLIES_TO = {
     "lagged": {"lcam"},
     "phase": {"lcam"},
     "low_loss_share": {"lcam"},
+    "phases_of": {"lcam"},
     "nesterov": {"sgd", "lcam"},
     "adam_b1": {"adamw"},
     "adam_b2": {"adamw"},
@@ -395,6 +459,15 @@ def _check_resume(config: Run | Compare) -> None:
 
 def _check_seed(option: str, seed: int) -> None:
     _check(0 <= seed < 2**32, f"{option} must be in [0, 2^32), got {seed}.")
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    _check(
+        0 < len(seeds) == len(set(seeds)),
+        f"--seeds must be one or more and differ, got {seeds}.",
+    )
+    for seed in seeds:
+        _check_seed("--seeds", seed)
 
 
 def _flag(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train.config import Data
 from train.dataset import Dataset
 from train.errors import InputError
 from train.paths import expand
@@ -33,16 +34,49 @@ UNREADABLE = (
 )
 
 
-def load_dataset(source: str, data_dir: Path) -> Dataset:
-    """Loads a data set by its name.
-
-    Args:
-      source: `digits`, `cifar10`, `cifar100` or `npz:PATH`.
-      data_dir: where TensorFlow Datasets keeps CIFAR.
+def load_dataset(config: Data) -> Dataset:
+    """Loads a data set, or the part of it that is asked for.
 
     Raises:
       InputError: no such source, or its data are missing or unusable.
     """
+    return reduce(_load(config.data, config.data_dir), config.every, config.shrink)
+
+
+def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
+    """Takes every so manieth training image, and averages squares of pixels into one.
+
+    Args:
+      dataset: the whole.
+      every: of the training images, beginning with the first; at least 1.
+      shrink: side of the squares in pixels, at least 1.
+
+    Raises:
+      InputError: the images do not divide into such squares.
+    """
+    height, width = dataset.train_images.shape[1:3]
+    if height % shrink or width % shrink:
+        raise InputError(
+            f"--shrink must divide the images' {height}x{width} pixels, got {shrink}."
+        )
+
+    def shrunk(images: np.ndarray) -> np.ndarray:
+        if shrink == 1:
+            return images
+        tiles = (-1, height // shrink, shrink, width // shrink, shrink, images.shape[3])
+        means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
+        return np.round(means).astype(np.uint8)
+
+    return Dataset(
+        shrunk(dataset.train_images[::every]),
+        dataset.train_labels[::every],
+        shrunk(dataset.test_images),
+        dataset.test_labels,
+        dataset.num_classes,
+    )
+
+
+def _load(source: str, data_dir: Path) -> Dataset:
     if source == "digits":
         return load_digits()
     if source.startswith("npz:"):

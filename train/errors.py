@@ -8,6 +8,10 @@ class InputError(Exception):
     """
 
 
+class BusyError(InputError):
+    """Another process is at work on a run."""
+
+
 class DivergedError(Exception):
     """The training loss stopped being finite: the message says where.
 

@@ -13,7 +13,7 @@ import tqdm
 
 from train import optimizers, program, run_folder, schedules, step
 from train.checkpoint import Checkpoints
-from train.config import Run
+from train.config import Optimizer, Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
 from train.optimizers import Hyperparameters
@@ -34,6 +34,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
 
     Raises:
       InputError: the folder cannot be used, or an option does not fit the data.
+      BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
     """
     method = optimizers.method_of(config.optimizer)
@@ -44,6 +45,15 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
     )
     folder = run_folder.open_folder(config, name, data_sha256=fingerprint(dataset))
+    with run_folder.locked(folder):
+        _train(config, spec, data, folder, quiet=quiet)
+    return folder
+
+
+def _train(
+    config: Run, spec: step.Spec, data: DeviceData, folder: Path, *, quiet: bool
+) -> None:
+    """Trains from the last checkpoint, or from nothing, to the end."""
     compiled = program.compile_program(spec)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
@@ -86,9 +96,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
                     learning_rates=jnp.asarray(rates),
-                    noise=jax.random.uniform(
-                        jax.random.fold_in(noise_key, epoch), (spec.steps_per_epoch,)
-                    ),
+                    noise=_noise(config.optimizer, spec, noise_key, epoch),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
@@ -118,7 +126,16 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
                 every = config.checkpoint_every
                 if is_last or (every and (epoch + 1) % every == 0):
                     checkpoints.save(epoch + 1, state)
-    return folder
+
+
+def _noise(config: Optimizer, spec: step.Spec, key: jax.Array, epoch: int) -> jax.Array:
+    """What decides the phases of an epoch where the loss does not; in [0, 1)."""
+    key = jax.random.fold_in(key, epoch)
+    if config.phases_of is None:
+        return jax.random.uniform(key, (spec.steps_per_epoch,))
+    phases = run_folder.read_phases(config.phases_of, epoch, spec.steps_per_epoch)
+    # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
+    return jax.random.permutation(key, jnp.where(phases == 1, 0.0, 0.75))
 
 
 def _train_epoch(

@@ -21,8 +21,8 @@ class Method(NamedTuple):
     Attributes:
       adaptive: AdamW instead of LCAM and SGD.
       epoch_average: whether the loss is compared with this epoch's mean.
-      chance: whether noise decides the phase, and not the loss: `value` is then to be
-        drawn evenly from [0, 1).
+      chance: whether noise decides the phase, and not the loss: `value` is then a
+        number of [0, 1), below `low_loss_share` for the low-loss phase.
       lagged: whether a comparison acts on the next step.
       nesterov: whether the momentum is Nesterov's.
     """
@@ -67,7 +67,7 @@ def method_of(config: Optimizer) -> Method:
     return Method(
         adaptive=config.optimizer == "adamw",
         epoch_average=config.loss_average == "epoch",
-        chance=config.phase == "chance",
+        chance=config.phase != "loss",
         lagged=config.lagged,
         nesterov=config.nesterov,
     )

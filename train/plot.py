@@ -31,6 +31,7 @@ ARM_COLORS = (
     "#E69F00",
     "#56B4E9",
 )
+MOST_THIN_LINES = 6
 LINE_STYLES = ("-", "--", ":")
 METRICS = ("epoch", "train_loss", "train_error", "test_error", "mean_momentum")
 # Drawn as pixels: there may be 100,000 of them.
@@ -132,12 +133,15 @@ def plot_runs(config: Plot) -> Path:
     return _save(figure, out)
 
 
-def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -> Path:
-    """Draws the arms of a comparison; returns `comparison.png`.
+def plot_comparison(
+    path: Path, runs: dict[str, list[list[dict[str, Any]]]], title: str
+) -> Path:
+    """Draws the arms of a comparison; returns the path.
 
     Args:
-      folder: where to.
+      path: of the picture.
       runs: per arm, per seed, the rows of `metrics.jsonl`.
+      title: above the picture.
     """
     panels = {
         "test_error": "test error (%)",
@@ -145,6 +149,7 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
         "low_loss_share": "share of low-loss steps",
         "mean_momentum": "mean momentum",
     }
+    draws_each = len(runs) <= MOST_THIN_LINES
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
     for panel, (name, label) in zip(axes.flat, panels.items(), strict=True):
         drawn = []
@@ -157,7 +162,7 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
                 continue
             drawn.append(curves)
             epochs = np.arange(1, curves.shape[1] + 1)
-            if len(curves) > 1:
+            if len(curves) > 1 and draws_each:
                 panel.plot(epochs, curves.T, color=color, alpha=0.3, linewidth=0.8)
             panel.plot(
                 epochs,
@@ -172,11 +177,13 @@ def plot_comparison(folder: Path, runs: dict[str, list[list[dict[str, Any]]]]) -
         panel.set_ylabel(label)
         if name in ("test_error", "train_loss") and drawn:
             _log_scale(panel, np.concatenate([curves.ravel() for curves in drawn]))
-    axes[0, 0].legend()
+    axes[0, 0].legend(fontsize="small")
     num_seeds = len(next(iter(runs.values())))
-    seeds = "one seed" if num_seeds == 1 else f"mean of {num_seeds} seeds (thin: each)"
-    figure.suptitle(f"{folder.name}: {seeds}")
-    return _save(figure, folder / "comparison.png")
+    seeds = "one seed" if num_seeds == 1 else f"mean of {num_seeds} seeds"
+    if num_seeds > 1 and draws_each:
+        seeds += " (thin: each)"
+    figure.suptitle(f"{title}: {seeds}")
+    return _save(figure, path)
 
 
 def _read(folder: Path) -> _Run:

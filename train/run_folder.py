@@ -4,19 +4,25 @@
 a row an epoch, `steps.csv` a row a step. A run that dies leaves what it has done.
 """
 
+import contextlib
 import csv
 import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from train.errors import InputError
+import filelock
+import numpy as np
+
+from train.errors import BusyError, InputError
 from train.paths import expand
 from train.provenance import environment
 
+# Options that may be others when a run, a comparison or a study goes on.
+FREE_OPTIONS = ("out", "resume", "seeds", "budget", "phases_of")
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
@@ -83,6 +89,24 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
     return new_folder(config.out, default_name, config, **facts)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a run to one process; a process that dies gives it up.
+
+    Raises:
+      BusyError: another process has it.
+    """
+    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    try:
+        with lock:
+            yield
+    except filelock.Timeout:
+        raise BusyError(
+            f"another process is at work in {folder}: wait for it, or name another "
+            "--out."
+        ) from None
+
+
 def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
 
@@ -100,7 +124,7 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
-        if key not in ("out", "resume", "seeds") and number != saved.get(key)
+        if key not in FREE_OPTIONS and number != saved.get(key)
     ]
     if differing:
         raise InputError(
@@ -112,7 +136,7 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
 
 def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
     """Writes the options anew, after `check_claim`: there may be more seeds."""
-    _replace(folder / "config.json", _claim(config, facts))
+    replace(folder / "config.json", _claim(config, facts))
 
 
 def _claim(config: Any, facts: dict[str, Any]) -> str:
@@ -139,6 +163,27 @@ def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     )
 
 
+def has_diverged(rows: list[dict[str, Any]]) -> bool:
+    """Whether a run's last loss was not finite."""
+    return rows[-1]["train_loss"] is None or rows[-1]["test_loss"] is None
+
+
+def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
+    """Reads the `metrics.jsonl` of a run that is finished or has diverged; else None.
+
+    Raises:
+      InputError: the file is not what a finished run wrote.
+    """
+    rows = read_finished(folder, epochs)
+    if rows is not None:
+        return rows
+    try:
+        rows = read_metrics(folder)
+        return rows if has_diverged(rows) else None
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return None
+
+
 def config_as_json(config: Any) -> dict[str, Any]:
     """The options as JSON gives them back: paths as strings, tuples as lists."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
@@ -163,7 +208,7 @@ def add_provenance(folder: Path, **facts: Any) -> None:
     except (OSError, ValueError):
         entries = []
     entry = environment() | facts
-    _replace(path, json.dumps([*entries, entry], indent=2) + "\n")
+    replace(path, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -200,6 +245,27 @@ def read_steps(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in STEP_COLUMNS}
 
 
+def read_phases(folder: Path, epoch: int, steps_per_epoch: int) -> np.ndarray:
+    """Reads the phases of an epoch, counted from 0: float32 [steps per epoch], 0 or 1.
+
+    Raises:
+      InputError: there are none, or of fewer steps.
+    """
+    try:
+        phases = read_steps(expand(folder))["phase"]
+    except (OSError, ValueError, KeyError, TypeError):
+        phases = []
+    first = epoch * steps_per_epoch
+    phases = np.float32(phases[first : first + steps_per_epoch])
+    if len(phases) != steps_per_epoch or not np.isin(phases, (0, 1)).all():
+        raise InputError(
+            f"--phases-of {folder} has no phases for the {steps_per_epoch} steps of "
+            f"epoch {epoch + 1}: name the folder of a run with sgd or lcam, as many "
+            "epochs, and the same data and batches."
+        )
+    return phases
+
+
 def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
     """Drops the rows after `epochs` epochs, and what a dying run left half written.
 
@@ -225,12 +291,12 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
             )
     for path, lines in kept.items():
         if lines:
-            _replace(path, "".join(lines))
+            replace(path, "".join(lines))
         else:
             path.unlink(missing_ok=True)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     """Writes a file that is old or new at any moment, never half."""
     new = path.with_name(path.name + ".new")
     new.write_text(text)

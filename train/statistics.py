@@ -73,6 +73,35 @@ def paired_difference(
     )
 
 
+class Summary(NamedTuple):
+    """What one arm's numbers are, over the seeds.
+
+    Attributes:
+      mean: of the numbers.
+      deviation: standard deviation, with n - 1; NaN with one seed.
+      half_width: of the 95 % interval of the mean (Student's t); NaN with one seed.
+    """
+
+    mean: float
+    deviation: float
+    half_width: float
+
+
+def summarize(numbers: Sequence[float]) -> Summary:
+    """Mean, standard deviation and interval of the mean.
+
+    Args:
+      numbers: one a seed, at least one.
+    """
+    num_seeds = len(numbers)
+    mean = float(np.mean(numbers))
+    if num_seeds == 1:
+        return Summary(mean, float("nan"), float("nan"))
+    deviation = float(np.std(numbers, ddof=1))
+    critical = scipy.stats.t.ppf(1 - LEVEL / 2, num_seeds - 1)
+    return Summary(mean, deviation, float(critical * deviation / np.sqrt(num_seeds)))
+
+
 def seeds_needed(effect: float, level: float = LEVEL) -> int | None:
     """The fewest seeds whose paired t-test finds an effect with a chance of `POWER`.
 
@@ -130,11 +159,19 @@ def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> st
     )
     if np.isnan(corrected_p):
         return f"{shown}all differences equal: can't tell which is better"
-    shown += f"p = {corrected_p:.2g}: "
+    return f"{shown}p = {corrected_p:.2g}: {short_verdict(difference, corrected_p)}"
+
+
+def short_verdict(difference: Difference, corrected_p: float) -> str:
+    """`verdict` without its numbers."""
+    if difference.num_seeds == 1:
+        return "one seed, which is no evidence"
+    if np.isnan(corrected_p):
+        return "all differences equal: can't tell which is better"
     if corrected_p < LEVEL:
-        return shown + ("better" if mean < 0 else "worse")
+        return "better" if difference.mean < 0 else "worse"
     needed = difference.seeds_needed or f"more than {MOST_SEEDS}"
     return (
-        f"{shown}can't tell which is better; if the difference is this large, "
+        "can't tell which is better; if the difference is this large, "
         f"{needed} seeds would show it (4 times in 5)"
     )

@@ -1,0 +1,73 @@
+import pytest
+
+from train.config import Experiment, Optimizer
+from train.report import conclusion, num_last_epochs, outcomes
+from train.statistics import Difference
+from train.studies import Arm, Block
+
+
+def rows(errors):
+    return [
+        {
+            "epoch": epoch,
+            "test_error": error,
+            "train_loss": 0.5,
+            "low_loss_share": 0.25,
+            "phase_switches": 2,
+            "mean_momentum": 0.9,
+            "seconds": 1.5,
+        }
+        for epoch, error in enumerate(errors, 1)
+    ]
+
+
+def test_outcomes_of_a_hand_table():
+    found = outcomes(rows([50.0, 20.0, 8.0, 11.0, 5.0]), (20.0, 4.0), switches=True)
+    assert found == {
+        "last_error": 5.0,
+        "last_epochs_error": 8.0,  # of 8, 11 and 5
+        "area": pytest.approx(18.8),  # 94 / 5
+        "train_loss": 0.5,
+        "epochs_to_20": 2,
+        "epochs_to_4": None,
+        "low_loss_share": 0.25,
+        "phase_switches": 2,
+        "mean_momentum": 0.9,
+        "seconds": 7.5,
+    }
+
+
+def test_phases_that_did_nothing_are_not_reported():
+    assert outcomes(rows([1.0]), (), switches=False)["low_loss_share"] is None
+
+
+@pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])
+def test_last_epochs_are_a_tenth_and_at_least_three(epochs, last):
+    assert num_last_epochs(epochs) == last
+
+
+class _Against:
+    def __init__(self, mean, corrected_p):
+        self.difference = Difference(mean, 0.1, 0.01, 5, None)
+        self.corrected_p = corrected_p
+
+
+BLOCK = Block("digits", Experiment(), (Arm("lcam", Optimizer()),), "lcam")
+BEATEN, WORSE, OPEN = _Against(1.0, 0.01), _Against(-1.0, 0.01), _Against(1.0, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "words"),
+    [
+        ((BEATEN, BEATEN, BEATEN), "LCAM is better than matched-step, chance, shuff"),
+        ((BEATEN, OPEN, BEATEN), "LCAM is not shown to be better than chance"),
+        ((BEATEN, OPEN, WORSE), "LCAM is worse than shuffled"),
+    ],
+)
+def test_conclusion_asks_every_control(comparisons, words):
+    names = ("matched-step", "chance", "shuffled")
+    assert words in conclusion(BLOCK, dict(zip(names, comparisons, strict=True)))
+
+
+def test_without_controls_there_is_no_conclusion():
+    assert conclusion(BLOCK, {"sgd-0.9": BEATEN}) is None

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from train import run_folder
+from train.errors import BusyError, InputError
+
+HOLD = """
+import sys
+from pathlib import Path
+from train import run_folder
+with run_folder.locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_second_process_is_refused_and_a_killed_one_gives_up(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(BusyError, match="another process is at work"),
+            run_folder.locked(tmp_path),
+        ):
+            pass
+        process.kill()
+    with run_folder.locked(tmp_path):
+        pass
+
+
+def write_steps(folder, phases):
+    rows = [(number, 1.0, 1.0, phase, 0.9) for number, phase in enumerate(phases, 1)]
+    run_folder.append_steps(folder, rows)
+
+
+def test_phases_are_those_of_the_epoch(tmp_path):
+    write_steps(tmp_path, [1, 1, 0, 0, 1, 1])
+    np.testing.assert_array_equal(run_folder.read_phases(tmp_path, 1, 3), [0, 1, 1])
+
+
+@pytest.mark.parametrize("phases", [[], [1, 0], [1, 0, float("nan")]])
+def test_phases_that_are_not_there_are_refused(tmp_path, phases):
+    write_steps(tmp_path, phases)
+    with pytest.raises(InputError, match="no phases for the 3 steps of epoch 1"):
+        run_folder.read_phases(tmp_path, 0, 3)

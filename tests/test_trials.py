@@ -1,0 +1,160 @@
+"""A study as a user runs it: the real command line on tiny images."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from train import run_folder
+from train.__main__ import main
+from train.config import Experiment, Optimizer
+from train.studies import Arm, Block
+from train.trials import _matched, trial_folder
+
+ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study of 4 arms and seeds 3 and 4, and its command; 10 steps an epoch."""
+    rng = np.random.default_rng(0)
+    labels = {"train": rng.integers(0, 2, 6400), "test": rng.integers(0, 2, 30)}
+    arrays = {}
+    for split, numbers in labels.items():
+        noise = rng.integers(0, 100, (len(numbers), 4, 4, 1))
+        arrays[f"x_{split}"] = (noise + 100 * numbers[:, None, None, None]).astype("u1")
+        arrays[f"y_{split}"] = numbers
+    root = tmp_path_factory.mktemp("study")
+    np.savez(root / "images.npz", **arrays)
+    out = root / "out"
+    command = ["study", "priority", "--quick", "--data", f"npz:{root}/images.npz"]
+    command += ["--epochs", "2", "--out", str(out), "--seeds"]
+    assert main([*command, "3", "4"]) == 0
+    return command, out
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_arm_is_run_with_every_seed(study):
+    runs = read_csv(study[1] / "report" / "runs.csv")
+    assert [(run["arm"], run["seed"]) for run in runs] == [
+        (arm, seed) for arm in ARMS for seed in "34"
+    ]
+
+
+def test_report_is_made_of_what_the_runs_wrote(study):
+    folder = study[1] / "runs" / "npz"
+    last = {
+        arm: [
+            run_folder.read_metrics(folder / f"{arm}-seed{seed}")[-1]["test_error"]
+            for seed in (3, 4)
+        ]
+        for arm in ARMS
+    }
+    rows = [
+        row
+        for row in read_csv(study[1] / "report" / "comparisons.csv")
+        if row["outcome"] == "last_error"
+    ]
+    assert [row["arm"] for row in rows] == ARMS[1:]
+    for row in rows:
+        expected = np.mean(np.subtract(last[row["arm"]], last["sgd-0.9"]))
+        assert float(row["mean"]) == pytest.approx(expected)
+    text = (study[1] / "report" / "report.md").read_text()
+    assert f"| sgd-0.9 | {np.mean(last['sgd-0.9']):.2f} ± " in text
+
+
+def test_finished_runs_are_not_repeated_and_seeds_can_follow(study, capsys):
+    command, out = study
+    files = [path for path in out.glob("runs/npz/*/metrics.jsonl")]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    capsys.readouterr()
+    assert main([*command, "3", "4", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("test error") == len(ARMS)
+    assert "[9/12] npz, sgd-0.9, seed 5" in printed
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    assert after == before
+
+
+def test_run_that_another_process_has_is_left_to_it(study, capsys):
+    command, out = study
+    taken = out / "runs" / "npz" / "lcam-seed3"
+    (taken / "checkpoints").rename(out / "kept")  # as if it had not ended
+    capsys.readouterr()
+    try:
+        with run_folder.locked(taken):
+            assert main([*command, "3", "4"]) == 0
+        assert "1 runs are left to another process" in capsys.readouterr().out
+        assert not (taken / "checkpoints").exists()
+    finally:
+        (out / "kept").rename(taken / "checkpoints")
+
+
+def test_study_with_other_options_is_refused(study, capsys):
+    command, _ = study
+    command = [*command, "3"]
+    command[command.index("--epochs") + 1] = "3"
+    assert main(command) == 2
+    assert "epochs was 2, is 3" in capsys.readouterr().err
+
+
+def test_budget_ends_a_study_between_runs(study, capsys, tmp_path):
+    command = [*study[0][:-2], str(tmp_path / "out"), "--seeds", "3"]
+    assert main([*command, "--budget", "1e-9"]) == 0
+    printed = capsys.readouterr().out
+    assert "minutes are over" in printed
+    assert "No seed is whole yet" in printed
+
+
+@pytest.mark.parametrize(
+    ("matched", "expected"),
+    [
+        # Of the epochs' means: momentum 0.92, a share of 0.4. SGD at 0.9 has the
+        # effective step 0.1 / 0.1; at 0.92 it would be 0.1 / 0.08, 1.25 times that.
+        ("momentum", {"momentum": 0.92}),
+        ("step", {"learning_rate": 0.125}),
+        ("share", {"phase": "chance", "low_loss_share": 0.4}),
+    ],
+)
+def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
+    kind = "lcam" if matched == "share" else "sgd"
+    lcam, arm = Arm("lcam", Optimizer()), Arm("control", Optimizer(kind), matched)
+    block = Block("digits", Experiment(epochs=2), (lcam, arm), "lcam")
+    folder = trial_folder(tmp_path, block, lcam, 7)
+    (folder / "checkpoints" / "2").mkdir(parents=True)
+    for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
+        row = {"epoch": epoch, "train_loss": 1.0, "test_loss": 1.0}
+        row |= {"mean_momentum": momentum, "low_loss_share": share}
+        run_folder.append_metrics(folder, row)
+    found = dataclasses.asdict(_matched(tmp_path, block, arm, 7))
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_shuffled_arm_has_lcams_phases_in_each_epoch_in_another_order(images_run):
+    first, second = (run_folder.read_steps(folder) for folder in images_run)
+    steps = len(first["phase"]) // 2
+    for epoch in (slice(0, steps), slice(steps, None)):
+        ours, theirs = second["phase"][epoch], first["phase"][epoch]
+        assert sorted(ours) == sorted(theirs)
+    assert first["phase"] != second["phase"]
+    momenta = {0.0: 0.9, 1.0: 0.95}
+    expected = [momenta[phase] for phase in second["phase"]]
+    assert second["momentum"] == pytest.approx(expected)
+
+
+@pytest.fixture
+def images_run(study, tmp_path):
+    """LCAM's run of the study, and one with its phases shuffled."""
+    command, out = study
+    lcam = out / "runs" / "npz" / "lcam-seed3"
+    shared = ["--data", command[command.index("--data") + 1], "--epochs", "2"]
+    shared += ["--every", "10", "--shrink", "2", "--low-loss-momentum", "0.95"]
+    shuffled = ["--phase", "shuffled", "--phases-of", str(lcam)]
+    path = tmp_path / "shuffled"
+    assert main(["run", *shared, *shuffled, "--out", str(path), "--seed", "3"]) == 0
+    return lcam, path

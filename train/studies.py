@@ -1,0 +1,231 @@
+"""The named studies: which arms are run on what, and what each is compared with."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from train.config import Data, Experiment, Model, Optimizer, Schedule, Study
+from train.dataset import Dataset
+
+
+class Arm(NamedTuple):
+    """What is compared.
+
+    Attributes:
+      name: in tables and folders.
+      optimizer: its options.
+      matched: what is taken from the run of `lcam` with the same seed: a fixed
+        momentum, its mean one; a learning rate, so that the mean effective step
+        lr / (1 - momentum) is LCAM's; the share of low-loss steps, chosen by chance; or
+        its phases, shuffled within each epoch.
+    """
+
+    name: str
+    optimizer: Optimizer
+    matched: Literal["momentum", "step", "share", "phases"] | None = None
+
+
+class Block(NamedTuple):
+    """Arms that are run with the same seeds on the same data.
+
+    Attributes:
+      name: in headings and folders.
+      experiment: what the arms share.
+      arms: `lcam` before those that are matched with it.
+      reference: name of the arm that the others are compared with.
+      reach: test errors in percent; the first epoch at most there is reported.
+    """
+
+    name: str
+    experiment: Experiment
+    arms: tuple[Arm, ...]
+    reference: str
+    reach: tuple[float, ...] = ()
+
+
+class Description(NamedTuple):
+    """What a study asks.
+
+    Attributes:
+      question: in a sentence.
+      seeds: how many by default, in the quick form and in full.
+      make: its blocks.
+    """
+
+    question: str
+    seeds: tuple[int, int]
+    make: Callable[[Study, Callable[[Data], Dataset]], list[Block]]
+
+
+def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
+    """The blocks of a study; `load` gives the data, whose size sets the averages."""
+    return STUDIES[study.name].make(study, load)
+
+
+def seeds_of(study: Study) -> Sequence[int]:
+    """The seeds asked for, or the study's own."""
+    quick, full = STUDIES[study.name].seeds
+    return study.seeds or range(quick if study.quick else full)
+
+
+# Test errors, in percent, that say how fast the first experiments converge.
+_REACH = {"digits": (5.0, 2.0), "cifar10": (20.0, 10.0), "cifar100": (50.0, 30.0)}
+_REACH_QUICK = (65.0, 55.0)
+
+
+def _experiment(study: Study, source: str) -> Experiment:
+    """The authors' network and schedule; in the quick form what two cores can do."""
+    data_dir = study.data_dir
+    if study.data is not None:
+        source = study.data
+    elif study.quick:
+        source = "digits"
+    options = {"data_dir": data_dir} if source in ("cifar10", "cifar100") else {}
+    if not study.quick:
+        experiment = Experiment(
+            data=Data(data=source, **options),
+            model=Model(depth=28, widen=10, dtype="bfloat16"),
+            schedule=Schedule("step", milestones=(31, 61, 91)),
+            epochs=150,
+            batch_size=128,
+        )
+    elif source == "digits":
+        experiment = Experiment(data=Data(data=source), epochs=12, batch_size=32)
+    else:
+        experiment = Experiment(
+            data=Data(data=source, every=10, shrink=2, **options),
+            epochs=12,
+            batch_size=64,
+        )
+    if study.epochs is not None:
+        experiment = dataclasses.replace(experiment, epochs=study.epochs)
+    return experiment
+
+
+def _decay(experiment: Experiment, dataset: Dataset) -> float:
+    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
+
+    The average must be as quick as the loss, whatever the number of steps.
+    """
+    steps = max(len(dataset.train_images) // experiment.batch_size, 8)
+    return round(1 - 4 / steps, 4)
+
+
+def _sgd(name: str = "sgd-0.9", momentum: float = 0.9) -> Arm:
+    return Arm(name, Optimizer("sgd", momentum=momentum))
+
+
+def _lcam(name: str, decay: float | None, **options) -> Arm:
+    """LCAM with 0.95 in the low-loss phase, where nothing else is said."""
+    options = {"low_loss_momentum": 0.95} | options
+    if decay is not None:
+        options["ema_decay"] = decay
+    return Arm(name, Optimizer("lcam", **options))
+
+
+def _reversed(decay: float) -> Arm:
+    return _lcam("lcam-reversed", decay, high_loss_momentum=0.95, low_loss_momentum=0.9)
+
+
+def _controls() -> tuple[Arm, ...]:
+    """What has LCAM's momentum, step or switching, and not its knowledge."""
+    return (
+        Arm("mean-momentum", Optimizer("sgd"), "momentum"),
+        Arm("matched-step", Optimizer("sgd"), "step"),
+        Arm("chance", Optimizer("lcam", low_loss_momentum=0.95), "share"),
+        Arm("shuffled", Optimizer("lcam", low_loss_momentum=0.95), "phases"),
+    )
+
+
+def _authors() -> Arm:
+    return _lcam("lcam-authors", None, loss_average="epoch", lagged=True)
+
+
+def _block(
+    experiment: Experiment, name: str, arms: tuple[Arm, ...], reference: str
+) -> Block:
+    source = experiment.data.data
+    reach = _REACH_QUICK if experiment.data.every > 1 else _REACH.get(source, ())
+    return Block(name, experiment, arms, reference, reach)
+
+
+def _kind(experiment: Experiment) -> str:
+    return experiment.data.data.partition(":")[0]
+
+
+def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
+    experiment = _experiment(study, "cifar10")
+    decay = _decay(experiment, load(experiment.data))
+    arms = (
+        _sgd(),
+        _sgd("sgd-0.95", 0.95),
+        _lcam("lcam", decay),
+        _lcam("lcam-0.93", decay, low_loss_momentum=0.93),
+        _authors(),
+    )
+    return [_block(experiment, _kind(experiment), arms, "sgd-0.9")]
+
+
+def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
+    blocks = []
+    for source in ("cifar10", "cifar100"):
+        experiment = _experiment(study, source)
+        decay = _decay(experiment, load(experiment.data))
+        arms = (
+            _sgd(),
+            _sgd("sgd-0.95", 0.95),
+            _lcam("lcam", decay),
+            _reversed(decay),
+        )
+        blocks.append(_block(experiment, _kind(experiment), arms, "sgd-0.9"))
+        if study.quick or study.data is not None:
+            break
+    return blocks
+
+
+def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
+    experiment = _experiment(study, "cifar10")
+    decay = _decay(experiment, load(experiment.data))
+    arms = (
+        _lcam("lcam", decay),
+        _sgd(),
+        _sgd("sgd-0.95", 0.95),
+        *_controls(),
+        _reversed(decay),
+        _lcam("lagged", decay, lagged=True),
+        _lcam("epoch-mean", None, loss_average="epoch"),
+        _authors(),
+        _lcam("ema-faster", round(1 - 4 * (1 - decay), 4)),
+        _lcam("ema-slower", round(1 - (1 - decay) / 4, 4)),
+        _lcam("margin-0.02", decay, margin=0.02),
+        _lcam("margin-0.1", decay, margin=0.1),
+    )
+    return [_block(experiment, _kind(experiment), arms, "lcam")]
+
+
+STUDIES = {
+    "baseline": Description(
+        "Does LCAM reach a lower test error than SGD, and sooner?", (8, 5), _baseline
+    ),
+    "priority": Description(
+        "Which phase should get the higher coefficient, and does it depend on the "
+        "data?",
+        (8, 5),
+        _priority,
+    ),
+    "ablation": Description(
+        "What about LCAM matters: the loss, the mean momentum, the step, the "
+        "switching, the average?",
+        (6, 5),
+        _ablation,
+    ),
+}
+
+
+def describe() -> str:
+    """The studies, their questions and arms, as text."""
+    return "\n".join(
+        f"{name}: {study.question} "
+        f"({study.seeds[0]} seeds with --quick, {study.seeds[1]} in full)"
+        for name, study in STUDIES.items()
+    )

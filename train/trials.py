@@ -1,0 +1,170 @@
+"""Runs arms with seeds: resumable, shared between processes, within a budget."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from train import loop, run_folder
+from train.config import Data, Experiment, Optimizer, Run
+from train.dataset import Dataset
+from train.errors import BusyError, DivergedError
+from train.studies import Arm, Block
+
+
+class Trial(NamedTuple):
+    """A run that has ended.
+
+    Attributes:
+      block: name of its block.
+      arm: name of its arm.
+      seed: of weights, order and augmentation.
+      rows: of `metrics.jsonl`, one an epoch.
+      diverged: whether a loss stopped being finite.
+      folder: what it wrote.
+    """
+
+    block: str
+    arm: str
+    seed: int
+    rows: list[dict[str, Any]]
+    diverged: bool
+    folder: Path
+
+
+def run_trials(
+    blocks: Sequence[Block],
+    seeds: Sequence[int],
+    folder: Path,
+    load: Callable[[Data], Dataset],
+    *,
+    budget: float | None = None,
+) -> None:
+    """Runs what is not done; prints a line a run, with the time left.
+
+    The seed is the outer loop and the arm the inner one, so that whatever stops the
+    study leaves it balanced. A run that another process is at work on is left to it.
+
+    Args:
+      blocks: what is run.
+      seeds: with which each arm of each block is run.
+      folder: of the study.
+      load: gives a block's data.
+      budget: minutes after which no further run is begun.
+
+    Raises:
+      InputError: an option or a folder cannot be used.
+    """
+    start = time.perf_counter()
+    todo = [
+        (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
+    ]
+    total, own = len(todo), 0
+    while todo:
+        left = []
+        for seed, block, arm in todo:
+            if read_trial(folder, block, arm, seed) is not None:
+                continue
+            elapsed = time.perf_counter() - start
+            if budget is not None and elapsed > 60 * budget:
+                print(f"{budget:g} minutes are over: the same command goes on.")
+                return
+            try:
+                _run(folder, block, arm, seed, load(block.experiment.data))
+            except BusyError:
+                left.append((seed, block, arm))
+                continue
+            own += 1
+            done = sum(
+                read_trial(folder, *key) is not None
+                for key in ((b, a, s) for s in seeds for b in blocks for a in b.arms)
+            )
+            rest = (time.perf_counter() - start) / own * (total - done)
+            print(
+                f"[{done}/{total}] {block.name}, {arm.name}, seed {seed}: "
+                f"{_result(read_trial(folder, block, arm, seed))} "
+                f"({_clock(rest)} left)",
+                flush=True,
+            )
+        if len(left) == len(todo):
+            print(f"{len(left)} runs are left to another process at work in {folder}.")
+            return
+        todo = left
+
+
+def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
+    """Reads a run of a study; None if it has not ended."""
+    out = trial_folder(folder, block, arm, seed)
+    rows = run_folder.read_ended(out, block.experiment.epochs)
+    if rows is None:
+        return None
+    diverged = run_folder.has_diverged(rows)
+    return Trial(block.name, arm.name, seed, rows, diverged, out)
+
+
+def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
+    """Where a run of a study is kept."""
+    return folder / "runs" / block.name / f"{arm.name}-seed{seed}"
+
+
+def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float:
+    """Mean over the epochs of what a run reports."""
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def _run(folder: Path, block: Block, arm: Arm, seed: int, dataset: Dataset) -> None:
+    out = trial_folder(folder, block, arm, seed)
+    shared = {
+        option.name: getattr(block.experiment, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    try:
+        optimizer = _matched(folder, block, arm, seed)
+        config = Run(**shared, optimizer=optimizer, seed=seed, out=out, resume=True)
+        loop.run(config, dataset, quiet=True)
+    except DivergedError as error:
+        print(f"{block.name}, {arm.name}, seed {seed}: {error}")
+
+
+def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
+    """The arm's optimizer, with what it takes from LCAM's run of the same seed.
+
+    Raises:
+      BusyError: another process is at work on that run.
+      DivergedError: that run diverged.
+    """
+    if arm.matched is None:
+        return arm.optimizer
+    lcam = next(arm for arm in block.arms if arm.name == "lcam")
+    trial = read_trial(folder, block, lcam, seed)
+    if trial is None:
+        raise BusyError(f"{trial_folder(folder, block, lcam, seed)} has not ended.")
+    if trial.diverged:
+        raise DivergedError("lcam diverged: there is nothing to match.")
+    momentum = mean_of(trial.rows, "mean_momentum")
+    match arm.matched:
+        case "momentum":
+            changes = {"momentum": momentum}
+        case "step":
+            # Switching by chance has the mean path of the mean coefficient.
+            stretch = (1 - arm.optimizer.momentum) / (1 - momentum)
+            changes = {"learning_rate": arm.optimizer.learning_rate * stretch}
+        case "share":
+            share = min(mean_of(trial.rows, "low_loss_share"), 0.999999)
+            changes = {"phase": "chance", "low_loss_share": share}
+        case "phases":
+            changes = {"phase": "shuffled", "phases_of": trial.folder}
+    return dataclasses.replace(arm.optimizer, **changes)
+
+
+def _result(trial: Trial | None) -> str:
+    if trial is None or trial.diverged:
+        return "diverged"
+    return f"test error {trial.rows[-1]['test_error']:.2f} %"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
