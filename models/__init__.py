@@ -1,7 +1,9 @@
 """Networks in Flax NNX."""
 
+from models.mlp import MLP as MLP
 from models.torch_weights import load_torch as load_torch
 from models.torch_weights import save_torch as save_torch
+from models.transformer import Transformer as Transformer
 from models.wide_resnet import WideResNet as WideResNet
 
-__all__ = ("WideResNet", "load_torch", "save_torch")
+__all__ = ("MLP", "Transformer", "WideResNet", "load_torch", "save_torch")

@@ -127,22 +127,22 @@ def test_images_and_labels_are_those_of_the_archive(name, tmp_path, monkeypatch)
         [make_rows(name, 4, seed) for seed in range(len(TRAIN_FILES[name]))]
     )
     test_rows = make_rows(name, 3, seed=99)
-    assert pairs(data.train_images, data.train_labels) == pairs_of_rows(
+    assert pairs(data.train_inputs, data.train_targets) == pairs_of_rows(
         train_rows, name
     )
-    assert pairs(data.test_images, data.test_labels) == pairs_of_rows(test_rows, name)
+    assert pairs(data.test_inputs, data.test_targets) == pairs_of_rows(test_rows, name)
 
 
 @BOTH
 def test_data_are_of_the_types_and_shapes_promised(name, tmp_path, monkeypatch):
     data = prepare(name, tmp_path, monkeypatch)
     size = 4 * len(TRAIN_FILES[name])
-    assert data.train_images.shape == (size, 32, 32, 3)
-    assert data.train_labels.shape == (size,)
-    assert data.test_images.shape == (3, 32, 32, 3)
-    assert data.test_labels.shape == (3,)
-    assert data.train_images.dtype == data.test_images.dtype == np.uint8
-    assert data.train_labels.dtype == data.test_labels.dtype == np.int32
+    assert data.train_inputs.shape == (size, 32, 32, 3)
+    assert data.train_targets.shape == (size,)
+    assert data.test_inputs.shape == (3, 32, 32, 3)
+    assert data.test_targets.shape == (3,)
+    assert data.train_inputs.dtype == data.test_inputs.dtype == np.uint8
+    assert data.train_targets.dtype == data.test_targets.dtype == np.int32
     assert data.num_classes == {"cifar10": 10, "cifar100": 100}[name]
 
 
@@ -167,9 +167,9 @@ def test_prepared_data_are_those_of_stock_tfds(name, tmp_path, monkeypatch):
         # Pillow is there, but TFDS would warn that OpenCV is faster.
         decoders={"image": tfds.decode.SkipDecoding()},
     )
-    assert [example["label"] for example in stock] == data.train_labels.tolist()
+    assert [example["label"] for example in stock] == data.train_targets.tolist()
     assert sorted(example["id"] for example in stock) == [
-        f"train_{index:05d}".encode() for index in range(len(data.train_labels))
+        f"train_{index:05d}".encode() for index in range(len(data.train_targets))
     ]
 
 
@@ -182,7 +182,7 @@ def test_both_data_sets_fit_into_one_folder(tmp_path, monkeypatch):
 def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     prepare("cifar10", tmp_path / "data", monkeypatch)
-    assert len(load_cifar("cifar10", Path("~/data")).test_labels) == 3
+    assert len(load_cifar("cifar10", Path("~/data")).test_targets) == 3
 
 
 def test_preparing_prints_nothing_on_stdout(tmp_path, monkeypatch, capfd):
@@ -219,7 +219,7 @@ def test_the_folder_named_in_the_message_is_there(tmp_path, monkeypatch):
     archive = make_archive("cifar10")
     expect(archive, "cifar10", monkeypatch)
     (tmp_path / "downloads" / "manual" / ARCHIVE["cifar10"]).write_bytes(archive)
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 @BOTH
@@ -248,7 +248,7 @@ def test_a_good_archive_in_place_of_a_bad_one_mends_the_run(tmp_path, monkeypatc
     with pytest.raises(InputError, match="is incomplete"):
         load_cifar("cifar10", tmp_path)
     put(archive, "cifar10", tmp_path)
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -289,7 +289,7 @@ def test_a_full_disk_is_one_message_and_a_second_try_works(
         )
         with pytest.raises(InputError, match=r"No space left on device.* 400 MB free"):
             prepare("cifar10", tmp_path, monkeypatch)
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 def as_tfrecord(name, data_dir):
@@ -404,7 +404,7 @@ def test_the_archive_is_downloaded_where_there_is_a_network(
 ):
     archive = make_archive("cifar10")
     expect(archive, "cifar10", monkeypatch, url=serve(archive))
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 def test_a_url_without_the_archive_is_reported(serve, tmp_path, monkeypatch):
@@ -419,7 +419,7 @@ def test_a_download_that_is_not_the_archive_is_refused(serve, tmp_path, monkeypa
     with pytest.raises(InputError, match="the file downloaded is incomplete"):
         load_cifar("cifar10", tmp_path)
     serve(archive)
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 def test_what_was_downloaded_is_not_downloaded_again(serve, tmp_path, monkeypatch):
@@ -430,4 +430,4 @@ def test_what_was_downloaded_is_not_downloaded_again(serve, tmp_path, monkeypatc
         file.unlink()
     next(tmp_path.glob("cifar10/*")).rmdir()
     forbid_network(monkeypatch)
-    assert len(load_cifar("cifar10", tmp_path).test_labels) == 3
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3

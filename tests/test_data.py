@@ -23,18 +23,18 @@ def save(path, **arrays):
 
 def test_npz_comes_back_as_it_was_saved(tmp_path):
     dataset = load_npz(save(tmp_path))
-    np.testing.assert_array_equal(dataset.train_images, GOOD["x_train"])
-    np.testing.assert_array_equal(dataset.test_images, GOOD["x_test"])
-    np.testing.assert_array_equal(dataset.train_labels, [0, 1, 2, 1, 0])
-    np.testing.assert_array_equal(dataset.test_labels, [2, 0])
-    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
+    np.testing.assert_array_equal(dataset.train_inputs, GOOD["x_train"])
+    np.testing.assert_array_equal(dataset.test_inputs, GOOD["x_test"])
+    np.testing.assert_array_equal(dataset.train_targets, [0, 1, 2, 1, 0])
+    np.testing.assert_array_equal(dataset.test_targets, [2, 0])
+    assert dataset.train_targets.dtype == dataset.test_targets.dtype == np.int32
     assert dataset.num_classes == 3
 
 
 def test_grey_images_get_a_channel(tmp_path):
     grey = {name: GOOD[name][..., 0] for name in ("x_train", "x_test")}
     dataset = load_npz(save(tmp_path, **grey))
-    assert dataset.train_images.shape == (5, 4, 3, 1)
+    assert dataset.train_inputs.shape == (5, 4, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_folder_is_refused(tmp_path):
 
 def test_digits_are_split_by_class_and_never_overlap():
     dataset = load_digits()
-    assert dataset.train_images.shape == (1437, 8, 8, 1)
-    assert dataset.test_images.shape == (360, 8, 8, 1)
-    assert dataset.train_images.max() == 255
-    counts = np.bincount(dataset.test_labels)
+    assert dataset.train_inputs.shape == (1437, 8, 8, 1)
+    assert dataset.test_inputs.shape == (360, 8, 8, 1)
+    assert dataset.train_inputs.max() == 255
+    counts = np.bincount(dataset.test_targets)
     assert len(counts) == 10
     assert counts.min() >= 34  # a fifth of the 174 of the rarest digit
-    everything = {image.tobytes() for image in dataset.train_images}
-    assert not everything & {image.tobytes() for image in dataset.test_images}
+    everything = {image.tobytes() for image in dataset.train_inputs}
+    assert not everything & {image.tobytes() for image in dataset.test_inputs}
 
 
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():
@@ -140,14 +140,14 @@ def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     reduced = reduce(dataset, every=2, shrink=2)
     # Rows 0 1 2 3 and 4 5 6 7: squares 0 1 4 5 and 2 3 6 7, of the means 2.5 and 4.5,
     # which NumPy rounds to even.
-    np.testing.assert_array_equal(reduced.train_images.squeeze(), [2, 4])
-    np.testing.assert_array_equal(reduced.train_labels, [0])
+    np.testing.assert_array_equal(reduced.train_inputs.squeeze(), [2, 4])
+    np.testing.assert_array_equal(reduced.train_targets, [0])
     # The second image's pixels are 8 more; the test images are all kept.
-    np.testing.assert_array_equal(reduced.test_images.squeeze(), [10, 12])
-    np.testing.assert_array_equal(reduced.test_labels, [1])
+    np.testing.assert_array_equal(reduced.test_inputs.squeeze(), [10, 12])
+    np.testing.assert_array_equal(reduced.test_targets, [1])
 
 
-def test_images_that_do_not_divide_into_squares_are_refused():
+def test_inputs_that_do_not_divide_into_squares_are_refused():
     with pytest.raises(InputError, match=r"--shrink must divide .* 8x8 pixels, got 3"):
         load_dataset(Data("digits", shrink=3))
 

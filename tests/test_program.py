@@ -2,14 +2,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from train.config import Model
+from train.networks import NetworkSpec
 from train.optimizers import Method
 from train.program import Call, epoch_calls, pixel_statistics
-from train.step import NetworkSpec, Spec
+from train.step import Spec
 
 
 def spec(**changes):
     return Spec(
-        network=NetworkSpec(10, 1, 10, 3, "float32"),
+        network=NetworkSpec(Model("wide_resnet"), (4, 4, 3), 10),
         train_shape=(100, 4, 4, 3),
         test_shape=(10, 4, 4, 3),
         method=Method(False, False, False, False, False),

@@ -9,10 +9,11 @@ from flax import nnx
 
 from models import WideResNet
 from train import optimizers, step
-from train.config import Optimizer
-from train.step import DeviceData, EpochPlan, NetworkSpec, Spec
+from train.config import Model, Optimizer
+from train.networks import NetworkSpec
+from train.step import DeviceData, EpochPlan, Spec
 
-NETWORK = NetworkSpec(depth=10, widen=1, num_classes=3, channels=1, dtype="float32")
+NETWORK = NetworkSpec(Model("wide_resnet"), (5, 5, 1), 3)
 CONFIG = Optimizer("sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.01)
 SPEC = Spec(
     network=NETWORK,
@@ -38,14 +39,14 @@ def state():
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
-    test_images = rng.integers(0, 256, (8, 5, 5, 1)).astype(np.uint8)
-    test_images[5:] = 0
+    test_inputs = rng.integers(0, 256, (8, 5, 5, 1)).astype(np.uint8)
+    test_inputs[5:] = 0
     return jax.device_put(
         DeviceData(
-            train_images=rng.integers(0, 256, (8, 5, 5, 1)).astype(np.uint8),
-            train_labels=rng.integers(0, 3, 8).astype(np.int32),
-            test_images=test_images.reshape(2, 4, 5, 5, 1),
-            test_labels=np.array([[0, 1, 2, 0], [1, -1, -1, -1]], np.int32),
+            train_inputs=rng.integers(0, 256, (8, 5, 5, 1)).astype(np.uint8),
+            train_targets=rng.integers(0, 3, 8).astype(np.int32),
+            test_inputs=test_inputs.reshape(2, 4, 5, 5, 1),
+            test_targets=np.array([[0, 1, 2, 0], [1, 0, 0, 0]], np.int32),
             mean=np.float32([0.4]),
             std=np.float32([0.3]),
         )
@@ -95,8 +96,8 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
     loop_step = nnx.jit(nnx.value_and_grad(loss_fn))
     for index in range(2):
         chosen = order[4 * index : 4 * index + 4]
-        images = pixels(data.train_images[chosen], data)
-        loss, grads = loop_step(network, images, data.train_labels[chosen])
+        images = pixels(data.train_inputs[chosen], data)
+        loss, grads = loop_step(network, images, data.train_targets[chosen])
         optimizer.update(network, grads)
         assert losses[index] == pytest.approx(loss.item(), rel=1e-4)
 
@@ -114,9 +115,9 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
 
 def test_test_counts_every_image_once_and_no_filling(state, data):
     actual = step.make_test(SPEC)(state, data)
-    images = pixels(data.test_images.reshape(8, 5, 5, 1)[:5], data)
+    images = pixels(data.test_inputs.reshape(8, 5, 5, 1)[:5], data)
     labels = np.array([0, 1, 2, 0, 1])
     logits = network_of(state)(images, train=False)
     probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
-    assert actual.wrong == np.sum(np.argmax(logits, axis=1) != labels)
+    assert actual.error == pytest.approx(np.mean(np.argmax(logits, axis=1) != labels))
     np.testing.assert_allclose(actual.loss, -np.mean(np.log(probabilities)), rtol=1e-5)

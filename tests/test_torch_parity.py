@@ -20,8 +20,9 @@ from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
 from train import optimizers, program, step
-from train.config import Optimizer
-from train.step import DeviceData, EpochPlan, NetworkSpec, Spec, TrainState
+from train.config import Model, Optimizer
+from train.networks import NetworkSpec
+from train.step import DeviceData, EpochPlan, Spec, TrainState
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "torch_networks.npz")
 NETWORKS = {
@@ -132,7 +133,7 @@ def test_twenty_training_steps_follow_torch():
     )
     images, labels = seeded.data_set(batch_size * steps_per_epoch, num_classes=10)
     spec = Spec(
-        network=NetworkSpec(10, 1, 10, 3, "float32"),
+        network=NetworkSpec(Model("wide_resnet"), (32, 32, 3), 10),
         train_shape=images.shape,
         test_shape=images.shape,
         method=optimizers.method_of(config),
@@ -144,10 +145,10 @@ def test_twenty_training_steps_follow_torch():
         steps_per_call=1,
     )
     data = DeviceData(
-        train_images=images,
-        train_labels=labels.astype(np.int32),
-        test_images=None,
-        test_labels=None,
+        train_inputs=images,
+        train_targets=labels.astype(np.int32),
+        test_inputs=None,
+        test_targets=None,
         mean=np.float32(program.IMAGENET_MEAN),
         std=np.float32(program.IMAGENET_STD),
     )

@@ -56,6 +56,7 @@ def strip_times(rows):
 
 def test_run_learns_and_writes_all_its_files(finished):
     assert {path.name for path in finished.iterdir()} == {
+        ".lock",
         "checkpoints",
         "config.json",
         "curves.png",

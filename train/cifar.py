@@ -178,8 +178,8 @@ def _read(builder: Cifar10) -> Dataset:
     try:
         if not builder.info.splits:
             raise FileNotFoundError("dataset_info.json is missing")
-        train_images, train_labels = _arrays(builder, "train")
-        test_images, test_labels = _arrays(builder, "test")
+        train_inputs, train_targets = _arrays(builder, "train")
+        test_inputs, test_targets = _arrays(builder, "test")
     except NotImplementedError:
         raise InputError(
             f"{builder.data_path} holds {builder.name} in the format "
@@ -194,7 +194,7 @@ def _read(builder: Cifar10) -> Dataset:
             f"will be prepared anew."
         ) from None
     num_classes = builder.info.features["label"].num_classes
-    return Dataset(train_images, train_labels, test_images, test_labels, num_classes)
+    return Dataset(train_inputs, train_targets, test_inputs, test_targets, num_classes)
 
 
 def _arrays(builder: Cifar10, split: str) -> tuple[np.ndarray, np.ndarray]:

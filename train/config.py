@@ -166,6 +166,10 @@ class Schedule:
         _check_relevance(self, "schedule")
 
 
+NO_IMAGES = ("breast_cancer", "diabetes", "english")
+SOURCES = ("digits", "cifar10", "cifar100", *NO_IMAGES)
+
+
 @dataclass(frozen=True)
 class Data:
     """What is learned."""
@@ -173,7 +177,9 @@ class Data:
     #: digits (1,797 images of 8x8 that come with scikit-learn); cifar10 or cifar100
     #: through TensorFlow Datasets; or npz:PATH, your own images in an .npz file with
     #: x_train and x_test (uint8; size, height, width and, if not grey, channels),
-    #: y_train and y_test (integers from 0).
+    #: y_train and y_test (integers from 0). Beyond images: breast_cancer (a table, two
+    #: classes) and diabetes (a table, a number), which come with scikit-learn, and
+    #: english (the next character of Python's own help texts).
     data: str = "digits"
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
@@ -195,8 +201,17 @@ class Data:
         """Checks the options and fills in those that depend on the data."""
         is_cifar = self.data in ("cifar10", "cifar100")
         _check(
-            is_cifar or self.data == "digits" or self.data.startswith("npz:"),
-            f"--data must be digits, cifar10, cifar100 or npz:PATH, got {self.data!r}.",
+            self.data in SOURCES or self.data.startswith("npz:"),
+            f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}.",
+        )
+        _check(
+            self.data not in NO_IMAGES
+            or (
+                not (self.crop_padding or self.flip)
+                and (self.normalize, self.shrink) == ("train", 1)
+            ),
+            "--crop-padding, --flip, --normalize and --shrink are for images, and "
+            f"would be ignored with --data {self.data}.",
         )
         if self.crop_padding is None:
             object.__setattr__(self, "crop_padding", 4 if is_cifar else 0)
@@ -210,15 +225,27 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """What learns: a Wide ResNet."""
+    """What learns."""
 
-    #: Depth, 6n + 4: 10, 16, 22, 28, ...
+    #: A Wide ResNet, for images; a multilayer perceptron, for tables and images; or a
+    #: causal transformer, for text. None: by the data, for images a Wide ResNet.
+    network: Literal["wide_resnet", "mlp", "transformer"] | None = None
+    #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
     depth: int = 10
-    #: Channels relative to the original ResNet, at least 1. The authors' network is
-    #: --depth 28 --widen 10.
+    #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
+    #: network is --depth 28 --widen 10.
     widen: int = 1
-    #: What convolutions compute in. Parameters, statistics and loss are float32.
+    #: wide_resnet, transformer: what convolutions, or the whole, compute in.
+    #: Parameters, statistics and loss are float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
+    #: mlp: units of each hidden layer, each at least 1.
+    hidden: tuple[int, ...] = (64, 64)
+    #: transformer: features of a token, at least 1, a multiple of --heads.
+    width: int = 64
+    #: transformer: layers, at least 1.
+    layers: int = 2
+    #: transformer: attention heads, at least 1.
+    heads: int = 4
 
     def __post_init__(self):
         """Checks the options."""
@@ -228,10 +255,17 @@ class Model:
             f"{self.depth}.",
         )
         _check_range("--widen", self.widen, 1, 1001)
-
-    def describe(self) -> str:
-        """Its name, as papers write it."""
-        return f"WRN-{self.depth}-{self.widen} in {self.dtype}"
+        for option in ("width", "layers", "heads"):
+            _check_range(_flag(option), getattr(self, option), 1, 100_001)
+        for units in self.hidden:
+            _check_range("--hidden", units, 1, 1_000_001)
+        _check(
+            self.width % self.heads == 0,
+            f"--width must be a multiple of --heads, got {self.width} and "
+            f"{self.heads}.",
+        )
+        if self.network is not None:
+            _check_relevance(self, "network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,6 +465,13 @@ _APPLIES_TO = {
     "adam_b1": {"adamw"},
     "adam_b2": {"adamw"},
     "adam_epsilon": {"adamw"},
+    "depth": {"wide_resnet"},
+    "widen": {"wide_resnet"},
+    "dtype": {"wide_resnet", "transformer"},
+    "hidden": {"mlp"},
+    "width": {"transformer"},
+    "layers": {"transformer"},
+    "heads": {"transformer"},
     "milestones": {"step"},
     "milestone_factor": {"step"},
     "exponential_rate": {"exponential"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train import wheel_data
 from train.config import Data
 from train.dataset import Dataset
 from train.errors import InputError
@@ -44,17 +45,22 @@ def load_dataset(config: Data) -> Dataset:
 
 
 def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
-    """Takes every so manieth training image, and averages squares of pixels into one.
+    """Takes every so manieth training example, and averages squares of pixels into one.
 
     Args:
       dataset: the whole.
-      every: of the training images, beginning with the first; at least 1.
+      every: of the training examples, beginning with the first; at least 1.
       shrink: side of the squares in pixels, at least 1.
 
     Raises:
       InputError: the images do not divide into such squares.
     """
-    height, width = dataset.train_images.shape[1:3]
+    if not dataset.is_images:
+        return dataset._replace(
+            train_inputs=dataset.train_inputs[::every],
+            train_targets=dataset.train_targets[::every],
+        )
+    height, width = dataset.train_inputs.shape[1:3]
     if height % shrink or width % shrink:
         raise InputError(
             f"--shrink must divide the images' {height}x{width} pixels, got {shrink}."
@@ -68,10 +74,10 @@ def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
         return np.round(means).astype(np.uint8)
 
     return Dataset(
-        shrunk(dataset.train_images[::every]),
-        dataset.train_labels[::every],
-        shrunk(dataset.test_images),
-        dataset.test_labels,
+        shrunk(dataset.train_inputs[::every]),
+        dataset.train_targets[::every],
+        shrunk(dataset.test_inputs),
+        dataset.test_targets,
         dataset.num_classes,
     )
 
@@ -85,9 +91,11 @@ def _load(source: str, data_dir: Path) -> Dataset:
         from train.cifar import load_cifar  # the only part that needs tfds
 
         return load_cifar(source, data_dir)
-    raise InputError(
-        f"--data must be digits, cifar10, cifar100 or npz:PATH, got {source!r}."
-    )
+    return {
+        "breast_cancer": wheel_data.load_breast_cancer,
+        "diabetes": wheel_data.load_diabetes,
+        "english": wheel_data.load_english,
+    }[source]()
 
 
 def load_digits() -> Dataset:

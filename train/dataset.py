@@ -7,21 +7,28 @@ import numpy as np
 
 
 class Dataset(NamedTuple):
-    """Labelled images, split for training and testing.
+    """What is learned, split for training and testing.
 
     Attributes:
-      train_images: uint8 [train size, height, width, channels].
-      train_labels: int32 [train size], from 0 to `num_classes - 1`.
-      test_images: uint8 [test size, height, width, channels].
-      test_labels: int32 [test size].
-      num_classes: at least 2.
+      train_inputs: images, uint8 [train size, height, width, channels]; rows of a
+        table, float32 [train size, columns]; or text, int32 [train size, length].
+      train_targets: classes, int32 [train size], from 0 to `num_classes - 1`; numbers,
+        float32 [train size]; or for text each next token, int32 [train size, length].
+      test_inputs: the same, [test size, ...].
+      test_targets: the same, [test size, ...].
+      num_classes: at least 2; 0 for numbers.
     """
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train_inputs: np.ndarray
+    train_targets: np.ndarray
+    test_inputs: np.ndarray
+    test_targets: np.ndarray
     num_classes: int
+
+    @property
+    def is_images(self) -> bool:
+        """Whether the inputs are images."""
+        return self.train_inputs.ndim == 4
 
 
 def fingerprint(dataset: Dataset) -> str:

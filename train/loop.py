@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import tqdm
 
-from train import optimizers, program, run_folder, schedules, step
+from train import networks, optimizers, program, run_folder, schedules, step
 from train.checkpoint import Checkpoints
 from train.config import Optimizer, Run
 from train.dataset import Dataset, fingerprint
@@ -54,7 +54,7 @@ def _train(
     config: Run, spec: step.Spec, data: DeviceData, folder: Path, *, quiet: bool
 ) -> None:
     """Trains from the last checkpoint, or from nothing, to the end."""
-    compiled = program.compile_program(spec)
+    compiled = program.compile_program(spec, data)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
     )
@@ -72,6 +72,7 @@ def _train(
         run_folder.add_provenance(
             folder,
             first_epoch=done + 1,
+            network=networks.describe(spec.network),
             num_parameters=step.num_parameters(spec.network),
             compile_seconds=round(compiled.compile_seconds, 1),
         )
@@ -157,7 +158,7 @@ def _train_epoch(
 
 
 def _num_images(spec: step.Spec) -> int:
-    """Images an epoch trains on."""
+    """Examples an epoch trains on."""
     return spec.full_steps * spec.batch_size + spec.last_batch_size
 
 
@@ -179,9 +180,9 @@ def _epoch_row(
     return {
         "epoch": epoch + 1,
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
-        "train_error": 100 * float(np.sum(steps.wrong) / np.sum(sizes)),
+        "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
         "test_loss": float(test.loss),
-        "test_error": 100 * float(test.wrong / spec.test_shape[0]),
+        "test_error": 100 * float(test.error),
         "low_loss_share": low_loss_share,
         "high_loss_share": 1 - low_loss_share,
         "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,

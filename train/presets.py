@@ -68,7 +68,7 @@ def _authors_run(
         )
     return Run(
         data=Data(data, normalize="imagenet"),
-        model=Model(28, 10),
+        model=Model(depth=28, widen=10),
         schedule=schedule,
         optimizer=optimizer,
         epochs=150,
@@ -81,7 +81,7 @@ def _baseline(data: DataName, schedule: Schedule) -> Run:
     """The Wide ResNet paper's recipe, with a schedule."""
     return Run(
         data=Data(data),
-        model=Model(28, 10),
+        model=Model(depth=28, widen=10),
         schedule=schedule,
         optimizer=Optimizer("sgd", 0.1, 5e-4, momentum=0.9, nesterov=True),
         epochs=200,

@@ -13,11 +13,11 @@ from train import augmentation, step
 from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
+from train.networks import NetworkSpec, make_network_spec
 from train.optimizers import Hyperparameters, Method
 from train.step import (
     DeviceData,
     EpochPlan,
-    NetworkSpec,
     Spec,
     StepMetrics,
     TestMetrics,
@@ -36,7 +36,7 @@ class Call(NamedTuple):
     Attributes:
       first: number of its first step in the epoch.
       num_steps: steps it takes.
-      batch_size: images in each.
+      batch_size: examples in each.
     """
 
     first: int
@@ -53,7 +53,7 @@ class Program:
       compile_seconds: how long compiling training and testing took.
     """
 
-    def __init__(self, spec: Spec):
+    def __init__(self, spec: Spec, data: DeviceData):
         start = time.perf_counter()
         self.spec = spec
         self.calls = epoch_calls(spec)
@@ -63,7 +63,7 @@ class Program:
         params, batch_stats = jax.eval_shape(self._init_network, key)
         opt_state = jax.eval_shape(self._init_optimizer, params)
         state = TrainState(params, batch_stats, opt_state)
-        data, plan, hyperparameters = _abstract_arguments(spec, key)
+        plan, hyperparameters = _abstract_arguments(spec, key)
         index = jax.ShapeDtypeStruct((), jnp.int32)
         self._train = {
             size: jax.jit(
@@ -105,34 +105,38 @@ def _network_init(spec: NetworkSpec) -> Callable[[jax.Array], Any]:
     return jax.jit(step.make_network_init(spec))
 
 
+def compile_program(spec: Spec, data: DeviceData) -> Program:
+    """Returns the program of a spec and data like these, compiled at the first request.
+
+    Only shapes and dtypes of the data matter.
+    """
+    return _compiled(
+        spec, DeviceData(*(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in data))
+    )
+
+
 @functools.cache
-def compile_program(spec: Spec) -> Program:
-    """Returns the program of a spec, compiled at the first request."""
-    return Program(spec)
+def _compiled(spec: Spec, data: DeviceData) -> Program:
+    return Program(spec, data)
 
 
 def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
     """Gathers what a program is compiled for.
 
     Raises:
-      InputError: the batch is larger than the training set.
+      InputError: the batch is larger than the training set, or the network is not one
+        for such inputs.
     """
-    train_size, test_size = len(dataset.train_images), len(dataset.test_images)
+    train_size, test_size = len(dataset.train_inputs), len(dataset.test_inputs)
     if config.batch_size > train_size:
         raise InputError(
-            f"--batch-size must be at most the {train_size} training images, got "
+            f"--batch-size must be at most the {train_size} training examples, got "
             f"{config.batch_size}."
         )
     spec = Spec(
-        network=NetworkSpec(
-            depth=config.model.depth,
-            widen=config.model.widen,
-            num_classes=dataset.num_classes,
-            channels=dataset.train_images.shape[-1],
-            dtype=config.model.dtype,
-        ),
-        train_shape=dataset.train_images.shape,
-        test_shape=dataset.test_images.shape,
+        network=make_network_spec(config.model, dataset),
+        train_shape=dataset.train_inputs.shape,
+        test_shape=dataset.test_inputs.shape,
         method=method,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
@@ -143,7 +147,8 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
     )
     # On a CPU, XLA's fast convolutions are found only outside of loops
     # (https://github.com/jax-ml/jax/issues/12868).
-    default = 1 if jax.default_backend() == "cpu" else spec.full_steps
+    slow_loop = jax.default_backend() == "cpu" and spec.network.has_convolutions
+    default = 1 if slow_loop else spec.full_steps
     steps_per_call = config.steps_per_call or default
     return spec._replace(steps_per_call=min(steps_per_call, spec.full_steps))
 
@@ -165,25 +170,31 @@ def epoch_calls(spec: Spec) -> list[Call]:
 
 
 def put_on_device(config: Experiment, dataset: Dataset, spec: Spec) -> DeviceData:
-    """Pads the images, works out the normalisation, and moves all to the device.
+    """Pads images, works out their normalisation, and moves all to the device.
 
     Raises:
       InputError: ImageNet's normalisation for images without three channels.
     """
-    mean, std = _normalization(config.data.normalize, dataset.train_images)
-    num_test = len(dataset.test_images)
-    fill = -num_test % spec.eval_batch_size
-    batches = (-1, spec.eval_batch_size)
+    train_inputs = dataset.train_inputs
+    if dataset.is_images:
+        mean, std = _normalization(config.data.normalize, train_inputs)
+        train_inputs = augmentation.pad(train_inputs, spec.crop_padding)
+    else:
+        mean, std = np.zeros(1, np.float32), np.ones(1, np.float32)
+
+    def batches(examples: np.ndarray) -> np.ndarray:
+        fill = np.zeros_like(
+            examples, shape=(-len(examples) % spec.eval_batch_size, *examples.shape[1:])
+        )
+        filled = np.concatenate([examples, fill])
+        return filled.reshape(-1, spec.eval_batch_size, *examples.shape[1:])
+
     return jax.device_put(
         DeviceData(
-            train_images=augmentation.pad(dataset.train_images, spec.crop_padding),
-            train_labels=dataset.train_labels,
-            test_images=np.pad(
-                dataset.test_images, ((0, fill), (0, 0), (0, 0), (0, 0))
-            ).reshape(batches + spec.test_shape[1:]),
-            test_labels=np.pad(
-                dataset.test_labels, (0, fill), constant_values=-1
-            ).reshape(batches),
+            train_inputs=train_inputs,
+            train_targets=dataset.train_targets,
+            test_inputs=batches(dataset.test_inputs),
+            test_targets=batches(dataset.test_targets),
             mean=mean,
             std=std,
         )
@@ -228,30 +239,12 @@ def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _abstract_arguments(
     spec: Spec, key: jax.ShapeDtypeStruct
-) -> tuple[DeviceData, EpochPlan, Hyperparameters]:
+) -> tuple[EpochPlan, Hyperparameters]:
     def array(dtype, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype)
 
-    size, height, width, channels = spec.train_shape
-    num_batches = -(-spec.test_shape[0] // spec.eval_batch_size)
-    data = DeviceData(
-        train_images=array(
-            jnp.uint8,
-            size,
-            height + 2 * spec.crop_padding,
-            width + 2 * spec.crop_padding,
-            channels,
-        ),
-        train_labels=array(jnp.int32, size),
-        test_images=array(
-            jnp.uint8, num_batches, spec.eval_batch_size, height, width, channels
-        ),
-        test_labels=array(jnp.int32, num_batches, spec.eval_batch_size),
-        mean=array(jnp.float32, channels),
-        std=array(jnp.float32, channels),
-    )
     plan = EpochPlan(
-        order=array(jnp.int32, size),
+        order=array(jnp.int32, spec.train_shape[0]),
         learning_rates=array(jnp.float32, spec.steps_per_epoch),
         noise=array(jnp.float32, spec.steps_per_epoch),
         key=key,
@@ -260,4 +253,4 @@ def _abstract_arguments(
     hyperparameters = Hyperparameters(*scalars)._replace(
         steps_per_epoch=array(jnp.int32)
     )
-    return data, plan, hyperparameters
+    return plan, hyperparameters

@@ -209,7 +209,7 @@ def _options(trial: Trial) -> dict[str, Any]:
         "phase",
     )
     options = {f"option_{key}": config["optimizer"][key] for key in keys}
-    origin = ("commit", "device", "num_parameters")
+    origin = ("commit", "device", "network", "num_parameters")
     return (
         options
         | {key: provenance[key] for key in origin}
@@ -313,14 +313,14 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
 
 def _describe(result: _Result) -> str:
     experiment = result.block.experiment
-    data, model = experiment.data, experiment.model
+    data = experiment.data
     parts = f", every {data.every}th training image" if data.every > 1 else ""
     parts += f", {data.shrink}x{data.shrink} pixels averaged" if data.shrink > 1 else ""
     first = next(iter(result.runs.values()), [{}])[0]
     kind, _, path = data.data.partition(":")
     source = f"{kind} {Path(path).name}" if path else kind
     return (
-        f"{source}{parts}; {model.describe()}, "
+        f"{source}{parts}; {first.get('network')}, "
         f"{first.get('num_parameters', 0):,} parameters; {experiment.epochs} epochs, "
         f"batches of {experiment.batch_size}, {experiment.schedule.schedule} schedule; "
         f"{_seeds(result.seeds)}. Test errors in percent, mean ± standard deviation "

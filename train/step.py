@@ -14,27 +14,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-from models import WideResNet
 from train import augmentation
+from train.networks import NetworkSpec, make_network
 from train.optimizers import Hyperparameters, Method, make_optimizer
-
-
-class NetworkSpec(NamedTuple):
-    """What a network is made from. Hashable.
-
-    Attributes:
-      depth: of the Wide ResNet.
-      widen: of the Wide ResNet.
-      num_classes: outputs.
-      channels: of the images.
-      dtype: name of the dtype convolutions compute in.
-    """
-
-    depth: int
-    widen: int
-    num_classes: int
-    channels: int
-    dtype: str
 
 
 class Spec(NamedTuple):
@@ -42,20 +24,20 @@ class Spec(NamedTuple):
 
     Attributes:
       network: what is trained.
-      train_shape: [size, height, width, channels] of the training images.
-      test_shape: the same of the test images.
+      train_shape: of the training inputs.
+      test_shape: of the test inputs.
       method: the optimizer's code.
       crop_padding: pixels.
       flip: whether to mirror.
-      batch_size: images a full training step.
-      drop_last: whether the images that don't fill a batch are left out.
-      eval_batch_size: images a testing step.
+      batch_size: examples a full training step.
+      drop_last: whether the examples that don't fill a batch are left out.
+      eval_batch_size: examples a testing step.
       steps_per_call: most training steps in one call of the program.
     """
 
     network: NetworkSpec
-    train_shape: tuple[int, int, int, int]
-    test_shape: tuple[int, int, int, int]
+    train_shape: tuple[int, ...]
+    test_shape: tuple[int, ...]
     method: Method
     crop_padding: int
     flip: bool
@@ -71,7 +53,7 @@ class Spec(NamedTuple):
 
     @property
     def last_batch_size(self) -> int:
-        """Images in an epoch's smaller last step; 0 if there is none."""
+        """Examples in an epoch's smaller last step; 0 if there is none."""
         return 0 if self.drop_last else self.train_shape[0] % self.batch_size
 
     @property
@@ -98,18 +80,18 @@ class DeviceData(NamedTuple):
     """A data set on the device.
 
     Attributes:
-      train_images: uint8 [size, height, width, channels], padded for the crop.
-      train_labels: int32 [size].
-      test_images: uint8 [batches, batch, height, width, channels], filled with zeros.
-      test_labels: int32 [batches, batch], filled with -1, which is no class.
-      mean: float32 [channels], of pixels in [0, 1].
-      std: float32 [channels].
+      train_inputs: as in `Dataset`; images are padded for the crop.
+      train_targets: as in `Dataset`.
+      test_inputs: [batches, batch, ...], the last batch filled with zeros.
+      test_targets: [batches, batch, ...], the same.
+      mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
+      std: float32 [channels]; the same.
     """
 
-    train_images: jax.Array
-    train_labels: jax.Array
-    test_images: jax.Array
-    test_labels: jax.Array
+    train_inputs: jax.Array
+    train_targets: jax.Array
+    test_inputs: jax.Array
+    test_targets: jax.Array
     mean: jax.Array
     std: jax.Array
 
@@ -134,15 +116,17 @@ class StepMetrics(NamedTuple):
     """What a step reports; NaN where the optimizer has no such thing.
 
     Attributes:
-      loss: float32, mean cross-entropy of the batch in nats.
-      wrong: int32, misclassified images of the batch.
+      loss: float32, mean of the batch: cross-entropy in nats, for numbers half of the
+        squared error.
+      error: float32, mean of the batch: the misclassified share; for numbers the
+        squared error.
       average_loss: float32, what the loss was compared with.
       phase: float32, the `lcam_optax.Phase` the comparison gave.
       momentum: float32, the coefficient of this step.
     """
 
     loss: jax.Array
-    wrong: jax.Array
+    error: jax.Array
     average_loss: jax.Array
     phase: jax.Array
     momentum: jax.Array
@@ -152,14 +136,14 @@ class TestMetrics(NamedTuple):
     """Score on the whole test set.
 
     Attributes:
-      loss: float32, mean cross-entropy in nats.
-      wrong: int32, misclassified images.
+      loss: float32, as in `StepMetrics`.
+      error: float32, the same.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     loss: jax.Array
-    wrong: jax.Array
+    error: jax.Array
 
 
 def make_network_init(
@@ -168,7 +152,7 @@ def make_network_init(
     """Returns `init(key) -> (params, batch_stats)`."""
 
     def init(key: jax.Array) -> tuple[nnx.State, nnx.State]:
-        _, params, batch_stats = _split(_network(spec, key))
+        _, params, batch_stats = _split(make_network(spec, key))
         return params, batch_stats
 
     return init
@@ -203,24 +187,27 @@ def make_train(
         chosen = jax.lax.dynamic_slice(
             plan.order, (index * spec.batch_size,), (batch_size,)
         )
-        images = augmentation.crop_and_flip(
-            data.train_images,
-            chosen,
-            jax.random.fold_in(plan.key, index),
-            padding=spec.crop_padding,
-            flip=spec.flip,
-        )
-        images = augmentation.normalize(images, data.mean, data.std)
-        labels = data.train_labels[chosen]
+        if _is_images(spec):
+            images = augmentation.crop_and_flip(
+                data.train_inputs,
+                chosen,
+                jax.random.fold_in(plan.key, index),
+                padding=spec.crop_padding,
+                flip=spec.flip,
+            )
+            inputs = augmentation.normalize(images, data.mean, data.std)
+        else:
+            inputs = data.train_inputs[chosen]
+        targets = data.train_targets[chosen]
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
             # Copied: NNX refuses to change variables made outside the gradient's trace.
             network = nnx.merge(graph, params, state.batch_stats, copy=True)
-            logits = network(images, train=True)
-            loss = jnp.mean(_cross_entropy(logits, labels))
-            return loss, (logits, _split(network)[2])
+            outputs = network(inputs, train=True)
+            loss = jnp.mean(_losses(outputs, targets))
+            return loss, (outputs, _split(network)[2])
 
-        (loss, (logits, batch_stats)), grads = jax.value_and_grad(
+        (loss, (outputs, batch_stats)), grads = jax.value_and_grad(
             loss_fn, has_aux=True
         )(state.params)
         optimizer = make_optimizer(
@@ -232,7 +219,7 @@ def make_train(
         )
         params = optax.apply_updates(state.params, updates)
         metrics = StepMetrics(
-            loss, jnp.sum(_is_wrong(logits, labels)), *_diagnostics(opt_state)
+            loss, jnp.mean(_errors(outputs, targets)), *_diagnostics(opt_state)
         )
         return TrainState(params, batch_stats, opt_state), metrics
 
@@ -255,19 +242,20 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
     def test(state: TrainState, data: DeviceData) -> TestMetrics:
         network = nnx.merge(graph, state.params, state.batch_stats)
 
-        def score(batch: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            images, labels = batch
-            images = augmentation.normalize(images, data.mean, data.std)
-            logits = network(images, train=False)
-            counts = labels >= 0
-            losses = _cross_entropy(logits, jnp.maximum(labels, 0))
-            return (
-                jnp.sum(jnp.where(counts, losses, 0)),
-                jnp.sum(_is_wrong(logits, labels) & counts),
+        def score(batch: tuple[jax.Array, jax.Array, jax.Array]) -> TestMetrics:
+            inputs, targets, counts = batch
+            if _is_images(spec):
+                inputs = augmentation.normalize(inputs, data.mean, data.std)
+            outputs = network(inputs, train=False)
+            return TestMetrics(
+                jnp.sum(jnp.where(counts, _losses(outputs, targets), 0)),
+                jnp.sum(jnp.where(counts, _errors(outputs, targets), 0)),
             )
 
-        losses, wrong = jax.lax.map(score, (data.test_images, data.test_labels))
-        return TestMetrics(jnp.sum(losses) / spec.test_shape[0], jnp.sum(wrong))
+        size, batches = spec.test_shape[0], data.test_inputs.shape[:2]
+        counts = jnp.arange(batches[0] * batches[1]).reshape(batches) < size
+        sums = jax.lax.map(score, (data.test_inputs, data.test_targets, counts))
+        return jax.tree.map(lambda numbers: jnp.sum(numbers) / size, sums)
 
     return test
 
@@ -278,19 +266,8 @@ def num_parameters(spec: NetworkSpec) -> int:
     return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
 
 
-def _network(spec: NetworkSpec, key: jax.Array) -> WideResNet:
-    return WideResNet(
-        spec.depth,
-        spec.widen,
-        spec.num_classes,
-        channels=spec.channels,
-        dtype=jnp.dtype(spec.dtype),
-        rngs=nnx.Rngs(key),
-    )
-
-
 def _graph(spec: NetworkSpec) -> nnx.GraphDef:
-    return _split(nnx.eval_shape(lambda: _network(spec, jax.random.key(0))))[0]
+    return _split(nnx.eval_shape(lambda: make_network(spec, jax.random.key(0))))[0]
 
 
 def _split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
@@ -298,12 +275,28 @@ def _split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
     return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)
 
 
-def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+def _is_images(spec: Spec) -> bool:
+    return len(spec.train_shape) == 4
 
 
-def _is_wrong(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    return jnp.argmax(logits, axis=-1) != labels
+def _losses(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Loss of each example, [batch]: cross-entropy, or half of the squared error."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return optax.losses.l2_loss(outputs[:, 0], targets)
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, targets)
+    return _mean_of_each(losses)
+
+
+def _errors(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Error of each example, [batch]: the share of wrong classes, or the square."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return jnp.square(outputs[:, 0] - targets)
+    return _mean_of_each((jnp.argmax(outputs, axis=-1) != targets).astype(jnp.float32))
+
+
+def _mean_of_each(numbers: jax.Array) -> jax.Array:
+    """Mean over all axes but the first."""
+    return jnp.mean(numbers, axis=tuple(range(1, numbers.ndim)))
 
 
 def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:

@@ -107,7 +107,7 @@ def _decay(experiment: Experiment, dataset: Dataset) -> float:
 
     The average must be as quick as the loss, whatever the number of steps.
     """
-    steps = max(len(dataset.train_images) // experiment.batch_size, 8)
+    steps = max(len(dataset.train_inputs) // experiment.batch_size, 8)
     return round(1 - 4 / steps, 4)
 
 
