@@ -129,7 +129,7 @@ def test_unstable_fixed_coefficient_is_refused(curvature, momentum, message):
 @pytest.mark.parametrize("curvature", [0.0, -1.0, 30.1])
 def test_unstable_chance_is_refused(curvature):
     # x = 3.01 is just beyond the mean coefficient's own limit, 2 (1 + 0.5) = 3.
-    with pytest.raises(ValueError, match="not stable: .* spectral radius below 1"):
+    with pytest.raises(ValueError, match=r"not stable: .* spectral radius below 1"):
         switched_moments(curvature, 0.1, 0.5, 0.5, 0.5, 1.0)
     with pytest.raises(ValueError, match="not stable"):
         simulate([0.1, curvature], 0.1, 0.5, 0.5, 1.0, phase="chance")

@@ -287,6 +287,11 @@ class Experiment:
     #: Training steps in one call of the compiled program. None: a whole epoch, but 1 on
     #: a CPU, where XLA runs convolutions in a loop many times slower.
     steps_per_call: int | None = None
+    #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
+    #: held_out, how often the phase is not that of the loss on the first testing batch
+    #: (it costs a forward pass a step); mechanism, norms of gradients and updates in
+    #: each phase, by array, and for the fastest and slowest tenth of the parameters.
+    observe: Literal["nothing", "held_out", "mechanism"] = "nothing"
 
     def __post_init__(self):
         """Checks the options."""
@@ -323,6 +328,10 @@ class Run(Experiment):
     def __post_init__(self):
         """Checks the options."""
         super().__post_init__()
+        _check(
+            self.observe == "nothing" or self.optimizer.optimizer != "adamw",
+            "--observe watches phases, which --optimizer adamw has not.",
+        )
         _check_seed("--seed", self.seed)
         _check_at_least("--checkpoint-every", self.checkpoint_every, 0)
         _check_resume(self)

@@ -73,6 +73,7 @@ def _train(
             folder,
             first_epoch=done + 1,
             network=networks.describe(spec.network),
+            arrays=step.array_names(spec.network),
             num_parameters=step.num_parameters(spec.network),
             compile_seconds=round(compiled.compile_seconds, 1),
         )
@@ -114,6 +115,13 @@ def _train(
                     "images_per_second": round(_num_images(spec) / train_seconds, 1),
                     "seconds": round(time.perf_counter() - start, 3),
                 }
+                observed = jax.device_get(compiled.observed(state))
+                if observed:
+                    # Means in a phase without steps are NaN, which JSON has not.
+                    row["observed"] = {
+                        name: np.where(np.isfinite(x), x, None).tolist()
+                        for name, x in observed.items()
+                    }
                 run_folder.append_metrics(folder, row)
                 run_folder.append_steps(
                     folder, _step_rows(epoch * spec.steps_per_epoch, steps)
@@ -182,7 +190,7 @@ def _epoch_row(
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
         "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
         "test_loss": float(test.loss),
-        "test_error": 100 * float(test.error),
+        "test_error": 100 * float(test.error) / spec.test_shape[0],
         "low_loss_share": low_loss_share,
         "high_loss_share": 1 - low_loss_share,
         "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,

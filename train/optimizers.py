@@ -107,25 +107,30 @@ def make_optimizer(
                 weight_decay=hyperparameters.weight_decay,
             )
         )
-    if method.chance:
-        # Noise below a constant: LCAM itself needs no change.
-        loss_average = lcam_optax.LossAverage(
-            init=lambda: (),
-            update=lambda state, _: (hyperparameters.low_loss_share, state),
-        )
-    elif method.epoch_average:
-        loss_average = lcam_optax.epoch_average(hyperparameters.steps_per_epoch)
-    else:
-        loss_average = lcam_optax.ema_average(hyperparameters.ema_decay)
     return optax.chain(
         optax.add_decayed_weights(hyperparameters.weight_decay),
         lcam_optax.lcam(
             learning_rate,
             hyperparameters.high_loss_momentum,
             hyperparameters.low_loss_momentum,
-            loss_average=loss_average,
+            loss_average=make_loss_average(method, hyperparameters),
             margin=hyperparameters.margin,
             lagged=method.lagged,
             nesterov=method.nesterov,
         ),
     )
+
+
+def make_loss_average(
+    method: Method, hyperparameters: Hyperparameters
+) -> lcam_optax.LossAverage:
+    """Builds what the loss, or noise in its place, is compared with."""
+    if method.chance:
+        # Noise below a constant: LCAM itself needs no change.
+        return lcam_optax.LossAverage(
+            init=lambda: (),
+            update=lambda state, _: (hyperparameters.low_loss_share, state),
+        )
+    if method.epoch_average:
+        return lcam_optax.epoch_average(hyperparameters.steps_per_epoch)
+    return lcam_optax.ema_average(hyperparameters.ema_decay)

@@ -14,6 +14,7 @@ from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
 from train.networks import NetworkSpec, make_network_spec
+from train.observe import make_observer
 from train.optimizers import Hyperparameters, Method
 from train.step import (
     DeviceData,
@@ -61,8 +62,12 @@ class Program:
         self._init_network = _network_init(spec.network)
         self._init_optimizer = jax.jit(step.make_optimizer_init(spec.method))
         params, batch_stats = jax.eval_shape(self._init_network, key)
+        observer = make_observer(spec.observe, spec.method)
+        self._init_observer = jax.jit(observer.init)
         opt_state = jax.eval_shape(self._init_optimizer, params)
-        state = TrainState(params, batch_stats, opt_state)
+        observed = jax.eval_shape(self._init_observer, params)
+        state = TrainState(params, batch_stats, opt_state, observed)
+        self._summarize = jax.jit(observer.summarize).lower(observed).compile()
         plan, hyperparameters = _abstract_arguments(spec, key)
         index = jax.ShapeDtypeStruct((), jnp.int32)
         self._train = {
@@ -80,7 +85,12 @@ class Program:
     def init(self, key: jax.Array) -> TrainState:
         """Returns fresh weights and optimizer state."""
         params, batch_stats = self._init_network(key)
-        return TrainState(params, batch_stats, self._init_optimizer(params))
+        return TrainState(
+            params,
+            batch_stats,
+            self._init_optimizer(params),
+            self._init_observer(params),
+        )
 
     def train(
         self,
@@ -97,6 +107,10 @@ class Program:
     def test(self, state: TrainState, data: DeviceData) -> TestMetrics:
         """Scores the whole test set."""
         return self._test(state, data)
+
+    def observed(self, state: TrainState) -> dict[str, jax.Array]:
+        """What was watched of the epoch so far; empty for nothing."""
+        return self._summarize(state.observed)
 
 
 @functools.cache
@@ -144,6 +158,7 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         drop_last=config.drop_last,
         eval_batch_size=min(config.eval_batch_size, test_size),
         steps_per_call=1,
+        observe=config.observe,
     )
     # On a CPU, XLA's fast convolutions are found only outside of loops
     # (https://github.com/jax-ml/jax/issues/12868).

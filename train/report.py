@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from train import run_folder, statistics
+from train import observations, run_folder, statistics
 from train.provenance import environment
 from train.statistics import Difference
 from train.studies import STUDIES, Arm, Block
@@ -82,6 +82,9 @@ def write_report(
     _write_csv(
         out / "epochs.csv", [row for result in results for row in _epochs(result)]
     )
+    observed = [row for result in results for row in _observed_rows(result)]
+    if observed:
+        _write_csv(out / "observed.csv", observed)
     _write_csv(out / "comparisons.csv", [_comparison_row(each) for each in comparisons])
 
     from train.plot import plot_comparison  # matplotlib takes a second
@@ -273,6 +276,7 @@ def _section(result: _Result, comparisons: list[_Comparison], picture: str) -> s
     lines += [
         "What the arms did:",
         _behaviour_table(result),
+        *_observed(result),
         f"![{block.name}]({picture})",
     ]
     return "\n\n".join(lines)
@@ -309,6 +313,18 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
         "LCAM gains or loses, those controls, which do not look at the loss, were not "
         "told apart from it."
     )
+
+
+def _observed(result: _Result) -> list[str]:
+    """What was watched besides, as paragraphs."""
+    match result.block.experiment.observe:
+        case "held_out":
+            table = observations.held_out_table(result.rows)
+            return [observations.HELD_OUT, _markdown(table)]
+        case "mechanism":
+            table = observations.mechanism_table(result.rows)
+            return [observations.MECHANISM, _markdown(table)]
+    return []
 
 
 def _describe(result: _Result) -> str:
@@ -364,7 +380,7 @@ def _behaviour_table(result: _Result) -> str:
         "mean_momentum": ("mean momentum", ".4f"),
         "option_learning_rate": ("peak rate", ".4f"),
         "train_loss": ("train loss", ".4f"),
-        "seconds": ("seconds a run", ".1f"),
+        "seconds": ("seconds a run", ".2f"),
     }
     rows = [["arm", *(title for title, _ in names.values())]]
     for arm, runs in result.runs.items():
@@ -468,10 +484,24 @@ def _flat(result: _Result) -> list[dict[str, Any]]:
 
 def _epochs(result: _Result) -> list[dict[str, Any]]:
     return [
-        {"block": result.block.name, "arm": arm, "seed": seed} | row
+        {"block": result.block.name, "arm": arm, "seed": seed}
+        | {name: number for name, number in row.items() if name != "observed"}
         for arm, runs in result.rows.items()
         for seed, rows in zip(result.seeds, runs, strict=True)
         for row in rows
+    ]
+
+
+def _observed_rows(result: _Result) -> list[dict[str, Any]]:
+    """In long form: a row a number; `index` is the phase or the array, from 0."""
+    return [
+        {"block": result.block.name, "arm": arm, "seed": seed, "epoch": row["epoch"]}
+        | {"name": name, "index": index, "number": number}
+        for arm, runs in result.rows.items()
+        for seed, rows in zip(result.seeds, runs, strict=True)
+        for row in rows
+        for name, numbers in row.get("observed", {}).items()
+        for index, number in enumerate(np.ravel(numbers))
     ]
 
 

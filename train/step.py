@@ -6,7 +6,7 @@ step serves a Python loop, a scan and a vmap, and a call costs no Python per var
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from flax import nnx
 
 from train import augmentation
 from train.networks import NetworkSpec, make_network
+from train.observe import Step, make_observer
 from train.optimizers import Hyperparameters, Method, make_optimizer
 
 
@@ -33,6 +34,7 @@ class Spec(NamedTuple):
       drop_last: whether the examples that don't fill a batch are left out.
       eval_batch_size: examples a testing step.
       steps_per_call: most training steps in one call of the program.
+      observe: what is watched besides; see `train.observe`.
     """
 
     network: NetworkSpec
@@ -45,6 +47,7 @@ class Spec(NamedTuple):
     drop_last: bool
     eval_batch_size: int
     steps_per_call: int
+    observe: str = "nothing"
 
     @property
     def full_steps(self) -> int:
@@ -69,11 +72,13 @@ class TrainState(NamedTuple):
       params: float32 weights.
       batch_stats: float32 running statistics of the normalisations.
       opt_state: the optimizer's.
+      observed: the observer's.
     """
 
     params: nnx.State
     batch_stats: nnx.State
     opt_state: optax.OptState
+    observed: Any = ()
 
 
 class DeviceData(NamedTuple):
@@ -136,8 +141,8 @@ class TestMetrics(NamedTuple):
     """Score on the whole test set.
 
     Attributes:
-      loss: float32, as in `StepMetrics`.
-      error: float32, the same.
+      loss: float32, mean over the examples, as in `StepMetrics`.
+      error: float32, sum over the examples.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
@@ -176,6 +181,7 @@ def make_train(
     leading axis of `num_steps`.
     """
     graph = _graph(spec.network)
+    observer = make_observer(spec.observe, spec.method)
 
     def step(
         state: TrainState,
@@ -218,10 +224,33 @@ def make_train(
             grads, state.opt_state, state.params, value=value
         )
         params = optax.apply_updates(state.params, updates)
+
+        def held_out_loss() -> jax.Array:
+            network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
+            inputs = data.test_inputs[0]
+            if _is_images(spec):
+                inputs = augmentation.normalize(inputs, data.mean, data.std)
+            outputs = network(inputs, train=True)
+            return jnp.mean(_losses(outputs, data.test_targets[0]))
+
+        observed = observer.update(
+            state.observed,
+            Step(
+                first=index == 0,
+                learning_rate=plan.learning_rates[index],
+                loss=loss,
+                held_out_loss=held_out_loss,
+                grads=grads,
+                updates=updates,
+                old_state=state.opt_state,
+                new_state=opt_state,
+                hyperparameters=hyperparameters,
+            ),
+        )
         metrics = StepMetrics(
             loss, jnp.mean(_errors(outputs, targets)), *_diagnostics(opt_state)
         )
-        return TrainState(params, batch_stats, opt_state), metrics
+        return TrainState(params, batch_stats, opt_state, observed), metrics
 
     def train(state, data, plan, hyperparameters, first):
         def body(state, index):
@@ -255,7 +284,7 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
         size, batches = spec.test_shape[0], data.test_inputs.shape[:2]
         counts = jnp.arange(batches[0] * batches[1]).reshape(batches) < size
         sums = jax.lax.map(score, (data.test_inputs, data.test_targets, counts))
-        return jax.tree.map(lambda numbers: jnp.sum(numbers) / size, sums)
+        return TestMetrics(jnp.sum(sums.loss) / size, jnp.sum(sums.error))
 
     return test
 
@@ -264,6 +293,13 @@ def num_parameters(spec: NetworkSpec) -> int:
     """The number of trained weights, counted without making them."""
     params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
     return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
+
+
+def array_names(spec: NetworkSpec) -> list[str]:
+    """Names of the arrays of trained weights, in the order of the tree's leaves."""
+    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
+    paths = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(params))
+    return ["/".join(str(key.key) for key in path) for path, _ in paths]
 
 
 def _graph(spec: NetworkSpec) -> nnx.GraphDef:
