@@ -6,6 +6,7 @@ import pytest
 from train.quadratic import (
     below_average,
     fixed_variance,
+    main,
     mean_path,
     simulate,
     switched_moments,
@@ -68,7 +69,7 @@ def test_chance_without_a_choice_is_a_fixed_coefficient(curvature, share):
     assert moments.w_squared == pytest.approx(fixed, rel=1e-9)
 
 
-@pytest.mark.parametrize("curvature", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("curvature", [0.01, 1.0, 10.0])
 def test_chance_is_the_mean_coefficient_with_more_noise(curvature):
     # mu = mean + deviation: the second moments feel the deviation only as a noise
     # deviation * m on the gradient, of variance v E[m^2]. So all of them are the mean
@@ -147,7 +148,7 @@ def test_chance_can_be_unstable_though_its_mean_coefficient_is_not():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"phase": "luck"}, '`phase` must be "chance" or "loss"'),
+        ({"phase": "luck"}, '`phase` must be "chance", "loss" or "borrowed"'),
         ({"phase": "chance", "low_loss_share": 1.1}, r"must be in \[0, 1\], got 1\.1"),
         ({"phase": "loss", "chains": 1}, "2 `chains` or more, got 1"),
     ],
@@ -188,16 +189,16 @@ def test_simulation_without_noise_is_a_hand_computed_path():
 
 
 def test_loss_is_shared_by_the_dimensions():
-    # Curvatures 1 and 2 from w = 1, learning rate 1, coefficients 0 (low) and 0.5. Step
-    # one: loss 1.5, high; m = (1, 2), w = (0, -1). Step two: loss 1 is low, so m =
-    # (0, -2) and w = (0, 1) - with 0.5, w = (-0.5, 0). Step three: loss 1 is below its
-    # average, about (1.5 + 1 + 1) / 3.
+    # Curvatures 1 and 1.5 from w = 1, learning rate 1, coefficients 0 (low) and 0.5.
+    # Step one: loss 1.25, high; m = (1, 1.5), w = (0, -0.5). Step two: loss 0.1875 is
+    # low, so m = (0, -0.75) and w = (0, 0.25) - with 0.5, w = (-0.5, -0.5). Step three:
+    # loss 0.046875 is low.
     result = simulate(
-        [1.0, 2.0], 1.0, 0.0, 0.5, 0.0, phase="loss", start=1.0, chains=2, warmup=0,
+        [1.0, 1.5], 1.0, 0.0, 0.5, 0.0, phase="loss", start=1.0, chains=2, warmup=0,
         steps=3,
     )  # fmt: skip
-    assert result.square.mean == pytest.approx([1 / 3, 1])
-    assert result.loss.mean == pytest.approx((1.5 + 1 + 1) / 3)
+    assert result.square.mean == pytest.approx([1 / 3, (1 + 0.25 + 0.0625) / 3])
+    assert result.loss.mean == pytest.approx((1.25 + 0.1875 + 0.046875) / 3)
     assert result.low_loss_share.mean == pytest.approx(2 / 3)
     assert result.momentum.mean == pytest.approx(0.5 / 3)
 
@@ -249,3 +250,21 @@ def test_noise_in_the_loss_makes_the_phase_chance():
     assert sigmas(result.low_loss_share, 0.5) < 5
     exact = switched_moments(5.0, 0.1, 0.95, 0.3, 0.5, 1.0).w_squared
     assert sigmas(result.square, exact) < 5
+
+
+def test_borrowed_phases_are_those_of_the_loss_with_nothing_learned_from_them():
+    # The same random numbers: the lenders are the chains of the phase by the loss.
+    settings = {"chains": 300, "warmup": 500, "steps": 2000}
+    by_loss = simulate([5.0], 0.1, 0.95, 0.3, 1.0, phase="loss", **settings)
+    borrowed = simulate([5.0], 0.1, 0.95, 0.3, 1.0, phase="borrowed", **settings)
+    assert borrowed.low_loss_share == by_loss.low_loss_share
+    assert sigmas(by_loss.square, borrowed.square.mean) > 5
+    # With equal coefficients a borrower is a chain like any other.
+    equal = simulate([5.0], 0.1, 0.8, 0.8, 1.0, phase="borrowed", **settings)
+    assert sigmas(equal.square, fixed_variance(5.0, 0.1, 0.8, 1.0)) < 5
+
+
+def test_table_of_the_document_is_what_is_printed(capsys):
+    main(numbers=2, warmup=50, steps=50)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4 + 1 + 3 + 10

@@ -157,10 +157,12 @@ def simulate(
 ) -> Simulation:
     """Monte Carlo over independent chains, with one coefficient for all dimensions.
 
-    `phase` is "chance" (low loss with probability `low_loss_share`) or "loss" (low loss
+    `phase` is "chance" (low loss with probability `low_loss_share`), "loss" (low loss
     where the step's loss, plus a noise of `loss_noise_std` that only the comparison
-    sees, is below its moving average). The same seed gives the same random numbers
-    under both. w starts at `start`, m at 0; `curvatures` are one a dimension.
+    sees, is below its moving average), or "borrowed" (each chain takes the phases of
+    another, which goes by its loss: they come in the same runs, and say nothing of this
+    chain). The same seed gives the same random numbers under all. w starts at `start`,
+    m at 0; `curvatures` are one a dimension.
 
     Raises:
       ValueError: a setting is out of range, or not stable: under chance, the moments
@@ -168,8 +170,10 @@ def simulate(
     """
     curvatures = np.asarray(curvatures, np.float64)
     coefficients = (low_loss_momentum, high_loss_momentum)
-    if phase not in ("chance", "loss"):
-        raise ValueError(f'`phase` must be "chance" or "loss", got {phase!r}.')
+    if phase not in ("chance", "loss", "borrowed"):
+        raise ValueError(
+            f'`phase` must be "chance", "loss" or "borrowed", got {phase!r}.'
+        )
     if chains < 2:
         raise ValueError(f"a standard error needs 2 `chains` or more, got {chains}.")
     for curvature in np.unique(curvatures):
@@ -182,25 +186,33 @@ def simulate(
                 fixed_variance(curvature, learning_rate, momentum, noise_std)
 
     # A stream each: what one purpose draws does not shift the others.
-    gradient_rng, phase_rng, loss_rng = np.random.default_rng(seed).spawn(3)
-    w = np.full((chains, len(curvatures)), start, np.float64)
+    rngs = np.random.default_rng(seed).spawn(4)
+    gradient_rng, phase_rng, loss_rng, borrower_rng = rngs
+    borrows = phase == "borrowed"
+    shape = (chains, len(curvatures))
+    # Those that lend their phases come first; what is measured comes last.
+    w = np.full((chains * (1 + borrows), len(curvatures)), start, np.float64)
     m = np.zeros_like(w)
     average, weight = np.zeros(chains), 0.0
-    square = np.zeros_like(w)
+    square = np.zeros(shape)
     low_loss_steps = np.zeros(chains)
     for step in range(warmup + steps):
         w_squared = w * w
         if phase == "chance":
             is_low = phase_rng.random(chains) < low_loss_share
         else:
-            loss = w_squared @ curvatures / 2
+            loss = w_squared[:chains] @ curvatures / 2
             loss += loss_noise_std * loss_rng.standard_normal(chains)
             is_low, average, weight = below_average(loss, average, weight, decay)
         if step >= warmup:
-            square += w_squared
+            square += w_squared[-chains:]
             low_loss_steps += is_low
+        noise = gradient_rng.standard_normal(shape)
+        if borrows:
+            is_low = np.tile(is_low, 2)
+            noise = np.concatenate([noise, borrower_rng.standard_normal(shape)])
         m *= np.where(is_low, *coefficients)[:, np.newaxis]
-        m += curvatures * w + noise_std * gradient_rng.standard_normal(w.shape)
+        m += curvatures * w + noise_std * noise
         w -= learning_rate * m
     square /= steps
     share = low_loss_steps / steps
@@ -210,6 +222,56 @@ def simulate(
         _estimate(share),
         _estimate(share * low_loss_momentum + (1 - share) * high_loss_momentum),
     )
+
+
+def main(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -> None:
+    """Prints the tables of docs/mechanism.md.
+
+    `numbers` is of weights: chains times dimensions, with 2 to 1,000 chains.
+    """
+    rate, noise = 0.1, 1.0
+    print(
+        "Phase by chance, 0.9 or 0.95 with a share of 1/2: variance of w, relative to"
+    )
+    print("curvature   fixed 0.925   fixed 0.9   fixed 0.95")
+    for curvature in (0.01, 0.1, 1.0, 10.0):
+        by_chance = switched_moments(curvature, rate, 0.95, 0.9, 0.5, noise).w_squared
+        ratios = [
+            by_chance / fixed_variance(curvature, rate, momentum, noise)
+            for momentum in (0.925, 0.9, 0.95)
+        ]
+        print(
+            f"{curvature:9g}   {ratios[0]:11.4f}   {ratios[1]:9.4f}   {ratios[2]:10.4f}"
+        )
+    print()
+    print(
+        "Phase by the loss (average of decay 0.99), and by another chain's loss: mean"
+    )
+    print("loss relative to chance with the same share, and standard errors")
+    print("curvatures        low    high   share   by the loss       borrowed")
+    cases = {f"1, {number} times": np.ones(number) for number in (1, 10, 100, 1000)}
+    cases["0.01 to 10, 100"] = np.geomspace(0.01, 10, 100)
+    for name, curvatures in cases.items():
+        for low, high in ((0.95, 0.9), (0.9, 0.95)):
+            chains = min(max(numbers // len(curvatures), 2), 1000)
+            settings = {"chains": chains, "warmup": warmup, "steps": steps}
+            found = [
+                simulate(curvatures, rate, low, high, noise, phase=phase, **settings)
+                for phase in ("loss", "borrowed")
+            ]
+            share = float(found[0].low_loss_share.mean)
+            chance = sum(
+                curvature
+                * switched_moments(curvature, rate, low, high, share, noise).w_squared
+                for curvature in curvatures
+            )
+            by_loss, borrowed = (
+                f"{each.loss.mean / (chance / 2):.4f} ± "
+                f"{each.loss.standard_error / (chance / 2):.4f}"
+                for each in found
+            )
+            cells = (f"{name:15}", f"{low:4g}", f"{high:4g}", f"{share:5.3f}")
+            print(*cells, by_loss, borrowed, sep="   ")
 
 
 def _step_matrix(
@@ -224,3 +286,7 @@ def _estimate(numbers: NDArray[np.float64]) -> Estimate:
     """Mean over the chains, the first axis."""
     deviation = np.std(numbers, axis=0, ddof=1)
     return Estimate(np.mean(numbers, axis=0), deviation / np.sqrt(len(numbers)))
+
+
+if __name__ == "__main__":
+    main()
