@@ -1,7 +1,8 @@
 import pytest
 
 from train.config import Experiment, Optimizer
-from train.report import conclusion, num_last_epochs, outcomes
+from train.outcomes import num_last_epochs, run_outcomes
+from train.report import conclusion
 from train.statistics import Difference
 from train.studies import Arm, Block
 
@@ -22,7 +23,7 @@ def rows(errors):
 
 
 def test_outcomes_of_a_hand_table():
-    found = outcomes(rows([50.0, 20.0, 8.0, 11.0, 5.0]), (20.0, 4.0), switches=True)
+    found = run_outcomes(rows([50.0, 20.0, 8.0, 11.0, 5.0]), (20.0, 4.0), switches=True)
     assert found == {
         "last_error": 5.0,
         "last_epochs_error": 8.0,  # of 8, 11 and 5
@@ -38,7 +39,7 @@ def test_outcomes_of_a_hand_table():
 
 
 def test_phases_that_did_nothing_are_not_reported():
-    assert outcomes(rows([1.0]), (), switches=False)["low_loss_share"] is None
+    assert run_outcomes(rows([1.0]), (), switches=False)["low_loss_share"] is None
 
 
 @pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])

@@ -1,57 +1,17 @@
 """Writes what a study found: Markdown, pictures, and every run and epoch as CSV."""
 
-import csv
-import json
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from train import observations, run_folder, statistics
+from train import observations, outcomes, run_folder, statistics
+from train.outcomes import OUTCOMES, PRIMARY, Comparison, Result, num_last_epochs
 from train.provenance import environment
-from train.statistics import Difference
 from train.studies import STUDIES, Arm, Block
-from train.trials import Trial, mean_of, read_trial
-
-# The primary outcome, which verdicts are about; fixed before anything is run.
-PRIMARY = "last_epochs_error"
-OUTCOMES = {
-    "last_epochs_error": "test error, mean of the last epochs",
-    "last_error": "test error of the last epoch",
-    "area": "test error, mean of all epochs (area under the curve)",
-}
-
-
-class _Comparison(NamedTuple):
-    """An arm against its block's reference, in one outcome."""
-
-    block: str
-    arm: str
-    reference: str
-    outcome: str
-    difference: Difference
-    corrected_p: float
-
-
-class _Result(NamedTuple):
-    """What is known of a block.
-
-    Attributes:
-      block: what was run.
-      seeds: those with which every arm has ended.
-      runs: outcomes by arm, one dictionary a seed, in the order of `seeds`.
-      rows: epochs by arm, one list a seed.
-      diverged: by arm, the seeds with which it diverged.
-    """
-
-    block: Block
-    seeds: list[int]
-    runs: dict[str, list[dict[str, Any]]]
-    rows: dict[str, list[list[dict[str, Any]]]]
-    diverged: dict[str, list[int]]
 
 
 def write_report(
@@ -71,21 +31,14 @@ def write_report(
     Returns:
       The path of report.md; None if no seed is whole yet.
     """
-    results = [_read(block, seeds, folder) for block in blocks]
+    results = [outcomes.read_result(block, seeds, folder) for block in blocks]
     results = [result for result in results if result.seeds]
     if not results:
         return None
     out = folder / "report"
     out.mkdir(exist_ok=True)
-    comparisons = _compare(results)
-    _write_csv(out / "runs.csv", [run for result in results for run in _flat(result)])
-    _write_csv(
-        out / "epochs.csv", [row for result in results for row in _epochs(result)]
-    )
-    observed = [row for result in results for row in _observed_rows(result)]
-    if observed:
-        _write_csv(out / "observed.csv", observed)
-    _write_csv(out / "comparisons.csv", [_comparison_row(each) for each in comparisons])
+    comparisons = outcomes.compare_arms(results)
+    outcomes.write_rows(out, results, comparisons)
 
     from train.plot import plot_comparison  # matplotlib takes a second
 
@@ -110,148 +63,7 @@ def write_report(
     return out / "report.md"
 
 
-def outcomes(
-    rows: Sequence[dict[str, Any]], reach: Sequence[float], *, switches: bool
-) -> dict[str, Any]:
-    """What a run comes to.
-
-    Args:
-      rows: of `metrics.jsonl`, one an epoch.
-      reach: test errors in percent.
-      switches: whether the run's phases did anything: SGD's are only watched.
-
-    Returns:
-      Errors in percent; `epochs_to_E`: the first epoch with a test error of at most E,
-      None if there is none; shares, switches and momentum as means over the epochs.
-    """
-    errors = [row["test_error"] for row in rows]
-    last = num_last_epochs(len(rows))
-    first = {
-        f"epochs_to_{goal:g}": next(
-            (row["epoch"] for row in rows if row["test_error"] <= goal), None
-        )
-        for goal in reach
-    }
-    means = {
-        name: mean_of(rows, name) if switches or name == "mean_momentum" else None
-        for name in ("low_loss_share", "phase_switches", "mean_momentum")
-    }
-    return {
-        "last_error": errors[-1],
-        "last_epochs_error": sum(errors[-last:]) / last,
-        "area": sum(errors) / len(errors),
-        "train_loss": rows[-1]["train_loss"],
-        **first,
-        **means,
-        "seconds": sum(row["seconds"] for row in rows),
-    }
-
-
-def num_last_epochs(epochs: int) -> int:
-    """How many epochs the last error is a mean of: a tenth, at least 3."""
-    return min(epochs, max(3, epochs // 10))
-
-
-def _read(block: Block, seeds: Sequence[int], folder: Path) -> _Result:
-    trials = {
-        (arm.name, seed): read_trial(folder, block, arm, seed)
-        for arm in block.arms
-        for seed in seeds
-    }
-    whole = [
-        seed
-        for seed in seeds
-        if _is_whole([trials[arm.name, seed] for arm in block.arms])
-    ]
-    runs, rows, diverged = {}, {}, {}
-    for arm in block.arms:
-        ended = [trials[arm.name, seed] for seed in whole]
-        bad = [
-            seed
-            for seed, trial in zip(whole, ended, strict=True)
-            if trial is None or trial.diverged
-        ]
-        if bad:
-            diverged[arm.name] = bad
-            continue
-        rows[arm.name] = [trial.rows for trial in ended]
-        runs[arm.name] = [
-            outcomes(
-                trial.rows, block.reach, switches=arm.optimizer.optimizer == "lcam"
-            )
-            | _options(trial)
-            for trial in ended
-        ]
-    return _Result(block, whole, runs, rows, diverged)
-
-
-def _is_whole(trials: Sequence[Trial | None]) -> bool:
-    """Whether every arm has ended, or has nothing to match as LCAM diverged."""
-    missing = any(trial is None for trial in trials)
-    lcam_diverged = any(
-        trial is not None and trial.arm == "lcam" and trial.diverged for trial in trials
-    )
-    return not missing or lcam_diverged
-
-
-def _options(trial: Trial) -> dict[str, Any]:
-    """What a run was, for its row in `runs.csv`."""
-    config = json.loads((trial.folder / "config.json").read_text())
-    provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
-    keys = (
-        "optimizer",
-        "learning_rate",
-        "weight_decay",
-        "momentum",
-        "high_loss_momentum",
-        "low_loss_momentum",
-        "loss_average",
-        "ema_decay",
-        "margin",
-        "lagged",
-        "phase",
-    )
-    options = {f"option_{key}": config["optimizer"][key] for key in keys}
-    origin = ("commit", "device", "network", "num_parameters")
-    return (
-        options
-        | {key: provenance[key] for key in origin}
-        | {"data_sha256": config["data_sha256"]}
-    )
-
-
-def _compare(results: Sequence[_Result]) -> list[_Comparison]:
-    """Every arm against its reference; p-values corrected within each outcome."""
-    comparisons = []
-    for outcome in OUTCOMES:
-        pairs = [
-            (result.block, arm)
-            for result in results
-            if result.block.reference in result.runs
-            for arm in result.runs
-            if arm != result.block.reference
-        ]
-        by_block = {result.block.name: result for result in results}
-        differences = []
-        for block, arm in pairs:
-            runs = by_block[block.name].runs
-            numbers, reference = (
-                [run[outcome] for run in runs[each]] for each in (arm, block.reference)
-            )
-            differences.append(
-                statistics.paired_difference(numbers, reference, comparisons=len(pairs))
-            )
-        corrected = statistics.holm([each.p_value for each in differences])
-        comparisons += [
-            _Comparison(block.name, arm, block.reference, outcome, difference, p)
-            for (block, arm), difference, p in zip(
-                pairs, differences, corrected, strict=True
-            )
-        ]
-    return comparisons
-
-
-def _section(result: _Result, comparisons: list[_Comparison], picture: str) -> str:
+def _section(result: Result, comparisons: list[Comparison], picture: str) -> str:
     block = result.block
     lines = [f"## {block.name}", _describe(result), _arms_table(result)]
     for arm, seeds in result.diverged.items():
@@ -315,7 +127,7 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
     )
 
 
-def _observed(result: _Result) -> list[str]:
+def _observed(result: Result) -> list[str]:
     """What was watched besides, as paragraphs."""
     match result.block.experiment.observe:
         case "held_out":
@@ -327,7 +139,7 @@ def _observed(result: _Result) -> list[str]:
     return []
 
 
-def _describe(result: _Result) -> str:
+def _describe(result: Result) -> str:
     experiment = result.block.experiment
     data = experiment.data
     parts = f", every {data.every}th training image" if data.every > 1 else ""
@@ -349,7 +161,7 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"{number} ({', '.join(map(str, seeds))})"
 
 
-def _arms_table(result: _Result) -> str:
+def _arms_table(result: Result) -> str:
     last = num_last_epochs(result.block.experiment.epochs)
     header = ["arm", "last epoch", f"mean of last {last}", "area (mean of all)"]
     header += [f"epochs to {goal:g} %" for goal in result.block.reach]
@@ -373,7 +185,7 @@ def _reach_text(epochs: Sequence[int | None]) -> str:
     return f"reached by {len(reached)} of {len(epochs)}"
 
 
-def _behaviour_table(result: _Result) -> str:
+def _behaviour_table(result: Result) -> str:
     names = {
         "low_loss_share": ("low-loss steps", ".1%"),
         "phase_switches": ("switches/epoch", ".1f"),
@@ -396,7 +208,7 @@ def _behaviour_table(result: _Result) -> str:
     return _markdown(rows)
 
 
-def _differences_table(comparisons: Sequence[_Comparison]) -> str:
+def _differences_table(comparisons: Sequence[Comparison]) -> str:
     rows = [["arm", "difference", "95 % interval", "p", "p, corrected", "verdict"]]
     for each in comparisons:
         mean, half_width = each.difference.mean, each.difference.half_width
@@ -415,7 +227,7 @@ def _differences_table(comparisons: Sequence[_Comparison]) -> str:
     return _markdown(rows)
 
 
-def _how(results: Sequence[_Result], comparisons: Sequence[_Comparison]) -> str:
+def _how(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
     number = sum(each.outcome == PRIMARY for each in comparisons)
     arms = {arm.name: arm for result in results for arm in result.block.arms}
     matched = [_matched_text(arm) for arm in arms.values() if arm.matched]
@@ -426,7 +238,9 @@ def _how(results: Sequence[_Result], comparisons: Sequence[_Comparison]) -> str:
         f"the {OUTCOMES[PRIMARY]}, was fixed beforehand; no epoch is picked by its "
         "test error. p-values are of two-sided paired t-tests, corrected (Holm) for "
         f"all {number} comparisons of this report; intervals are of 95 % each, and "
-        "not corrected. The t-test takes the differences of seeds as normal. The "
+        "not corrected. The t-test takes the differences of seeds as normal. Seeds "
+        "change weights, order and augmentation; data and their split are always the "
+        "same, so nothing here speaks of other test sets. The "
         'seeds that "would show it" are for a difference as large as the one seen, '
         "at the level divided by the number of comparisons, 4 times in 5. "
         "`comparisons.csv` holds the same for the other outcomes, corrected within "
@@ -452,7 +266,7 @@ def _matched_text(arm: Arm) -> str:
     }[arm.matched or ""]
 
 
-def _where(results: Sequence[_Result]) -> str:
+def _where(results: Sequence[Result]) -> str:
     now = environment()
     runs = [run for result in results for arm in result.runs.values() for run in arm]
     commits = sorted(
@@ -472,53 +286,6 @@ def _where(results: Sequence[_Result]) -> str:
         f"- {len(runs)} runs, {seconds / 60:.1f} minutes of training and testing",
     ]
     return lines[0] + "\n\n" + "\n".join(lines[1:])
-
-
-def _flat(result: _Result) -> list[dict[str, Any]]:
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed} | run
-        for arm, runs in result.runs.items()
-        for seed, run in zip(result.seeds, runs, strict=True)
-    ]
-
-
-def _epochs(result: _Result) -> list[dict[str, Any]]:
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed}
-        | {name: number for name, number in row.items() if name != "observed"}
-        for arm, runs in result.rows.items()
-        for seed, rows in zip(result.seeds, runs, strict=True)
-        for row in rows
-    ]
-
-
-def _observed_rows(result: _Result) -> list[dict[str, Any]]:
-    """In long form: a row a number; `index` is the phase or the array, from 0."""
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed, "epoch": row["epoch"]}
-        | {"name": name, "index": index, "number": number}
-        for arm, runs in result.rows.items()
-        for seed, rows in zip(result.seeds, runs, strict=True)
-        for row in rows
-        for name, numbers in row.get("observed", {}).items()
-        for index, number in enumerate(np.ravel(numbers))
-    ]
-
-
-def _comparison_row(each: _Comparison) -> dict[str, Any]:
-    names = {"block": each.block, "arm": each.arm, "reference": each.reference}
-    numbers = each.difference._asdict() | {"corrected_p": each.corrected_p}
-    return names | {"outcome": each.outcome} | numbers
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = dict.fromkeys(key for row in rows for key in row)
-    new = path.with_name(path.name + ".new")
-    with new.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    new.replace(path)
 
 
 def _mean_text(numbers: Sequence[float], spec: str) -> str:

@@ -293,7 +293,7 @@ STUDIES = {
     "noise": Description(
         "How often does a batch's loss give the phase wrongly, by the size of the "
         "batch, and what does it do to the error?",
-        (4, 5),
+        (3, 5),
         _noise,
     ),
     "domains": Description(
