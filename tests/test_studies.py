@@ -3,6 +3,7 @@ import pytest
 
 from train.config import Study
 from train.dataset import Dataset
+from train.errors import InputError
 from train.studies import STUDIES, describe, make_blocks, seeds_of
 
 
@@ -71,3 +72,15 @@ def test_given_seeds_and_epochs_take_the_place_of_the_studys():
 
 def test_description_names_every_study():
     assert [line.partition(":")[0] for line in describe().splitlines()] == list(STUDIES)
+
+
+def test_only_the_arms_asked_for_are_left_and_what_they_need():
+    study = Study(name="ablation", quick=True, arms=("chance", "sgd-0.9"))
+    [block] = make_blocks(study, load)
+    assert [arm.name for arm in block.arms] == ["lcam", "sgd-0.9", "chance"]
+
+
+@pytest.mark.parametrize("arms", [("lcam",), ("sgd", "chance")])
+def test_arms_that_leave_nothing_to_compare_are_refused(arms):
+    with pytest.raises(InputError, match="--arms must name one or more of lcam, sgd"):
+        make_blocks(Study(name="ablation", arms=arms), load)

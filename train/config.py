@@ -396,6 +396,9 @@ class Study:
     #: Seeds of initial weights, data order and augmentation, each at least 0. None: the
     #: study's.
     seeds: tuple[int, ...] | None = None
+    #: Arms to run of the study's, to ask one question with fewer comparisons; its
+    #: reference is always one. None: all.
+    arms: tuple[str, ...] | None = None
     #: Passes over the training set. None: the study's.
     epochs: int | None = None
     #: Minutes after which no further run is begun. None: no end.

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from train.config import Data, Experiment, Model, Optimizer, Schedule, Study
 from train.dataset import Dataset
+from train.errors import InputError
 
 
 class Arm(NamedTuple):
@@ -58,8 +59,29 @@ class Description(NamedTuple):
 
 
 def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    """The blocks of a study; `load` gives the data, whose size sets the averages."""
-    return STUDIES[study.name].make(study, load)
+    """The blocks of a study; `load` gives the data, whose size sets the averages.
+
+    Raises:
+      InputError: the study has no such arm, or none is left to compare.
+    """
+    blocks = STUDIES[study.name].make(study, load)
+    return (
+        blocks if study.arms is None else [_only(study.arms, each) for each in blocks]
+    )
+
+
+def _only(names: Sequence[str], block: Block) -> Block:
+    known = [arm.name for arm in block.arms]
+    unknown = [name for name in names if name not in known]
+    if unknown or not set(names) - {block.reference}:
+        raise InputError(
+            f"--arms must name one or more of {', '.join(known)}, besides the "
+            f"reference {block.reference}; got {' '.join(names)}."
+        )
+    wanted = {block.reference, *names}
+    if any(arm.matched for arm in block.arms if arm.name in wanted):
+        wanted.add("lcam")
+    return block._replace(arms=tuple(arm for arm in block.arms if arm.name in wanted))
 
 
 def seeds_of(study: Study) -> Sequence[int]:
