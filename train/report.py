@@ -128,13 +128,15 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
 
 
 def _observed(result: Result) -> list[str]:
-    """What was watched besides, as paragraphs."""
+    """What was watched besides, as paragraphs; SGD's phases are of another average."""
+    arms = {arm.name for arm in result.block.arms if arm.optimizer.optimizer == "lcam"}
+    rows = {arm: runs for arm, runs in result.rows.items() if arm in arms}
     match result.block.experiment.observe:
         case "held_out":
-            table = observations.held_out_table(result.rows)
+            table = observations.held_out_table(rows)
             return [observations.HELD_OUT, _markdown(table)]
         case "mechanism":
-            table = observations.mechanism_table(result.rows)
+            table = observations.mechanism_table(rows)
             return [observations.MECHANISM, _markdown(table)]
     return []
 
