@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from train import statistics
+from train.errors import InputError
 from train.statistics import Difference
 from train.studies import Block
 from train.trials import Trial, mean_of, read_trial
@@ -138,8 +139,14 @@ def _is_whole(trials: Sequence[Trial | None]) -> bool:
 
 def _options(trial: Trial) -> dict[str, Any]:
     """What a run was, for its row in `runs.csv`."""
-    config = json.loads((trial.folder / "config.json").read_text())
-    provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
+    try:
+        config = json.loads((trial.folder / "config.json").read_text())
+        provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise InputError(
+            f"config.json or provenance.json in {trial.folder} was changed or damaged: "
+            "move the folder away, and this run will be done anew."
+        ) from None
     keys = (
         "optimizer",
         "learning_rate",
@@ -157,7 +164,7 @@ def _options(trial: Trial) -> dict[str, Any]:
     origin = ("commit", "device", "network", "num_parameters")
     return (
         options
-        | {key: provenance[key] for key in origin}
+        | {key: provenance.get(key) for key in origin}
         | {"data_sha256": config["data_sha256"]}
     )
 

@@ -150,8 +150,8 @@ def _describe(result: Result) -> str:
     kind, _, path = data.data.partition(":")
     source = f"{kind} {Path(path).name}" if path else kind
     return (
-        f"{source}{parts}; {first.get('network')}, "
-        f"{first.get('num_parameters', 0):,} parameters; {experiment.epochs} epochs, "
+        f"{source}{parts}; {first.get('network') or 'a network'} of "
+        f"{first.get('num_parameters') or 0:,} parameters; {experiment.epochs} epochs, "
         f"batches of {experiment.batch_size}, {experiment.schedule.schedule} schedule; "
         f"{_seeds(result.seeds)}. Test errors in percent, mean ± standard deviation "
         "over the seeds, in brackets the 95 % interval of the mean (Student's t)."
