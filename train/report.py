@@ -71,11 +71,15 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
             f"{arm} diverged with {len(seeds)} of {len(result.seeds)} seeds "
             f"({', '.join(map(str, seeds))}), and is compared with nothing."
         )
-    mine = [
-        each
-        for each in comparisons
-        if each.block == block.name and each.outcome == PRIMARY
-    ]
+    by_outcome = {
+        outcome: [
+            each
+            for each in comparisons
+            if (each.block, each.outcome) == (block.name, outcome)
+        ]
+        for outcome in (PRIMARY, "area")
+    }
+    mine = by_outcome[PRIMARY]
     if mine:
         lines += [
             f"Each arm less `{block.reference}`, seed by seed ({OUTCOMES[PRIMARY]}; "
@@ -85,6 +89,12 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
     verdict = conclusion(block, {each.arm: each for each in mine})
     if verdict:
         lines.append(verdict)
+    if mine:
+        lines += [
+            f"The same of the {OUTCOMES['area']}: how soon an arm is good, a second "
+            "outcome with a correction of its own:",
+            _differences_table(by_outcome["area"]),
+        ]
     lines += [
         "What the arms did:",
         _behaviour_table(result),
