@@ -84,3 +84,12 @@ def test_only_the_arms_asked_for_are_left_and_what_they_need():
 def test_arms_that_leave_nothing_to_compare_are_refused(arms):
     with pytest.raises(InputError, match="--arms must name one or more of lcam, sgd"):
         make_blocks(Study(name="ablation", arms=arms), load)
+
+
+def test_data_that_fill_no_batch_are_refused():
+    def few(config):
+        return load(config)._replace(train_inputs=np.zeros((63, 0, 0, 0), np.uint8))
+
+    study = Study(name="baseline", quick=True, data="npz:few.npz")
+    with pytest.raises(InputError, match=r"batches of 64, and 63 .* at least 640"):
+        make_blocks(study, few)

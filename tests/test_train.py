@@ -321,7 +321,10 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--batch-size", "53"], "--batch-size must be at most the 52 training images"),
+        (
+            ["--batch-size", "53"],
+            "--batch-size must be at most the 52 training examples",
+        ),
         (
             ["--low-loss-momentum", "1.5"],
             "--low-loss-momentum must be in [0, 1), got 1.5",

@@ -158,3 +158,24 @@ def images_run(study, tmp_path):
     path = tmp_path / "shuffled"
     assert main(["run", *shared, *shuffled, "--out", str(path), "--seed", "3"]) == 0
     return lcam, path
+
+
+def test_phases_that_are_not_there_are_refused_before_anything_is_written(
+    tmp_path, capsys
+):
+    options = ["--phase", "shuffled", "--phases-of", str(tmp_path / "none")]
+    assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
+    assert "has no phases" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_provenance_of_a_run_gets_a_message(study, capsys):
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed3" / "provenance.json"
+    before = path.read_text()
+    path.write_text("{")
+    try:
+        assert main([*command, "3", "4"]) == 2
+        assert "move the folder away" in capsys.readouterr().err
+    finally:
+        path.write_text(before)

@@ -44,6 +44,10 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     name = (
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
     )
+    if config.optimizer.phases_of is not None:  # refused before anything is written
+        run_folder.read_phases(
+            config.optimizer.phases_of, config.epochs - 1, spec.steps_per_epoch
+        )
     folder = run_folder.open_folder(config, name, data_sha256=fingerprint(dataset))
     with run_folder.locked(folder):
         _train(config, spec, data, folder, quiet=quiet)

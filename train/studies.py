@@ -128,9 +128,18 @@ def _decay(experiment: Experiment, dataset: Dataset) -> float:
     """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
 
     The average must be as quick as the loss, whatever the number of steps.
+
+    Raises:
+      InputError: the training set does not fill a batch.
     """
-    steps = max(len(dataset.train_inputs) // experiment.batch_size, 8)
-    return round(1 - 4 / steps, 4)
+    size, batch_size = len(dataset.train_inputs), experiment.batch_size
+    if size < batch_size:
+        raise InputError(
+            f"the study takes batches of {batch_size}, and {size} training examples "
+            f"are left of the data ({experiment.data.every} for each that is taken): "
+            f"give at least {batch_size * experiment.data.every}."
+        )
+    return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
 def _sgd(name: str = "sgd-0.9", momentum: float = 0.9) -> Arm:
