@@ -188,19 +188,28 @@ def test_simulation_without_noise_is_a_hand_computed_path():
     assert result.square.standard_error == [0]
 
 
-def test_loss_is_shared_by_the_dimensions():
-    # Curvatures 1 and 1.5 from w = 1, learning rate 1, coefficients 0 (low) and 0.5.
-    # Step one: loss 1.25, high; m = (1, 1.5), w = (0, -0.5). Step two: loss 0.1875 is
-    # low, so m = (0, -0.75) and w = (0, 0.25) - with 0.5, w = (-0.5, -0.5). Step three:
-    # loss 0.046875 is low.
+@pytest.mark.parametrize(
+    ("curvature", "squares", "losses", "low_loss_steps"),
+    [  # Beside a dimension of curvature 1, from w = 1, m = 0, with learning rate 1.
+        # Loss 1.6, high: m = (2.2, 1), w = (-1.2, 0). Loss 1.584 is low, though the
+        # first dimension's part rose: m = (0.44 - 2.64, 0.2), w = (1, -0.2). Loss 1.1 +
+        # 0.02 is low.
+        (2.2, [1 + 1.44 + 1, 1 + 0.04], [1.6, 1.584, 1.12], 2),
+        # Loss 1.65, high: m = (2.3, 1), w = (-1.3, 0). Loss 1.9435 is high, though the
+        # sum of squares fell: m = (1.15 - 2.99, 0.5), w = (0.54, -0.5). Loss 0.33534 +
+        # 0.125 is low.
+        (2.3, [1 + 1.69 + 0.2916, 1 + 0.25], [1.65, 1.9435, 0.46034], 1),
+    ],
+)
+def test_loss_is_that_of_all_dimensions(curvature, squares, losses, low_loss_steps):
     result = simulate(
-        [1.0, 1.5], 1.0, 0.0, 0.5, 0.0, phase="loss", start=1.0, chains=2, warmup=0,
-        steps=3,
+        [curvature, 1.0], 1.0, 0.2, 0.5, 0.0, phase="loss", start=1.0, chains=2,
+        warmup=0, steps=3,
     )  # fmt: skip
-    assert result.square.mean == pytest.approx([1 / 3, (1 + 0.25 + 0.0625) / 3])
-    assert result.loss.mean == pytest.approx((1.25 + 0.1875 + 0.046875) / 3)
-    assert result.low_loss_share.mean == pytest.approx(2 / 3)
-    assert result.momentum.mean == pytest.approx(0.5 / 3)
+    assert result.square.mean == pytest.approx(np.array(squares) / 3)
+    assert result.loss.mean == pytest.approx(sum(losses) / 3)
+    assert result.low_loss_share.mean == pytest.approx(low_loss_steps / 3)
+    assert result.momentum.mean == pytest.approx(0.5 - 0.3 * low_loss_steps / 3)
 
 
 def test_chance_simulation_agrees_with_the_exact_moments():
