@@ -11,6 +11,7 @@ exact theory; chosen by the loss it has to be simulated. The difference of the t
 what the loss knows.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -245,33 +246,44 @@ def main(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -> None:
         )
     print()
     print(
-        "Phase by the loss (average of decay 0.99), and by another chain's loss: mean"
+        "Phase by the loss, and by another chain's loss: mean loss relative to chance"
     )
-    print("loss relative to chance with the same share, and standard errors")
-    print("curvatures        low    high   share   by the loss       borrowed")
+    print("with the same share, and standard errors")
+    print("curvatures        decay  low    high   share   by the loss       borrowed")
     cases = {f"1, {number} times": np.ones(number) for number in (1, 10, 100, 1000)}
     cases["0.01 to 10, 100"] = np.geomspace(0.01, 10, 100)
-    for name, curvatures in cases.items():
-        for low, high in ((0.95, 0.9), (0.9, 0.95)):
-            chains = min(max(numbers // len(curvatures), 2), 1000)
-            settings = {"chains": chains, "warmup": warmup, "steps": steps}
-            found = [
-                simulate(curvatures, rate, low, high, noise, phase=phase, **settings)
-                for phase in ("loss", "borrowed")
-            ]
-            share = float(found[0].low_loss_share.mean)
-            chance = sum(
-                curvature
-                * switched_moments(curvature, rate, low, high, share, noise).w_squared
-                for curvature in curvatures
+    for decay, (name, curvatures), (low, high) in itertools.product(
+        (0.99, 0.9), cases.items(), ((0.95, 0.9), (0.9, 0.95))
+    ):
+        chains = min(max(numbers // len(curvatures), 2), 1000)
+        found = [
+            simulate(
+                curvatures,
+                rate,
+                low,
+                high,
+                noise,
+                phase=phase,
+                decay=decay,
+                chains=chains,
+                warmup=warmup,
+                steps=steps,
             )
-            by_loss, borrowed = (
-                f"{each.loss.mean / (chance / 2):.4f} ± "
-                f"{each.loss.standard_error / (chance / 2):.4f}"
-                for each in found
-            )
-            cells = (f"{name:15}", f"{low:4g}", f"{high:4g}", f"{share:5.3f}")
-            print(*cells, by_loss, borrowed, sep="   ")
+            for phase in ("loss", "borrowed")
+        ]
+        share = float(found[0].low_loss_share.mean)
+        chance = sum(
+            curvature
+            * switched_moments(curvature, rate, low, high, share, noise).w_squared
+            for curvature in curvatures
+        )
+        by_loss, borrowed = (
+            f"{each.loss.mean / (chance / 2):.4f} ± "
+            f"{each.loss.standard_error / (chance / 2):.4f}"
+            for each in found
+        )
+        cells = (f"{name:15}", f"{decay:4g}", f"{low:4g}", f"{high:4g}")
+        print(*cells, f"{share:5.3f}", by_loss, borrowed, sep="   ")
 
 
 def _step_matrix(
