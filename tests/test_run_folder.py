@@ -40,13 +40,14 @@ def write_steps(folder, phases):
     run_folder.append_steps(folder, rows)
 
 
-def test_phases_are_those_of_the_epoch(tmp_path):
+def test_phases_are_those_of_the_run(tmp_path):
     write_steps(tmp_path, [1, 1, 0, 0, 1, 1])
-    np.testing.assert_array_equal(run_folder.read_phases(tmp_path, 1, 3), [0, 1, 1])
+    phases = run_folder.read_phases(tmp_path, 6)
+    np.testing.assert_array_equal(phases, [1, 1, 0, 0, 1, 1])
 
 
-@pytest.mark.parametrize("phases", [[], [1, 0], [1, 0, float("nan")]])
+@pytest.mark.parametrize("phases", [[], [1, 0], [1, 0, float("nan")], [1, 0, 0, 1]])
 def test_phases_that_are_not_there_are_refused(tmp_path, phases):
     write_steps(tmp_path, phases)
-    with pytest.raises(InputError, match="no phases for the 3 steps of epoch 1"):
-        run_folder.read_phases(tmp_path, 0, 3)
+    with pytest.raises(InputError, match="must be a run of 3 steps"):
+        run_folder.read_phases(tmp_path, 3)

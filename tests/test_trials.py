@@ -165,7 +165,7 @@ def test_phases_that_are_not_there_are_refused_before_anything_is_written(
 ):
     options = ["--phase", "shuffled", "--phases-of", str(tmp_path / "none")]
     assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
-    assert "has no phases" in capsys.readouterr().err
+    assert "must be a run of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -41,7 +41,16 @@ def load_dataset(config: Data) -> Dataset:
     Raises:
       InputError: no such source, or its data are missing or unusable.
     """
-    return reduce(_load(config.data, config.data_dir), config.every, config.shrink)
+    dataset = _load(config.data, config.data_dir)
+    reduced = reduce(dataset, config.every, config.shrink)
+    labels = dataset.train_targets
+    lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
+    if labels.ndim == 1 and dataset.num_classes and lost:
+        raise InputError(
+            f"every {config.every}th training example of {config.data} leaves {lost} "
+            "classes without any: the examples come in an order. Shuffle them once."
+        )
+    return reduced
 
 
 def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:

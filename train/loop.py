@@ -1,5 +1,6 @@
 """Trains one network with one optimizer."""
 
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import tqdm
 
 from train import networks, optimizers, program, run_folder, schedules, step
 from train.checkpoint import Checkpoints
-from train.config import Optimizer, Run
+from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
 from train.optimizers import Hyperparameters
@@ -44,11 +45,14 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     name = (
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
     )
+    facts = {"data_sha256": fingerprint(dataset)}
     if config.optimizer.phases_of is not None:  # refused before anything is written
-        run_folder.read_phases(
-            config.optimizer.phases_of, config.epochs - 1, spec.steps_per_epoch
+        phases = run_folder.read_phases(
+            config.optimizer.phases_of, config.epochs * spec.steps_per_epoch
         )
-    folder = run_folder.open_folder(config, name, data_sha256=fingerprint(dataset))
+        # The folder may be moved; what it says may not change.
+        facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
+    folder = run_folder.open_folder(config, name, **facts)
     with run_folder.locked(folder):
         _train(config, spec, data, folder, quiet=quiet)
     return folder
@@ -102,7 +106,7 @@ def _train(
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
                     learning_rates=jnp.asarray(rates),
-                    noise=_noise(config.optimizer, spec, noise_key, epoch),
+                    noise=_noise(config, spec, noise_key, epoch),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
@@ -141,12 +145,15 @@ def _train(
                     checkpoints.save(epoch + 1, state)
 
 
-def _noise(config: Optimizer, spec: step.Spec, key: jax.Array, epoch: int) -> jax.Array:
+def _noise(config: Run, spec: step.Spec, key: jax.Array, epoch: int) -> jax.Array:
     """What decides the phases of an epoch where the loss does not; in [0, 1)."""
     key = jax.random.fold_in(key, epoch)
-    if config.phases_of is None:
+    phases_of = config.optimizer.phases_of
+    if phases_of is None:
         return jax.random.uniform(key, (spec.steps_per_epoch,))
-    phases = run_folder.read_phases(config.phases_of, epoch, spec.steps_per_epoch)
+    steps = spec.steps_per_epoch
+    phases = run_folder.read_phases(phases_of, config.epochs * steps)
+    phases = phases[epoch * steps : (epoch + 1) * steps]
     # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
     return jax.random.permutation(key, jnp.where(phases == 1, 0.0, 0.75))
 

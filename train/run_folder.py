@@ -118,7 +118,7 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     except (OSError, ValueError):
         raise InputError(
             f"cannot read {folder / 'config.json'}, the options of the run to go on "
-            "with: name another folder with --out."
+            f"with: move {folder} away, or name another folder with --out."
         ) from None
     ours = _flat(config_as_json(config) | facts)
     differing = [
@@ -245,23 +245,21 @@ def read_steps(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in STEP_COLUMNS}
 
 
-def read_phases(folder: Path, epoch: int, steps_per_epoch: int) -> np.ndarray:
-    """Reads the phases of an epoch, counted from 0: float32 [steps per epoch], 0 or 1.
+def read_phases(folder: Path, num_steps: int) -> np.ndarray:
+    """Reads the phases of a run: float32 [num_steps], 0 or 1.
 
     Raises:
-      InputError: there are none, or of fewer steps.
+      InputError: there are none, or not of so many steps.
     """
     try:
-        phases = read_steps(expand(folder))["phase"]
+        phases = np.float32(read_steps(expand(folder))["phase"])
     except (OSError, ValueError, KeyError, TypeError):
-        phases = []
-    first = epoch * steps_per_epoch
-    phases = np.float32(phases[first : first + steps_per_epoch])
-    if len(phases) != steps_per_epoch or not np.isin(phases, (0, 1)).all():
+        phases = np.float32([])
+    if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
         raise InputError(
-            f"--phases-of {folder} has no phases for the {steps_per_epoch} steps of "
-            f"epoch {epoch + 1}: name the folder of a run with sgd or lcam, as many "
-            "epochs, and the same data and batches."
+            f"--phases-of {folder} must be a run of {num_steps} steps, got "
+            f"{len(phases)} with phases: name the folder of a run with sgd or lcam, as "
+            "many epochs, and the same data and batches."
         )
     return phases
 
