@@ -155,3 +155,16 @@ def test_inputs_that_do_not_divide_into_squares_are_refused():
 def test_unknown_source_is_refused():
     with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
         load_dataset(Data("mnist"))
+
+
+def test_classes_that_thinning_loses_are_named(tmp_path):
+    arrays = {
+        "x_train": np.zeros((8, 2, 2), np.uint8),
+        "y_train": np.arange(8) % 2,
+        "x_test": np.zeros((2, 2, 2), np.uint8),
+        "y_test": np.arange(2),
+    }
+    np.savez(tmp_path / "ordered.npz", **arrays)
+    data = Data(f"npz:{tmp_path}/ordered.npz", every=2)
+    with pytest.raises(InputError, match=r"every 2th .* leaves 1 classes without any"):
+        load_dataset(data)

@@ -60,9 +60,21 @@ BEATEN, WORSE, OPEN = _Against(1.0, 0.01), _Against(-1.0, 0.01), _Against(1.0, 0
 @pytest.mark.parametrize(
     ("comparisons", "words"),
     [
-        ((BEATEN, BEATEN, BEATEN), "LCAM is better than matched-step, chance, shuff"),
-        ((BEATEN, OPEN, BEATEN), "LCAM is not shown to be better than chance"),
-        ((BEATEN, OPEN, WORSE), "LCAM is worse than shuffled"),
+        (
+            (BEATEN, BEATEN, BEATEN),
+            "**LCAM is better than matched-step, chance, shuffled.** Judged by "
+            "`shuffled`, the moments that the loss chose are better",
+        ),
+        (
+            (OPEN, BEATEN, BEATEN),
+            "**LCAM is better than chance, shuffled; not told apart from "
+            "matched-step.** Judged by `shuffled`, the moments",
+        ),
+        (
+            (BEATEN, WORSE, OPEN),
+            "**LCAM is better than matched-step; worse than chance; not told apart "
+            "from shuffled.** Judged by `shuffled`, nothing here shows",
+        ),
     ],
 )
 def test_conclusion_asks_every_control(comparisons, words):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -130,6 +131,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
     for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
         row = {"epoch": epoch, "train_loss": 1.0, "test_loss": 1.0}
         row |= {"mean_momentum": momentum, "low_loss_share": share}
+        row |= {"test_error": 1.0, "seconds": 1.0}
         run_folder.append_metrics(folder, row)
     found = dataclasses.asdict(_matched(tmp_path, block, arm, 7))
     assert {name: found[name] for name in expected} == pytest.approx(expected)
@@ -169,13 +171,64 @@ def test_phases_that_are_not_there_are_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_provenance_of_a_run_gets_a_message(study, capsys):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("provenance.json", "{"),
+        ("provenance.json", "[3]"),
+        ("config.json", "{}"),
+        ("config.json", "[1]"),
+        ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2}\n'),
+        ("metrics.jsonl", '{"epoch": 1, "test_error": "x"}\n{"epoch": 2}\n'),
+        ("metrics.jsonl", "3\n"),
+    ],
+)
+def test_damaged_run_of_a_study_gets_a_message(study, capsys, name, content):
     command, out = study
-    path = out / "runs" / "npz" / "lcam-seed3" / "provenance.json"
-    before = path.read_text()
-    path.write_text("{")
+    path = out / "runs" / "npz" / "lcam-seed3" / name
+    before = path.read_bytes()
+    path.write_text(content)
     try:
         assert main([*command, "3", "4"]) == 2
-        assert "move the folder away" in capsys.readouterr().err
+        message = capsys.readouterr().err
+        assert message.startswith("error: ")
+        assert "lcam-seed3" in message
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data_sha256", "0" * 64, "data_sha256 was 000"),
+        ("ema_decay", 0.123, "ema_decay was 0.123"),
+    ],
+)
+def test_finished_run_of_other_data_or_options_is_not_compared(
+    study, capsys, key, value, message
+):
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed4" / "config.json"
+    before = path.read_text()
+    config = json.loads(before)
+    (config if key in config else config["optimizer"])[key] = value
+    path.write_text(json.dumps(config))
+    try:
+        assert main([*command, "3", "4"]) == 2
+        assert message in capsys.readouterr().err
+    finally:
+        path.write_text(before)
+
+
+def test_study_without_two_of_its_options_when_it_ran_goes_on(study):
+    # A finished run of an earlier version: the option was at its default.
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed4" / "config.json"
+    before = path.read_text()
+    config = json.loads(before)
+    del config["observe"]
+    path.write_text(json.dumps(config))
+    try:
+        assert main([*command, "3", "4"]) == 0
     finally:
         path.write_text(before)

@@ -43,6 +43,7 @@ class Result(NamedTuple):
       runs: outcomes by arm, one dictionary a seed, in the order of `seeds`.
       rows: epochs by arm, one list a seed.
       diverged: by arm, the seeds with which it diverged.
+      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged.
     """
 
     block: Block
@@ -50,6 +51,7 @@ class Result(NamedTuple):
     runs: dict[str, list[dict[str, Any]]]
     rows: dict[str, list[list[dict[str, Any]]]]
     diverged: dict[str, list[int]]
+    unmatched: dict[str, list[int]]
 
 
 def run_outcomes(
@@ -104,17 +106,18 @@ def read_result(block: Block, seeds: Sequence[int], folder: Path) -> Result:
     whole = [
         seed
         for seed in seeds
-        if _is_whole([trials[arm.name, seed] for arm in block.arms])
+        if all(
+            trials[arm.name, seed] or (arm.matched and _diverged(trials, "lcam", seed))
+            for arm in block.arms
+        )
     ]
-    runs, rows, diverged = {}, {}, {}
+    runs, rows, diverged, unmatched = {}, {}, {}, {}
     for arm in block.arms:
         ended = [trials[arm.name, seed] for seed in whole]
-        bad = [
-            seed
-            for seed, trial in zip(whole, ended, strict=True)
-            if trial is None or trial.diverged
-        ]
-        if bad:
+        if bad := [seed for seed in whole if trials[arm.name, seed] is None]:
+            unmatched[arm.name] = bad
+            continue
+        if bad := [seed for seed in whole if _diverged(trials, arm.name, seed)]:
             diverged[arm.name] = bad
             continue
         rows[arm.name] = [trial.rows for trial in ended]
@@ -125,28 +128,16 @@ def read_result(block: Block, seeds: Sequence[int], folder: Path) -> Result:
             | _options(trial)
             for trial in ended
         ]
-    return Result(block, whole, runs, rows, diverged)
+    return Result(block, whole, runs, rows, diverged, unmatched)
 
 
-def _is_whole(trials: Sequence[Trial | None]) -> bool:
-    """Whether every arm has ended, or has nothing to match as LCAM diverged."""
-    missing = any(trial is None for trial in trials)
-    lcam_diverged = any(
-        trial is not None and trial.arm == "lcam" and trial.diverged for trial in trials
-    )
-    return not missing or lcam_diverged
+def _diverged(trials: dict[tuple[str, int], Trial | None], arm: str, seed: int) -> bool:
+    trial = trials.get((arm, seed))
+    return trial is not None and trial.diverged
 
 
 def _options(trial: Trial) -> dict[str, Any]:
     """What a run was, for its row in `runs.csv`."""
-    try:
-        config = json.loads((trial.folder / "config.json").read_text())
-        provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
-    except (OSError, ValueError, LookupError, TypeError):
-        raise InputError(
-            f"config.json or provenance.json in {trial.folder} was changed or damaged: "
-            "move the folder away, and this run will be done anew."
-        ) from None
     keys = (
         "optimizer",
         "learning_rate",
@@ -160,43 +151,58 @@ def _options(trial: Trial) -> dict[str, Any]:
         "lagged",
         "phase",
     )
-    options = {f"option_{key}": config["optimizer"][key] for key in keys}
     origin = ("commit", "device", "network", "num_parameters")
-    return (
-        options
-        | {key: provenance.get(key) for key in origin}
-        | {"data_sha256": config["data_sha256"]}
-    )
+    try:
+        config = json.loads((trial.folder / "config.json").read_text())
+        provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
+        return (
+            {f"option_{key}": config["optimizer"][key] for key in keys}
+            | {key: provenance.get(key) for key in origin}
+            | {"data_sha256": config["data_sha256"]}
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise InputError(
+            f"config.json or provenance.json in {trial.folder} was changed or damaged: "
+            "move the folder away, and this run will be done anew."
+        ) from None
 
 
 def compare_arms(results: Sequence[Result]) -> list[Comparison]:
-    """Every arm against its reference; p-values corrected within each outcome."""
+    """Every arm against its reference, in every outcome.
+
+    The primary outcome's p-values are corrected for its comparisons; another's, which
+    is looked at besides, for those and its own together.
+    """
+    pairs = [
+        (result, arm)
+        for result in results
+        if result.block.reference in result.runs
+        for arm in result.runs
+        if arm != result.block.reference
+    ]
     comparisons = []
-    for outcome in OUTCOMES:
-        pairs = [
-            (result.block, arm)
-            for result in results
-            if result.block.reference in result.runs
-            for arm in result.runs
-            if arm != result.block.reference
+    primary: list[float] = []
+    for outcome in OUTCOMES:  # the primary one comes first
+        number = len(pairs) + len(primary)
+        differences = [
+            statistics.paired_difference(
+                [run[outcome] for run in result.runs[arm]],
+                [run[outcome] for run in result.runs[result.block.reference]],
+                comparisons=number,
+            )
+            for result, arm in pairs
         ]
-        by_block = {result.block.name: result for result in results}
-        differences = []
-        for block, arm in pairs:
-            runs = by_block[block.name].runs
-            numbers, reference = (
-                [run[outcome] for run in runs[each]] for each in (arm, block.reference)
-            )
-            differences.append(
-                statistics.paired_difference(numbers, reference, comparisons=len(pairs))
-            )
-        corrected = statistics.holm([each.p_value for each in differences])
+        p_values = [each.p_value for each in differences]
+        corrected = statistics.holm(primary + p_values)[len(primary) :]
         comparisons += [
-            Comparison(block.name, arm, block.reference, outcome, difference, p)
-            for (block, arm), difference, p in zip(
+            Comparison(
+                result.block.name, arm, result.block.reference, outcome, difference, p
+            )
+            for (result, arm), difference, p in zip(
                 pairs, differences, corrected, strict=True
             )
         ]
+        primary = primary or p_values
     return comparisons
 
 

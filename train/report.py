@@ -53,7 +53,7 @@ def write_report(
     text = "\n\n".join(
         [
             f"# Study: {name}",
-            STUDIES[name].question,
+            f"{STUDIES[name].question} {STUDIES[name].note}".strip(),
             *sections,
             _how(results, comparisons),
             _where(results),
@@ -70,6 +70,11 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
         lines.append(
             f"{arm} diverged with {len(seeds)} of {len(result.seeds)} seeds "
             f"({', '.join(map(str, seeds))}), and is compared with nothing."
+        )
+    for arm, seeds in result.unmatched.items():
+        lines.append(
+            f"{arm} was not run with seeds {', '.join(map(str, seeds))}, where lcam "
+            "diverged and gave nothing to match, and is compared with nothing."
         )
     by_outcome = {
         outcome: [
@@ -92,7 +97,7 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
     if mine:
         lines += [
             f"The same of the {OUTCOMES['area']}: how soon an arm is good, a second "
-            "outcome with a correction of its own:",
+            "outcome, corrected for the comparisons above as well:",
             _differences_table(by_outcome["area"]),
         ]
     lines += [
@@ -111,30 +116,26 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
     ]
     if block.reference != "lcam" or not controls:
         return None
-    beaten = [
-        name
-        for name in controls
-        if comparisons[name].corrected_p < statistics.LEVEL
-        and comparisons[name].difference.mean > 0
+    settled = [
+        name for name in controls if comparisons[name].corrected_p < statistics.LEVEL
     ]
-    if len(beaten) == len(controls):
-        return (
-            f"**LCAM is better than {', '.join(controls)}**: here the loss told "
-            "something that these controls do not know."
-        )
-    rest = [name for name in controls if name not in beaten]
-    better = [name for name in rest if comparisons[name].corrected_p < statistics.LEVEL]
-    if better:
-        return (
-            f"**LCAM is worse than {', '.join(better)}**: here listening to the loss "
-            "did harm."
-        )
-    return (
-        f"**LCAM is not shown to be better than {', '.join(rest)}**, so nothing here "
-        "shows that the loss carries information for the choice of momentum: whatever "
-        "LCAM gains or loses, those controls, which do not look at the loss, were not "
-        "told apart from it."
+    better = [name for name in settled if comparisons[name].difference.mean > 0]
+    groups = {
+        "better than": better,
+        "worse than": [name for name in settled if name not in better],
+        "not told apart from": [name for name in controls if name not in settled],
+    }
+    found = "; ".join(
+        f"{words} {', '.join(names)}" for words, names in groups.items() if names
     )
+    # The sharpest control there is: the same phases at other moments, or chance.
+    sharpest = controls[-1]
+    meaning = (
+        "the moments that the loss chose are better than others: it carries information"
+        if sharpest in better
+        else "nothing here shows that the loss carries information for the choice"
+    )
+    return f"**LCAM is {found}.** Judged by `{sharpest}`, {meaning}."
 
 
 def _observed(result: Result) -> list[str]:
@@ -254,9 +255,10 @@ def _how(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
         "change weights, order and augmentation; data and their split are always the "
         "same, so nothing here speaks of other test sets. The "
         'seeds that "would show it" are for a difference as large as the one seen, '
-        "at the level divided by the number of comparisons, 4 times in 5. "
-        "`comparisons.csv` holds the same for the other outcomes, corrected within "
-        "each; `runs.csv` every run with its options, `epochs.csv` every epoch.",
+        "at the level divided by the number of comparisons, 4 times in 5. Seeds added "
+        "after a look at the p-values make these too small. `comparisons.csv` holds "
+        "the same for all outcomes; `runs.csv` every run with its options, "
+        "`epochs.csv` every epoch.",
     ]
     if matched:
         lines.append(
@@ -273,7 +275,7 @@ def _matched_text(arm: Arm) -> str:
         "step": f"`{arm.name}`: SGD at 0.9 with the learning rate times "
         "(1 - 0.9) / (1 - m), the effective step lr / (1 - momentum) of that momentum",
         "share": f"`{arm.name}`: LCAM's coefficients and its share of low-loss steps, "
-        "each step drawn by chance",
+        "over the whole run, each step drawn by chance",
         "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
     }[arm.matched or ""]
 
@@ -284,7 +286,7 @@ def _where(results: Sequence[Result]) -> str:
     commits = sorted(
         {str(run["commit"])[:12] + str(run["commit"])[40:] for run in runs}
     )
-    devices = sorted({run["device"] for run in runs})
+    devices = sorted({str(run["device"]) for run in runs})
     versions = ", ".join(f"{name} {number}" for name, number in now["versions"].items())
     seconds = sum(run["seconds"] for run in runs)
     sums = sorted({run["data_sha256"][:16] for run in runs})

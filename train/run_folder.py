@@ -107,8 +107,17 @@ def locked(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def check_claim(folder: Path, config: Any, **facts: Any) -> None:
+def check_claim(
+    folder: Path, config: Any, *, only_saved: bool = False, **facts: Any
+) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
+
+    Args:
+      folder: of the run.
+      config: the options.
+      only_saved: whether options that it did not know are left out, as for a run that
+        has ended: they were at their defaults.
+      **facts: what else must agree.
 
     Raises:
       InputError: its options or its data were others.
@@ -124,7 +133,9 @@ def check_claim(folder: Path, config: Any, **facts: Any) -> None:
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
-        if key not in FREE_OPTIONS and number != saved.get(key)
+        if key not in FREE_OPTIONS
+        and (key in saved or not only_saved)
+        and number != saved.get(key)
     ]
     if differing:
         raise InputError(

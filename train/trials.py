@@ -1,6 +1,7 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any, NamedTuple
 
 from train import loop, run_folder
 from train.config import Data, Experiment, Optimizer, Run
-from train.dataset import Dataset
-from train.errors import BusyError, DivergedError
+from train.dataset import Dataset, fingerprint
+from train.errors import BusyError, DivergedError, InputError
 from train.studies import Arm, Block
 
 
@@ -54,8 +55,10 @@ def run_trials(
       budget: minutes after which no further run is begun.
 
     Raises:
-      InputError: an option or a folder cannot be used.
+      InputError: an option or a folder cannot be used, or a run that has ended is not
+        the one that would be run now.
     """
+    sha256_of = functools.cache(lambda data: fingerprint(load(data)))
     start = time.perf_counter()
     todo = [
         (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
@@ -64,14 +67,16 @@ def run_trials(
     while todo:
         left = []
         for seed, block, arm in todo:
+            dataset = load(block.experiment.data)
             if read_trial(folder, block, arm, seed) is not None:
+                _check_same(folder, block, arm, seed, sha256_of(block.experiment.data))
                 continue
             elapsed = time.perf_counter() - start
             if budget is not None and elapsed > 60 * budget:
                 print(f"{budget:g} minutes are over: the same command goes on.")
                 return
             try:
-                _run(folder, block, arm, seed, load(block.experiment.data))
+                _run(folder, block, arm, seed, dataset)
             except BusyError:
                 left.append((seed, block, arm))
                 continue
@@ -99,8 +104,21 @@ def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
     rows = run_folder.read_ended(out, block.experiment.epochs)
     if rows is None:
         return None
+    watches = block.experiment.observe != "nothing"
+    if not all(_is_row(row) and (not watches or "observed" in row) for row in rows):
+        raise InputError(
+            f"{out / 'metrics.jsonl'} was changed or damaged: move {out} away, and "
+            "this run will be done anew."
+        )
     diverged = run_folder.has_diverged(rows)
     return Trial(block.name, arm.name, seed, rows, diverged, out)
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether an epoch's row holds the numbers that outcomes are made of."""
+    numbers = [row.get(name) for name in ("test_error", "mean_momentum", "seconds")]
+    losses = "train_loss" in row and "test_loss" in row  # null where it diverged
+    return losses and all(isinstance(number, int | float) for number in numbers)
 
 
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
@@ -114,17 +132,40 @@ def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float:
 
 
 def _run(folder: Path, block: Block, arm: Arm, seed: int, dataset: Dataset) -> None:
-    out = trial_folder(folder, block, arm, seed)
+    try:
+        loop.run(_config(folder, block, arm, seed), dataset, quiet=True)
+    except DivergedError as error:
+        print(f"{block.name}, {arm.name}, seed {seed}: {error}")
+
+
+def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
+    """What a run of a study is; see `_matched` for what it raises."""
     shared = {
         option.name: getattr(block.experiment, option.name)
         for option in dataclasses.fields(Experiment)
     }
+    return Run(
+        **shared,
+        optimizer=_matched(folder, block, arm, seed),
+        seed=seed,
+        out=trial_folder(folder, block, arm, seed),
+        resume=True,
+    )
+
+
+def _check_same(
+    folder: Path, block: Block, arm: Arm, seed: int, data_sha256: str
+) -> None:
+    """Makes sure that a run that has ended is the one the study would run now.
+
+    Raises:
+      InputError: its options or data were others.
+    """
     try:
-        optimizer = _matched(folder, block, arm, seed)
-        config = Run(**shared, optimizer=optimizer, seed=seed, out=out, resume=True)
-        loop.run(config, dataset, quiet=True)
-    except DivergedError as error:
-        print(f"{block.name}, {arm.name}, seed {seed}: {error}")
+        config = _config(folder, block, arm, seed)
+    except (BusyError, DivergedError):  # nothing to match it with
+        return
+    run_folder.check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
 
 
 def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
