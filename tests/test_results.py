@@ -25,33 +25,36 @@ def test_comparisons_follow_from_the_epochs(folder):
         if row["epoch"] == "1":
             curves[key].append([])
         curves[key][-1].append(float(row["test_error"]))
-    primary = [
-        row
-        for row in read(folder / "comparisons.csv")
-        if row["outcome"] == "last_epochs_error"
-    ]
-    assert primary
-    p_values = []
-    for row in primary:
-        arm, reference = (
-            # 12, 20 or 40 epochs: the last 3, or a tenth.
-            np.array(curves[row["block"], row[name]])
-            for name in ("arm", "reference")
-        )
-        last = max(3, arm.shape[1] // 10)
-        means = arm[:, -last:].mean(axis=1), reference[:, -last:].mean(axis=1)
-        assert float(row["mean"]) == pytest.approx(np.mean(means[0] - means[1]))
-        if row["p_value"] != "nan":
-            test = scipy.stats.ttest_rel(*means)
-            assert float(row["p_value"]) == pytest.approx(test.pvalue)
-        p_values.append(float(row["p_value"]))
-    # Holm: the k-th smallest times (number - k), never below one before it.
-    largest = 0.0
-    for rank, index in enumerate(np.argsort(p_values)):
-        if np.isnan(p_values[index]):
-            continue
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        assert float(primary[index]["corrected_p"]) == pytest.approx(largest)
+    # 12, 20 or 40 epochs: the last 3, or a tenth.
+    outcomes = {
+        "last_epochs_error": lambda runs: runs[:, -max(3, runs.shape[1] // 10) :],
+        "area": lambda runs: runs,
+    }
+    p_values = []  # the primary outcome's, and then those of both
+    for outcome, chosen in outcomes.items():
+        rows = [
+            row for row in read(folder / "comparisons.csv") if row["outcome"] == outcome
+        ]
+        assert rows
+        for row in rows:
+            arm, reference = (
+                chosen(np.array(curves[row["block"], row[name]])).mean(axis=1)
+                for name in ("arm", "reference")
+            )
+            assert float(row["mean"]) == pytest.approx(np.mean(arm - reference))
+            if row["p_value"] != "nan":
+                p = scipy.stats.ttest_rel(arm, reference).pvalue
+                assert float(row["p_value"]) == pytest.approx(p)
+            p_values.append(float(row["p_value"]))
+        # Holm: the k-th smallest times (number - k), never below one before it.
+        largest = 0.0
+        for rank, index in enumerate(np.argsort(p_values)):
+            if np.isnan(p_values[index]):
+                continue
+            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+            if index >= len(p_values) - len(rows):
+                row = rows[index - len(p_values) + len(rows)]
+                assert float(row["corrected_p"]) == pytest.approx(largest)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
