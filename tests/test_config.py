@@ -58,6 +58,14 @@ from train.errors import InputError
         ),
         (lambda: Optimizer(phase="shuffled"), "--phases-of, .* belong together"),
         (lambda: Optimizer(phases_of=Path("runs/a")), "belong together"),
+        (
+            lambda: Run(observe="held_out", optimizer=Optimizer(phase="chance")),
+            "--observe held_out .* --phase chance",
+        ),
+        (
+            lambda: Run(observe="mechanism", optimizer=Optimizer("adamw")),
+            "--observe watches phases",
+        ),
         (lambda: Data(shrink=0), "--shrink must be at least 1"),
         (lambda: Study(name="domains", data="digits"), "no place in .* domains"),
         (lambda: Study(name="baseline", data="mnist"), "--data must be"),

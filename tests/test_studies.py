@@ -93,3 +93,11 @@ def test_data_that_fill_no_batch_are_refused():
     study = Study(name="baseline", quick=True, data="npz:few.npz")
     with pytest.raises(InputError, match=r"batches of 64, and 63 .* at least 640"):
         make_blocks(study, few)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_data_that_are_no_images_keep_their_own_network(quick):
+    study = Study(name="ablation", quick=quick, data="diabetes")
+    [block] = make_blocks(study, load)
+    assert block.experiment.model.network is None
+    assert block.experiment.data.every == block.experiment.data.shrink == 1

@@ -332,6 +332,11 @@ class Run(Experiment):
             self.observe == "nothing" or self.optimizer.optimizer != "adamw",
             "--observe watches phases, which --optimizer adamw has not.",
         )
+        _check(
+            self.observe != "held_out" or self.optimizer.phase == "loss",
+            "--observe held_out asks whether the loss tells the phase, which with "
+            f"--phase {self.optimizer.phase} it does not decide.",
+        )
         _check_seed("--seed", self.seed)
         _check_at_least("--checkpoint-every", self.checkpoint_every, 0)
         _check_resume(self)

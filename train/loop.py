@@ -45,7 +45,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     name = (
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
     )
-    facts = {"data_sha256": fingerprint(dataset)}
+    facts, phases = {"data_sha256": fingerprint(dataset)}, None
     if config.optimizer.phases_of is not None:  # refused before anything is written
         phases = run_folder.read_phases(
             config.optimizer.phases_of, config.epochs * spec.steps_per_epoch
@@ -54,14 +54,23 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
         facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
     folder = run_folder.open_folder(config, name, **facts)
     with run_folder.locked(folder):
-        _train(config, spec, data, folder, quiet=quiet)
+        _train(config, spec, data, phases, folder, quiet=quiet)
     return folder
 
 
 def _train(
-    config: Run, spec: step.Spec, data: DeviceData, folder: Path, *, quiet: bool
+    config: Run,
+    spec: step.Spec,
+    data: DeviceData,
+    phases: np.ndarray | None,
+    folder: Path,
+    *,
+    quiet: bool,
 ) -> None:
-    """Trains from the last checkpoint, or from nothing, to the end."""
+    """Trains from the last checkpoint, or from nothing, to the end.
+
+    `phases`, of every step, are those of --phases-of.
+    """
     compiled = program.compile_program(spec, data)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
@@ -106,7 +115,7 @@ def _train(
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
                     learning_rates=jnp.asarray(rates),
-                    noise=_noise(config, spec, noise_key, epoch),
+                    noise=_noise(spec.steps_per_epoch, phases, noise_key, epoch),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
@@ -145,14 +154,13 @@ def _train(
                     checkpoints.save(epoch + 1, state)
 
 
-def _noise(config: Run, spec: step.Spec, key: jax.Array, epoch: int) -> jax.Array:
+def _noise(
+    steps: int, phases: np.ndarray | None, key: jax.Array, epoch: int
+) -> jax.Array:
     """What decides the phases of an epoch where the loss does not; in [0, 1)."""
     key = jax.random.fold_in(key, epoch)
-    phases_of = config.optimizer.phases_of
-    if phases_of is None:
-        return jax.random.uniform(key, (spec.steps_per_epoch,))
-    steps = spec.steps_per_epoch
-    phases = run_folder.read_phases(phases_of, config.epochs * steps)
+    if phases is None:
+        return jax.random.uniform(key, (steps,))
     phases = phases[epoch * steps : (epoch + 1) * steps]
     # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
     return jax.random.permutation(key, jnp.where(phases == 1, 0.0, 0.75))

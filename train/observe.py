@@ -12,7 +12,12 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.optimizers import Hyperparameters, Method, make_loss_average
+from train.optimizers import (
+    Hyperparameters,
+    Method,
+    any_hyperparameters,
+    make_loss_average,
+)
 
 # Share of the parameters that count as fast, and as slow.
 GROUP = 0.1
@@ -83,10 +88,7 @@ def _held_out(method: Method) -> Observer:
         )
 
     def init(_: Any) -> Any:
-        # Structure does not depend on the numbers.
-        numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
-        numbers = numbers._replace(steps_per_epoch=jnp.int32(1))
-        return detector(numbers).init({}), jnp.zeros((2, 2), jnp.float32)
+        return detector(any_hyperparameters()).init({}), jnp.zeros((2, 2), jnp.float32)
 
     def update(observed: Any, step: Step) -> Any:
         state, counts = observed

@@ -134,3 +134,9 @@ def make_loss_average(
     if method.epoch_average:
         return lcam_optax.epoch_average(hyperparameters.steps_per_epoch)
     return lcam_optax.ema_average(hyperparameters.ema_decay)
+
+
+def any_hyperparameters() -> Hyperparameters:
+    """Some numbers, for an initial state: its structure does not depend on them."""
+    numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
+    return numbers._replace(steps_per_epoch=jnp.int32(1))

@@ -15,7 +15,7 @@ from train.dataset import Dataset
 from train.errors import InputError
 from train.networks import NetworkSpec, make_network_spec
 from train.observe import make_observer
-from train.optimizers import Hyperparameters, Method
+from train.optimizers import Hyperparameters, Method, any_hyperparameters
 from train.step import (
     DeviceData,
     EpochPlan,
@@ -264,8 +264,4 @@ def _abstract_arguments(
         noise=array(jnp.float32, spec.steps_per_epoch),
         key=key,
     )
-    scalars = [array(jnp.float32)] * len(Hyperparameters._fields)
-    hyperparameters = Hyperparameters(*scalars)._replace(
-        steps_per_epoch=array(jnp.int32)
-    )
-    return plan, hyperparameters
+    return plan, jax.eval_shape(any_hyperparameters)

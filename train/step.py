@@ -17,7 +17,12 @@ from flax import nnx
 from train import augmentation
 from train.networks import NetworkSpec, make_network
 from train.observe import Step, make_observer
-from train.optimizers import Hyperparameters, Method, make_optimizer
+from train.optimizers import (
+    Hyperparameters,
+    Method,
+    any_hyperparameters,
+    make_optimizer,
+)
 
 
 class Spec(NamedTuple):
@@ -165,10 +170,7 @@ def make_network_init(
 
 def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
     """Returns `init(params) -> opt_state`."""
-    # An initial state has the method's structure, whatever the numbers are.
-    numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
-    numbers = numbers._replace(steps_per_epoch=jnp.int32(1))
-    return make_optimizer(method, numbers, jnp.float32(0)).init
+    return make_optimizer(method, any_hyperparameters(), jnp.float32(0)).init
 
 
 def make_train(
@@ -194,16 +196,16 @@ def make_train(
             plan.order, (index * spec.batch_size,), (batch_size,)
         )
         if _is_images(spec):
-            images = augmentation.crop_and_flip(
+            inputs = augmentation.crop_and_flip(
                 data.train_inputs,
                 chosen,
                 jax.random.fold_in(plan.key, index),
                 padding=spec.crop_padding,
                 flip=spec.flip,
             )
-            inputs = augmentation.normalize(images, data.mean, data.std)
         else:
             inputs = data.train_inputs[chosen]
+        inputs = _normalize(spec, inputs, data)
         targets = data.train_targets[chosen]
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
@@ -227,9 +229,7 @@ def make_train(
 
         def held_out_loss() -> jax.Array:
             network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
-            inputs = data.test_inputs[0]
-            if _is_images(spec):
-                inputs = augmentation.normalize(inputs, data.mean, data.std)
+            inputs = _normalize(spec, data.test_inputs[0], data)
             outputs = network(inputs, train=True)
             return jnp.mean(_losses(outputs, data.test_targets[0]))
 
@@ -273,9 +273,7 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
 
         def score(batch: tuple[jax.Array, jax.Array, jax.Array]) -> TestMetrics:
             inputs, targets, counts = batch
-            if _is_images(spec):
-                inputs = augmentation.normalize(inputs, data.mean, data.std)
-            outputs = network(inputs, train=False)
+            outputs = network(_normalize(spec, inputs, data), train=False)
             return TestMetrics(
                 jnp.sum(jnp.where(counts, _losses(outputs, targets), 0)),
                 jnp.sum(jnp.where(counts, _errors(outputs, targets), 0)),
@@ -313,6 +311,13 @@ def _split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
 
 def _is_images(spec: Spec) -> bool:
     return len(spec.train_shape) == 4
+
+
+def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
+    """Normalises images; tables come so, and text needs it not."""
+    if not _is_images(spec):
+        return inputs
+    return augmentation.normalize(inputs, data.mean, data.std)
 
 
 def _losses(outputs: jax.Array, targets: jax.Array) -> jax.Array:

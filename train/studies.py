@@ -100,8 +100,9 @@ _REACH_QUICK = (65.0, 55.0)
 def _experiment(study: Study, source: str) -> Experiment:
     """The authors' network and schedule; in the quick form what two cores can do."""
     data_dir = study.data_dir
-    if study.data in NO_IMAGES and study.quick:
-        return Experiment(data=Data(data=study.data), epochs=study.epochs or 12)
+    if study.data in NO_IMAGES:
+        epochs = study.epochs or (12 if study.quick else 40)
+        return Experiment(data=Data(data=study.data), epochs=epochs)
     if study.data is not None:
         source = study.data
     elif study.quick:

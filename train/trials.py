@@ -64,6 +64,7 @@ def run_trials(
         (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
     ]
     total, own = len(todo), 0
+    waiting = todo  # of this process or another
     while todo:
         left = []
         for seed, block, arm in todo:
@@ -81,14 +82,13 @@ def run_trials(
                 left.append((seed, block, arm))
                 continue
             own += 1
-            done = sum(
-                read_trial(folder, *key) is not None
-                for key in ((b, a, s) for s in seeds for b in blocks for a in b.arms)
-            )
-            rest = (time.perf_counter() - start) / own * (total - done)
+            waiting = [
+                key for key in waiting if read_trial(folder, *key[1:], key[0]) is None
+            ]
+            rest = (time.perf_counter() - start) / own * len(waiting)
             print(
-                f"[{done}/{total}] {block.name}, {arm.name}, seed {seed}: "
-                f"{_result(read_trial(folder, block, arm, seed))} "
+                f"[{total - len(waiting)}/{total}] {block.name}, {arm.name}, seed "
+                f"{seed}: {_result(read_trial(folder, block, arm, seed))} "
                 f"({_clock(rest)} left)",
                 flush=True,
             )
@@ -114,8 +114,10 @@ def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
     return Trial(block.name, arm.name, seed, rows, diverged, out)
 
 
-def _is_row(row: dict[str, Any]) -> bool:
+def _is_row(row: Any) -> bool:
     """Whether an epoch's row holds the numbers that outcomes are made of."""
+    if not isinstance(row, dict):
+        return False
     numbers = [row.get(name) for name in ("test_error", "mean_momentum", "seconds")]
     losses = "train_loss" in row and "test_loss" in row  # null where it diverged
     return losses and all(isinstance(number, int | float) for number in numbers)
