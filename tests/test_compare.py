@@ -1,5 +1,6 @@
 import pytest
 
+from train.__main__ import main
 from train.compare import parse_arm, parse_arms
 from train.config import Optimizer
 from train.errors import InputError
@@ -34,3 +35,12 @@ def test_unknown_option_of_an_arm_is_refused(text):
 )
 def test_arm_is_an_optimizer_with_its_options(text, expected):
     assert parse_arm(text) == expected
+
+
+def test_arm_that_does_not_go_with_an_option_is_refused_before_any_run(
+    tmp_path, capsys
+):
+    command = ["compare", "--arms", "sgd", "adamw", "--observe", "mechanism"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "--observe watches phases" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -148,7 +148,7 @@ def test_reduced_data_have_fewer_training_images_and_larger_pixels():
 
 
 def test_inputs_that_do_not_divide_into_squares_are_refused():
-    with pytest.raises(InputError, match=r"--shrink must divide .* 8x8 pixels, got 3"):
+    with pytest.raises(InputError, match=r"must divide .* 8x8 pixels, got 3"):
         load_dataset(Data("digits", shrink=3))
 
 

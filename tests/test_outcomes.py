@@ -43,6 +43,17 @@ def test_arms_that_lcam_left_nothing_to_match_did_not_diverge(tmp_path):
     assert list(result.runs) == ["sgd-0.9"]
 
 
+def test_arm_that_borrows_is_unmatched_where_the_lender_diverged(tmp_path):
+    block = BLOCK._replace(arms=(*ARMS[:2], Arm("borrowed", Optimizer(), "borrowed")))
+    for seed in (0, 1):
+        write_run(tmp_path, 0, seed, diverged=seed == 1)
+        write_run(tmp_path, 1, seed)
+    # Seed 0 borrows from 1, which diverged; 1 from 0, and is to come.
+    result = read_result(block, [0, 1], tmp_path)
+    assert result.seeds == [0]
+    assert result.unmatched == {"borrowed": [0]}
+
+
 def test_seed_is_not_whole_while_an_arm_that_matches_nothing_is_to_come(tmp_path):
     for arm in range(3):
         write_run(tmp_path, arm, seed=0)

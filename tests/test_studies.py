@@ -80,6 +80,16 @@ def test_only_the_arms_asked_for_are_left_and_what_they_need():
     assert [arm.name for arm in block.arms] == ["lcam", "sgd-0.9", "chance"]
 
 
+def test_one_seed_has_none_to_borrow_from():
+    [block] = make_blocks(Study(name="ablation", quick=True, seeds=(0,)), load)
+    assert "borrowed" not in [arm.name for arm in block.arms]
+    [block] = make_blocks(Study(name="ablation", quick=True, seeds=(0, 1)), load)
+    assert "borrowed" in [arm.name for arm in block.arms]
+    alone = Study(name="ablation", seeds=(0,), arms=("borrowed", "chance"))
+    with pytest.raises(InputError, match="give two --seeds"):
+        make_blocks(alone, load)
+
+
 @pytest.mark.parametrize("arms", [("lcam",), ("sgd", "chance")])
 def test_arms_that_leave_nothing_to_compare_are_refused(arms):
     with pytest.raises(InputError, match="--arms must name one or more of lcam, sgd"):

@@ -11,7 +11,7 @@ from train import run_folder
 from train.__main__ import main
 from train.config import Experiment, Optimizer
 from train.studies import Arm, Block
-from train.trials import _matched, trial_folder
+from train.trials import _in_order, _matched, matched_seed, trial_folder
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
 
@@ -147,6 +147,43 @@ def test_shuffled_arm_has_lcams_phases_in_each_epoch_in_another_order(images_run
     momenta = {0.0: 0.9, 1.0: 0.95}
     expected = [momenta[phase] for phase in second["phase"]]
     assert second["momentum"] == pytest.approx(expected)
+
+
+BORROWED = Arm("borrowed", Optimizer(), "borrowed")
+
+
+def test_seed_borrows_from_the_one_before_and_the_first_from_the_second():
+    found = [matched_seed(BORROWED, seed, (7, 3, 5)) for seed in (7, 3, 5)]
+    assert found == [3, 7, 3]
+    assert matched_seed(BORROWED._replace(matched="phases"), 3, (7, 3, 5)) == 3
+
+
+def test_first_seed_borrows_as_soon_as_the_second_is_through():
+    arms = (Arm("lcam", Optimizer()), BORROWED, Arm("sgd", Optimizer("sgd")))
+    block = Block("digits", Experiment(), arms, "lcam")
+    found = [(seed, arm.name) for seed, _, arm in _in_order([block], (7, 3, 5))]
+    assert found == [
+        *((7, "lcam"), (7, "sgd")),
+        *((3, "lcam"), (3, "borrowed"), (3, "sgd"), (7, "borrowed")),
+        *((5, "lcam"), (5, "borrowed"), (5, "sgd")),
+    ]
+
+
+def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_path):
+    priority, _ = study
+    options = priority[priority.index("--quick") : priority.index("--out")]
+    command = ["study", "ablation", *options, "--arms", "borrowed"]
+    assert main([*command, "--out", str(tmp_path / "a"), "--seeds", "3", "4"]) == 0
+    phases = {
+        (arm, seed): run_folder.read_steps(
+            tmp_path / "a" / "runs" / "npz" / f"{arm}-seed{seed}"
+        )["phase"]
+        for arm in ("lcam", "borrowed")
+        for seed in (3, 4)
+    }
+    assert phases["borrowed", 3] == phases["lcam", 4]
+    assert phases["borrowed", 4] == phases["lcam", 3]
+    assert phases["lcam", 3] != phases["lcam", 4]
 
 
 @pytest.fixture

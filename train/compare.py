@@ -78,6 +78,8 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
       InputError: the folder or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
+    for optimizer in arms.values():  # refused before anything is run
+        _run_config(config, optimizer, config.seeds[0], None)
     kind = config.data.data.partition(":")[0]
     facts = {"data_sha256": fingerprint(dataset)}
     folder = run_folder.open_folder(config, f"compare-{kind}", **facts)
@@ -106,18 +108,12 @@ def _run_all(
     config: Compare, arms: dict[str, Optimizer], dataset: Dataset, folder: Path
 ) -> tuple[dict[str, list[list[dict[str, Any]]]], list[str]]:
     """Runs what is not finished; returns every arm's rows, and what diverged."""
-    shared = {
-        option.name: getattr(config, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
     rows: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
     diverged = []
     for seed in config.seeds:
         for number, (arm, optimizer) in enumerate(arms.items(), start=1):
             out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
-            run_config = Run(
-                **shared, optimizer=optimizer, seed=seed, out=out, resume=config.resume
-            )
+            run_config = _run_config(config, optimizer, seed, out)
             finished = run_folder.read_finished(out, config.epochs)
             try:
                 if finished is None:
@@ -133,6 +129,22 @@ def _run_all(
             error = rows[arm][-1][-1]["test_error"]
             print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
     return rows, diverged
+
+
+def _run_config(
+    config: Compare, optimizer: Optimizer, seed: int, out: Path | None
+) -> Run:
+    """One of the runs.
+
+    Raises:
+      InputError: the options do not go with this optimizer.
+    """
+    shared = {
+        option.name: getattr(config, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    resume = config.resume and out is not None
+    return Run(**shared, optimizer=optimizer, seed=seed, out=out, resume=resume)
 
 
 def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, Any]]:

@@ -75,13 +75,14 @@ class Optimizer:
     #: lcam: let a comparison act on the next step (the authors' timing).
     lagged: bool = False
     #: lcam: what decides the phase: the loss; or, as controls that show whether the
-    #: loss told anything, chance, or another run's phases, shuffled within each epoch.
-    phase: Literal["loss", "chance", "shuffled"] = "loss"
+    #: loss told anything, chance, or another run's phases, as they came or shuffled
+    #: within each epoch.
+    phase: Literal["loss", "chance", "borrowed", "shuffled"] = "loss"
     #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
     #: that of a run with --phase loss.
     low_loss_share: float = 0.5
-    #: lcam, --phase shuffled: folder of the run whose phases are shuffled. It must have
-    #: as many steps and epochs.
+    #: lcam, --phase borrowed or shuffled: folder of the run whose phases are taken. It
+    #: must have as many steps and epochs.
     phases_of: Path | None = None
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = False
@@ -122,8 +123,9 @@ class Optimizer:
             f"{self.phase}.",
         )
         _check(
-            (self.phase == "shuffled") == (self.phases_of is not None),
-            "--phase shuffled and --phases-of, the folder of a run, belong together.",
+            (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
+            "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
+            "together.",
         )
         _check(
             self.phase == "loss"

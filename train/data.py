@@ -72,7 +72,8 @@ def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
     height, width = dataset.train_inputs.shape[1:3]
     if height % shrink or width % shrink:
         raise InputError(
-            f"--shrink must divide the images' {height}x{width} pixels, got {shrink}."
+            f"--shrink (2 in a study's quick form) must divide the images' "
+            f"{height}x{width} pixels, got {shrink}."
         )
 
     def shrunk(images: np.ndarray) -> np.ndarray:

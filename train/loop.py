@@ -115,7 +115,13 @@ def _train(
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
                     learning_rates=jnp.asarray(rates),
-                    noise=_noise(spec.steps_per_epoch, phases, noise_key, epoch),
+                    noise=_noise(
+                        config.optimizer.phase,
+                        spec.steps_per_epoch,
+                        phases,
+                        jax.random.fold_in(noise_key, epoch),
+                        epoch,
+                    ),
                     key=jax.random.fold_in(augmentation_key, epoch),
                 )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
@@ -155,15 +161,14 @@ def _train(
 
 
 def _noise(
-    steps: int, phases: np.ndarray | None, key: jax.Array, epoch: int
+    kind: str, steps: int, phases: np.ndarray | None, key: jax.Array, epoch: int
 ) -> jax.Array:
     """What decides the phases of an epoch where the loss does not; in [0, 1)."""
-    key = jax.random.fold_in(key, epoch)
     if phases is None:
         return jax.random.uniform(key, (steps,))
-    phases = phases[epoch * steps : (epoch + 1) * steps]
     # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
-    return jax.random.permutation(key, jnp.where(phases == 1, 0.0, 0.75))
+    noise = jnp.where(phases[epoch * steps : (epoch + 1) * steps] == 1, 0.0, 0.75)
+    return jax.random.permutation(key, noise) if kind == "shuffled" else noise
 
 
 def _train_epoch(

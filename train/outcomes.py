@@ -12,7 +12,7 @@ from train import statistics
 from train.errors import InputError
 from train.statistics import Difference
 from train.studies import Block
-from train.trials import Trial, mean_of, read_trial
+from train.trials import Trial, matched_seed, mean_of, read_trial
 
 # The primary outcome, which verdicts are about; fixed before anything is run.
 PRIMARY = "last_epochs_error"
@@ -107,7 +107,11 @@ def read_result(block: Block, seeds: Sequence[int], folder: Path) -> Result:
         seed
         for seed in seeds
         if all(
-            trials[arm.name, seed] or (arm.matched and _diverged(trials, "lcam", seed))
+            trials[arm.name, seed]
+            or (
+                arm.matched
+                and _diverged(trials, "lcam", matched_seed(arm, seed, seeds))
+            )
             for arm in block.arms
         )
     ]

@@ -73,8 +73,8 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
         )
     for arm, seeds in result.unmatched.items():
         lines.append(
-            f"{arm} was not run with seeds {', '.join(map(str, seeds))}, where lcam "
-            "diverged and gave nothing to match, and is compared with nothing."
+            f"{arm} was not run with seeds {', '.join(map(str, seeds))}, as the run of "
+            "lcam that it is matched with diverged, and is compared with nothing."
         )
     by_outcome = {
         outcome: [
@@ -112,7 +112,9 @@ def _section(result: Result, comparisons: list[Comparison], picture: str) -> str
 def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
     """Says whether the loss carried information, where the controls were run."""
     controls = [
-        name for name in ("matched-step", "chance", "shuffled") if name in comparisons
+        name
+        for name in ("matched-step", "chance", "shuffled", "borrowed")
+        if name in comparisons
     ]
     if block.reference != "lcam" or not controls:
         return None
@@ -128,7 +130,8 @@ def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
     found = "; ".join(
         f"{words} {', '.join(names)}" for words, names in groups.items() if names
     )
-    # The sharpest control there is: the same phases at other moments, or chance.
+    # The sharpest control there is: the phases of another run, which come in stretches
+    # as its own do and know nothing of it; else its own at other moments, or chance.
     sharpest = controls[-1]
     meaning = (
         "the moments that the loss chose are better than others: it carries information"
@@ -262,7 +265,7 @@ def _how(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
     ]
     if matched:
         lines.append(
-            "Matched arms, each with LCAM's run of the same seed: "
+            "Matched arms, each with LCAM's run of the same seed unless said: "
             + "; ".join(matched)
             + "."
         )
@@ -277,6 +280,8 @@ def _matched_text(arm: Arm) -> str:
         "share": f"`{arm.name}`: LCAM's coefficients and its share of low-loss steps, "
         "over the whole run, each step drawn by chance",
         "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
+        "borrowed": f"`{arm.name}`: LCAM's phases with the seed before, as they came "
+        "(the first seed takes the second's)",
     }[arm.matched or ""]
 
 

@@ -18,12 +18,13 @@ class Arm(NamedTuple):
       matched: what is taken from the run of `lcam` with the same seed: a fixed
         momentum, its mean one; a learning rate, so that the effective step
         lr / (1 - momentum) is that of this mean; the share of low-loss steps over the
-        whole run, chosen by chance; or its phases, shuffled within each epoch.
+        whole run, chosen by chance; its phases, shuffled within each epoch; or, from
+        the run of `lcam` with another seed, its phases as they came.
     """
 
     name: str
     optimizer: Optimizer
-    matched: Literal["momentum", "step", "share", "phases"] | None = None
+    matched: Literal["momentum", "step", "share", "phases", "borrowed"] | None = None
 
 
 class Block(NamedTuple):
@@ -67,8 +68,20 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
       InputError: the study has no such arm, or none is left to compare.
     """
     blocks = STUDIES[study.name].make(study, load)
-    return (
-        blocks if study.arms is None else [_only(study.arms, each) for each in blocks]
+    if study.arms is not None:
+        blocks = [_only(study.arms, block) for block in blocks]
+    return blocks if len(seeds_of(study)) > 1 else [_alone(study, b) for b in blocks]
+
+
+def _alone(study: Study, block: Block) -> Block:
+    """The block without what borrows from another seed, which one alone cannot."""
+    if "borrowed" in (study.arms or ()):
+        raise InputError(
+            "--arms borrowed takes the phases of another seed: give two --seeds or "
+            "more."
+        )
+    return block._replace(
+        arms=tuple(arm for arm in block.arms if arm.matched != "borrowed")
     )
 
 
@@ -170,6 +183,7 @@ def _controls() -> tuple[Arm, ...]:
         Arm("matched-step", Optimizer("sgd"), "step"),
         Arm("chance", Optimizer("lcam", low_loss_momentum=0.95), "share"),
         Arm("shuffled", Optimizer("lcam", low_loss_momentum=0.95), "phases"),
+        Arm("borrowed", Optimizer("lcam", low_loss_momentum=0.95), "borrowed"),
     )
 
 

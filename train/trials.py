@@ -60,9 +60,7 @@ def run_trials(
     """
     sha256_of = functools.cache(lambda data: fingerprint(load(data)))
     start = time.perf_counter()
-    todo = [
-        (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
-    ]
+    todo = _in_order(blocks, seeds)
     total, own = len(todo), 0
     waiting = todo  # of this process or another
     while todo:
@@ -70,17 +68,21 @@ def run_trials(
         for seed, block, arm in todo:
             dataset = load(block.experiment.data)
             if read_trial(folder, block, arm, seed) is not None:
-                _check_same(folder, block, arm, seed, sha256_of(block.experiment.data))
+                sha256 = sha256_of(block.experiment.data)
+                _check_same(folder, block, arm, seed, seeds, sha256)
                 continue
             elapsed = time.perf_counter() - start
             if budget is not None and elapsed > 60 * budget:
                 print(f"{budget:g} minutes are over: the same command goes on.")
                 return
             try:
-                _run(folder, block, arm, seed, dataset)
+                config = _config(folder, block, arm, seed, seeds)
+                loop.run(config, dataset, quiet=True)
             except BusyError:
                 left.append((seed, block, arm))
                 continue
+            except DivergedError as error:
+                print(f"{block.name}, {arm.name}, seed {seed}: {error}")
             own += 1
             waiting = [
                 key for key in waiting if read_trial(folder, *key[1:], key[0]) is None
@@ -133,14 +135,35 @@ def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
 
 
-def _run(folder: Path, block: Block, arm: Arm, seed: int, dataset: Dataset) -> None:
-    try:
-        loop.run(_config(folder, block, arm, seed), dataset, quiet=True)
-    except DivergedError as error:
-        print(f"{block.name}, {arm.name}, seed {seed}: {error}")
+def matched_seed(arm: Arm, seed: int, seeds: Sequence[int]) -> int:
+    """The seed of the run of `lcam` that an arm is matched with: most often its own.
+
+    What is borrowed comes from the seed before; the first seed's from the second.
+    """
+    if arm.matched != "borrowed":
+        return seed
+    return seeds[abs(seeds.index(seed) - 1)]
 
 
-def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
+def _in_order(
+    blocks: Sequence[Block], seeds: Sequence[int]
+) -> list[tuple[int, Block, Arm]]:
+    """All runs, seed by seed; what borrows from a later seed comes behind it."""
+
+    def when(run: tuple[int, Block, Arm]) -> tuple[int, bool]:
+        own = seeds.index(run[0])
+        other = seeds.index(matched_seed(run[2], run[0], seeds))
+        return max(own, other), own < other
+
+    runs = [
+        (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
+    ]
+    return sorted(runs, key=when)
+
+
+def _config(
+    folder: Path, block: Block, arm: Arm, seed: int, seeds: Sequence[int]
+) -> Run:
     """What a run of a study is; see `_matched` for what it raises."""
     shared = {
         option.name: getattr(block.experiment, option.name)
@@ -148,7 +171,7 @@ def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
     }
     return Run(
         **shared,
-        optimizer=_matched(folder, block, arm, seed),
+        optimizer=_matched(folder, block, arm, matched_seed(arm, seed, seeds)),
         seed=seed,
         out=trial_folder(folder, block, arm, seed),
         resume=True,
@@ -156,7 +179,12 @@ def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
 
 
 def _check_same(
-    folder: Path, block: Block, arm: Arm, seed: int, data_sha256: str
+    folder: Path,
+    block: Block,
+    arm: Arm,
+    seed: int,
+    seeds: Sequence[int],
+    data_sha256: str,
 ) -> None:
     """Makes sure that a run that has ended is the one the study would run now.
 
@@ -164,14 +192,14 @@ def _check_same(
       InputError: its options or data were others.
     """
     try:
-        config = _config(folder, block, arm, seed)
+        config = _config(folder, block, arm, seed, seeds)
     except (BusyError, DivergedError):  # nothing to match it with
         return
     run_folder.check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
 
 
 def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
-    """The arm's optimizer, with what it takes from LCAM's run of the same seed.
+    """The arm's optimizer, with what it takes from LCAM's run of a seed.
 
     Raises:
       BusyError: another process is at work on that run.
@@ -198,6 +226,8 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
             changes = {"phase": "chance", "low_loss_share": share}
         case "phases":
             changes = {"phase": "shuffled", "phases_of": trial.folder}
+        case "borrowed":
+            changes = {"phase": "borrowed", "phases_of": trial.folder}
     return dataclasses.replace(arm.optimizer, **changes)
 
 
