@@ -1,6 +1,8 @@
+import dataclasses
+import json
 import sys
 
-from benchmarks import optimizer_step
+from benchmarks import optimizer_step, seeds
 
 
 def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, tmp_path):
@@ -14,3 +16,17 @@ def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, tmp_pa
     for side in ("sgd ", "sgd again", "sgd + 6", "lcam"):
         assert f"\n{side}" in printed
     assert '"parameters": 11' in out.read_text()
+
+
+def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "result.json"
+    tiny = dataclasses.replace(seeds.CASES["table"], epochs=1, batch_size=200)
+    monkeypatch.setitem(seeds.CASES, "tiny", tiny)
+    arguments = ["--rounds", "1", "--seeds", "2", "--cases", "tiny", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["seeds", *arguments])
+    seeds.main()
+    assert "a whole run of 1 epochs" in capsys.readouterr().out
+    found = json.loads(out.read_text())["results"]["tiny"]["seeds"]["2"]
+    assert set(found) == {"one after another", "unrolled", "vmap"}
+    for side in found.values():
+        assert side["loss_difference"] < 1e-5
