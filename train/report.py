@@ -281,7 +281,8 @@ def _matched_text(arm: Arm) -> str:
         "over the whole run, each step drawn by chance",
         "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
         "borrowed": f"`{arm.name}`: LCAM's phases with the seed before, as they came "
-        "(the first seed takes the second's)",
+        "(the first seed takes the second's), so that each run of LCAM bears on two of "
+        "its differences, which the t-test does not know",
     }[arm.matched or ""]
 
 
