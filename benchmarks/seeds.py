@@ -67,7 +67,9 @@ class Bench:
         dataset = load_dataset(experiment.data)
         config = Optimizer("lcam")
         spec = program.make_spec(experiment, optimizers.method_of(config), dataset)
-        self.data = program.put_on_device(experiment, dataset, spec)
+        self.data = program.put_on_device(
+            dataset, experiment.data.normalize, spec.crop_padding, spec.eval_batch_size
+        )
         self.hyperparameters = optimizers.hyperparameters_of(
             config, spec.steps_per_epoch
         )

@@ -152,7 +152,7 @@ def test_prepared_data_need_neither_archive_nor_network(name, tmp_path, monkeypa
     (tmp_path / "downloads" / "manual" / ARCHIVE[name]).unlink()
     forbid_network(monkeypatch)
     second = load_cifar(name, tmp_path)
-    for one, other in zip(first, second, strict=True):
+    for one, other in zip(vars(first).values(), vars(second).values(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -315,7 +315,9 @@ def test_data_prepared_as_tfrecord_are_read(name, tmp_path, monkeypatch):
     as_tfrecord(name, tmp_path)
     forbid_network(monkeypatch)
     actual = load_cifar(name, tmp_path)
-    for ours, theirs in zip(actual, expected, strict=True):
+    for ours, theirs in zip(
+        vars(actual).values(), vars(expected).values(), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
         assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None)
 

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from train.config import Model
+from train.dataset import Dataset
 from train.networks import NetworkSpec
 from train.optimizers import Method
-from train.program import Call, epoch_calls, pixel_statistics
+from train.program import Call, epoch_calls, pixel_statistics, put_on_device
 from train.step import Spec
 
 
@@ -60,3 +61,13 @@ def test_constant_channel_is_not_divided_by_zero():
     mean, std = pixel_statistics(np.full((2, 3, 3, 1), 51, np.uint8))
     np.testing.assert_allclose(mean, [0.2])
     assert jnp.all(std == 1)
+
+
+def test_runs_of_one_data_set_share_it_on_the_device():
+    images = np.zeros((4, 3, 3, 1), np.uint8)
+    labels = np.zeros(4, np.int32)
+    dataset, equal = (Dataset(images, labels, images, labels, 2) for _ in range(2))
+    first = put_on_device(dataset, "none", 1, 2)
+    assert put_on_device(dataset, "none", 1, 2).train_inputs is first.train_inputs
+    assert put_on_device(dataset, "none", 0, 2).train_inputs.shape == (4, 3, 3, 1)
+    assert put_on_device(equal, "none", 1, 2).train_inputs is not first.train_inputs

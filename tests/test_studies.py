@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -98,7 +100,8 @@ def test_arms_that_leave_nothing_to_compare_are_refused(arms):
 
 def test_data_that_fill_no_batch_are_refused():
     def few(config):
-        return load(config)._replace(train_inputs=np.zeros((63, 0, 0, 0), np.uint8))
+        few = np.zeros((63, 0, 0, 0), np.uint8)
+        return dataclasses.replace(load(config), train_inputs=few)
 
     study = Study(name="baseline", quick=True, data="npz:few.npz")
     with pytest.raises(InputError, match=r"batches of 64, and 63 .* at least 640"):

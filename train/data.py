@@ -1,5 +1,6 @@
 """Data sources: labelled images in NumPy arrays, checked on loading."""
 
+import dataclasses
 import tokenize
 import zipfile
 import zlib
@@ -65,7 +66,8 @@ def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
       InputError: the images do not divide into such squares.
     """
     if not dataset.is_images:
-        return dataset._replace(
+        return dataclasses.replace(
+            dataset,
             train_inputs=dataset.train_inputs[::every],
             train_targets=dataset.train_targets[::every],
         )

@@ -40,7 +40,9 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     """
     method = optimizers.method_of(config.optimizer)
     spec = program.make_spec(config, method, dataset)
-    data = program.put_on_device(config, dataset, spec)
+    data = program.put_on_device(
+        dataset, config.data.normalize, spec.crop_padding, spec.eval_batch_size
+    )
     kind = config.data.data.partition(":")[0]
     name = (
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"

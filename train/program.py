@@ -184,25 +184,37 @@ def epoch_calls(spec: Spec) -> list[Call]:
     return calls
 
 
-def put_on_device(config: Experiment, dataset: Dataset, spec: Spec) -> DeviceData:
+@functools.lru_cache(maxsize=4)  # the runs of a study share their data
+def put_on_device(
+    dataset: Dataset, normalize: str, crop_padding: int, eval_batch_size: int
+) -> DeviceData:
     """Pads images, works out their normalisation, and moves all to the device.
+
+    Args:
+      dataset: the data.
+      normalize: as in `Data`: train, imagenet or none.
+      crop_padding: pixels on each side of the training images.
+      eval_batch_size: examples a testing step.
+
+    Returns:
+      The data on the device; the same arrays for the same data and options.
 
     Raises:
       InputError: ImageNet's normalisation for images without three channels.
     """
     train_inputs = dataset.train_inputs
     if dataset.is_images:
-        mean, std = _normalization(config.data.normalize, train_inputs)
-        train_inputs = augmentation.pad(train_inputs, spec.crop_padding)
+        mean, std = _normalization(normalize, train_inputs)
+        train_inputs = augmentation.pad(train_inputs, crop_padding)
     else:
         mean, std = np.zeros(1, np.float32), np.ones(1, np.float32)
 
     def batches(examples: np.ndarray) -> np.ndarray:
         fill = np.zeros_like(
-            examples, shape=(-len(examples) % spec.eval_batch_size, *examples.shape[1:])
+            examples, shape=(-len(examples) % eval_batch_size, *examples.shape[1:])
         )
         filled = np.concatenate([examples, fill])
-        return filled.reshape(-1, spec.eval_batch_size, *examples.shape[1:])
+        return filled.reshape(-1, eval_batch_size, *examples.shape[1:])
 
     return jax.device_put(
         DeviceData(

@@ -1,7 +1,6 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +57,6 @@ def run_trials(
       InputError: an option or a folder cannot be used, or a run that has ended is not
         the one that would be run now.
     """
-    sha256_of = functools.cache(lambda data: fingerprint(load(data)))
     start = time.perf_counter()
     todo = _in_order(blocks, seeds)
     total, own = len(todo), 0
@@ -68,8 +66,7 @@ def run_trials(
         for seed, block, arm in todo:
             dataset = load(block.experiment.data)
             if read_trial(folder, block, arm, seed) is not None:
-                sha256 = sha256_of(block.experiment.data)
-                _check_same(folder, block, arm, seed, seeds, sha256)
+                _check_same(folder, block, arm, seed, seeds, fingerprint(dataset))
                 continue
             elapsed = time.perf_counter() - start
             if budget is not None and elapsed > 60 * budget:
