@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from models.convolution import convolve_for_flax
+
 # The authors' initialisation (py_Figure3_Cifar10.py:104-111): kaiming normal over the
 # outputs for convolutions; for the classifier torch's default, uniform in
 # +-1/sqrt(inputs), with the bias at zero.
@@ -141,6 +143,9 @@ def _conv(
     dtype: DTypeLike | None,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
+    # On an accelerator autodiff's gradients are what the compiler knows best.
+    on_cpu = jax.default_backend() == "cpu"
+    convolve = convolve_for_flax if on_cpu else jax.lax.conv_general_dilated
     return nnx.Conv(
         in_features,
         features,
@@ -149,6 +154,7 @@ def _conv(
         padding=size // 2,
         use_bias=False,
         kernel_init=_CONV_INIT,
+        conv_general_dilated=convolve,
         dtype=dtype,
         rngs=rngs,
     )

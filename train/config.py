@@ -286,8 +286,8 @@ class Experiment:
     drop_last: bool = True
     #: Images a testing step, at least 1. The test set is always scored whole.
     eval_batch_size: int = 500
-    #: Training steps in one call of the compiled program. None: a whole epoch, but 1 on
-    #: a CPU, where XLA runs convolutions in a loop many times slower.
+    #: Training steps in one call of the compiled program. None: a whole epoch, but for
+    #: convolutions on a CPU 1: progress and Ctrl-C come between calls.
     steps_per_call: int | None = None
     #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
     #: held_out, how often the phase is not that of the loss on the first testing batch

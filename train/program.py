@@ -160,10 +160,9 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         steps_per_call=1,
         observe=config.observe,
     )
-    # On a CPU, XLA's fast convolutions are found only outside of loops
-    # (https://github.com/jax-ml/jax/issues/12868).
-    slow_loop = jax.default_backend() == "cpu" and spec.network.has_convolutions
-    default = 1 if slow_loop else spec.full_steps
+    # Where an epoch can take an hour, progress and Ctrl-C must not wait for its end.
+    slow = jax.default_backend() == "cpu" and spec.network.has_convolutions
+    default = 1 if slow else spec.full_steps
     steps_per_call = config.steps_per_call or default
     return spec._replace(steps_per_call=min(steps_per_call, spec.full_steps))
 
