@@ -27,7 +27,7 @@ import numpy as np
 import tyro
 
 from train import loop, optimizers, program, step
-from train.config import Data, Experiment, Model, Optimizer, Run
+from train.config import Data, Experiment, Model, Optimizer, make_run
 from train.data import load_dataset
 from train.provenance import environment
 from train.run_folder import read_metrics
@@ -185,17 +185,13 @@ def measure(experiment: Experiment, num_seeds: int, rounds: int) -> dict[str, An
 
 def whole_run(experiment: Experiment, rounds: int) -> dict[str, float]:
     """Seconds of a run as a study makes it, compiled before; and of its training."""
-    shared = {
-        field.name: getattr(experiment, field.name)
-        for field in dataclasses.fields(Experiment)
-    }
     dataset = load_dataset(experiment.data)
     seconds, training = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):
             out = Path(folder) / str(number)
             start = time.perf_counter()
-            loop.run(Run(**shared, seed=number, out=out), dataset, quiet=True)
+            loop.run(make_run(experiment, seed=number, out=out), dataset, quiet=True)
             seconds.append(time.perf_counter() - start)
             training.append(sum(row["seconds"] for row in read_metrics(out)))
     return {  # the first run compiles

@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from train import loop, run_folder, statistics
-from train.config import Compare, Experiment, Optimizer, Run
+from train.config import Compare, Optimizer, make_run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError
 
@@ -79,7 +79,7 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
       DivergedError: an arm diverged; all the rest is done.
     """
     for optimizer in arms.values():  # refused before anything is run
-        _run_config(config, optimizer, config.seeds[0], None)
+        make_run(config, optimizer=optimizer)
     kind = config.data.data.partition(":")[0]
     facts = {"data_sha256": fingerprint(dataset)}
     folder = run_folder.open_folder(config, f"compare-{kind}", **facts)
@@ -113,7 +113,9 @@ def _run_all(
     for seed in config.seeds:
         for number, (arm, optimizer) in enumerate(arms.items(), start=1):
             out = folder / f"{number}-{optimizer.optimizer}-seed{seed}"
-            run_config = _run_config(config, optimizer, seed, out)
+            run_config = make_run(
+                config, optimizer=optimizer, seed=seed, out=out, resume=config.resume
+            )
             finished = run_folder.read_finished(out, config.epochs)
             try:
                 if finished is None:
@@ -129,22 +131,6 @@ def _run_all(
             error = rows[arm][-1][-1]["test_error"]
             print(f"{arm}, seed {seed}: test error {error:.2f} %", flush=True)
     return rows, diverged
-
-
-def _run_config(
-    config: Compare, optimizer: Optimizer, seed: int, out: Path | None
-) -> Run:
-    """One of the runs.
-
-    Raises:
-      InputError: the options do not go with this optimizer.
-    """
-    shared = {
-        option.name: getattr(config, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
-    resume = config.resume and out is not None
-    return Run(**shared, optimizer=optimizer, seed=seed, out=out, resume=resume)
 
 
 def _summarize(rows: dict[str, list[list[dict[str, Any]]]]) -> list[dict[str, Any]]:

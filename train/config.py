@@ -344,6 +344,19 @@ class Run(Experiment):
         _check_resume(self)
 
 
+def make_run(experiment: Experiment, **options: Any) -> Run:
+    """A run of an experiment; `options` are those that `Run` has besides.
+
+    Raises:
+      InputError: the options do not go together.
+    """
+    shared = {
+        option.name: getattr(experiment, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    return Run(**shared, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compare(Experiment):
     """Trains the same networks with several optimizers and compares them.

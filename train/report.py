@@ -280,9 +280,10 @@ def _matched_text(arm: Arm) -> str:
         "share": f"`{arm.name}`: LCAM's coefficients and its share of low-loss steps, "
         "over the whole run, each step drawn by chance",
         "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
-        "borrowed": f"`{arm.name}`: LCAM's phases with the seed before, as they came "
-        "(the first seed takes the second's), so that each run of LCAM bears on two of "
-        "its differences, which the t-test does not know",
+        "borrowed": f"`{arm.name}`: LCAM's phases with another seed, as they came: that "
+        "before it in the list it was run with (the first took the second's). "
+        "Differences of neighbouring seeds share a run of LCAM, which the t-test does "
+        "not know",
     }[arm.matched or ""]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from train import loop, run_folder
-from train.config import Data, Experiment, Optimizer, Run
+from train.config import Data, Optimizer, Run, make_run
 from train.dataset import Dataset, fingerprint
 from train.errors import BusyError, DivergedError, InputError
 from train.studies import Arm, Block
@@ -162,12 +162,8 @@ def _config(
     folder: Path, block: Block, arm: Arm, seed: int, seeds: Sequence[int]
 ) -> Run:
     """What a run of a study is; see `_matched` for what it raises."""
-    shared = {
-        option.name: getattr(block.experiment, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
-    return Run(
-        **shared,
+    return make_run(
+        block.experiment,
         optimizer=_matched(folder, block, arm, matched_seed(arm, seed, seeds)),
         seed=seed,
         out=trial_folder(folder, block, arm, seed),
