@@ -280,8 +280,8 @@ def _matched_text(arm: Arm) -> str:
         "share": f"`{arm.name}`: LCAM's coefficients and its share of low-loss steps, "
         "over the whole run, each step drawn by chance",
         "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
-        "borrowed": f"`{arm.name}`: LCAM's phases with another seed, as they came: that "
-        "before it in the list it was run with (the first took the second's). "
+        "borrowed": f"`{arm.name}`: LCAM's phases with another seed, as they came: "
+        "that before it in the list it was run with (the first took the second's). "
         "Differences of neighbouring seeds share a run of LCAM, which the t-test does "
         "not know",
     }[arm.matched or ""]
