@@ -87,7 +87,7 @@ class TrainState(NamedTuple):
 
 
 class DeviceData(NamedTuple):
-    """A data set on the device.
+    """A data set on the device, or the part of it that some steps need.
 
     Attributes:
       train_inputs: as in `Dataset`; images are padded for the crop.
@@ -110,13 +110,17 @@ class EpochPlan(NamedTuple):
     """What an epoch's steps draw on.
 
     Attributes:
-      order: int32 [train size], a permutation.
+      order: int32 [n], which of the training examples on the device come one after
+        another, from the step `first` on.
+      first: int32, number of a step in the epoch: 0 where all examples are on the
+        device.
       learning_rates: float32 [steps per epoch].
       noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
       key: of the augmentation.
     """
 
     order: jax.Array
+    first: jax.Array
     learning_rates: jax.Array
     noise: jax.Array
     key: jax.Array
@@ -193,7 +197,7 @@ def make_train(
         hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, StepMetrics]:
         chosen = jax.lax.dynamic_slice(
-            plan.order, (index * spec.batch_size,), (batch_size,)
+            plan.order, ((index - plan.first) * spec.batch_size,), (batch_size,)
         )
         if _is_images(spec):
             inputs = augmentation.crop_and_flip(
