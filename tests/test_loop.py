@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.test_program import spec
+from tests.test_spec import spec
 from train.errors import DivergedError
 from train.loop import _check_finite
 from train.step import StepMetrics, TestMetrics

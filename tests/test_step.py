@@ -11,7 +11,8 @@ from models import WideResNet
 from train import optimizers, step
 from train.config import Model, Optimizer
 from train.networks import NetworkSpec
-from train.step import DeviceData, EpochPlan, Spec
+from train.spec import Spec
+from train.step import DeviceData, EpochPlan
 
 NETWORK = NetworkSpec(Model("wide_resnet"), (5, 5, 1), 3)
 CONFIG = Optimizer("sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.01)
@@ -70,6 +71,7 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
     order = np.array([6, 1, 3, 0, 2, 7, 5, 4], np.int32)
     plan = EpochPlan(
         order=jnp.asarray(order),
+        first=jnp.int32(0),
         learning_rates=jnp.array([0.05, 0.02], jnp.float32),
         noise=jnp.zeros(2),
         key=jax.random.key(1),

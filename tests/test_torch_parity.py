@@ -19,10 +19,11 @@ from lcam_optax import Phase
 from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
-from train import optimizers, program, step
+from train import feed, optimizers, step
 from train.config import Model, Optimizer
 from train.networks import NetworkSpec
-from train.step import DeviceData, EpochPlan, Spec, TrainState
+from train.spec import Spec
+from train.step import DeviceData, EpochPlan, TrainState
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "torch_networks.npz")
 NETWORKS = {
@@ -149,11 +150,12 @@ def test_twenty_training_steps_follow_torch():
         train_targets=labels.astype(np.int32),
         test_inputs=None,
         test_targets=None,
-        mean=np.float32(program.IMAGENET_MEAN),
-        std=np.float32(program.IMAGENET_STD),
+        mean=np.float32(feed.IMAGENET_MEAN),
+        std=np.float32(feed.IMAGENET_STD),
     )
     plan = EpochPlan(
         order=np.arange(len(images), dtype=np.int32),
+        first=np.int32(0),
         learning_rates=np.full(steps_per_epoch, 0.1, np.float32),
         noise=np.zeros(steps_per_epoch, np.float32),
         key=jax.random.key(0),

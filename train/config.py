@@ -289,6 +289,10 @@ class Experiment:
     #: Training steps in one call of the compiled program. None: a whole epoch, but for
     #: convolutions on a CPU 1: progress and Ctrl-C come between calls.
     steps_per_call: int | None = None
+    #: Where the training examples lie: on the device, or on the host, which sends those
+    #: of each call in time. None: on the device, if all data take less than half of its
+    #: memory.
+    data_on: Literal["device", "host"] | None = None
     #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
     #: held_out, how often the phase is not that of the loss on the first testing batch
     #: (it costs a forward pass a step); mechanism, norms of gradients and updates in

@@ -17,9 +17,11 @@ from train.checkpoint import Checkpoints
 from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
+from train.feed import Feed, make_feed
 from train.optimizers import Hyperparameters
 from train.program import Program
-from train.step import DeviceData, EpochPlan, StepMetrics, TrainState
+from train.spec import Spec
+from train.step import EpochPlan, StepMetrics, TrainState
 
 
 def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
@@ -40,9 +42,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
     """
     method = optimizers.method_of(config.optimizer)
     spec = program.make_spec(config, method, dataset)
-    data = program.put_on_device(
-        dataset, config.data.normalize, spec.crop_padding, spec.eval_batch_size
-    )
+    feed = make_feed(dataset, spec, config.data.normalize)
     kind = config.data.data.partition(":")[0]
     name = (
         f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
@@ -56,14 +56,14 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
         facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
     folder = run_folder.open_folder(config, name, **facts)
     with run_folder.locked(folder):
-        _train(config, spec, data, phases, folder, quiet=quiet)
+        _train(config, spec, feed, phases, folder, quiet=quiet)
     return folder
 
 
 def _train(
     config: Run,
-    spec: step.Spec,
-    data: DeviceData,
+    spec: Spec,
+    feed: Feed,
     phases: np.ndarray | None,
     folder: Path,
     *,
@@ -73,7 +73,7 @@ def _train(
 
     `phases`, of every step, are those of --phases-of.
     """
-    compiled = program.compile_program(spec, data)
+    compiled = program.compile_program(spec, feed.data)
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
     )
@@ -103,6 +103,13 @@ def _train(
             unit="step",
             disable=not sys.stderr.isatty(),
         )
+        if progress.disable and not quiet:
+            print(
+                f"{networks.describe(spec.network)}, "
+                f"{step.num_parameters(spec.network):,} parameters, compiled in "
+                f"{compiled.compile_seconds:.1f} s",
+                flush=True,
+            )
         with progress:
             for epoch in range(done, config.epochs):
                 rates = schedules.learning_rates(
@@ -116,6 +123,7 @@ def _train(
                     order=jax.random.permutation(
                         jax.random.fold_in(order_key, epoch), spec.train_shape[0]
                     ).astype(jnp.int32),
+                    first=jnp.int32(0),
                     learning_rates=jnp.asarray(rates),
                     noise=_noise(
                         config.optimizer.phase,
@@ -130,10 +138,10 @@ def _train(
                 previous_phase = jax.device_get(previous_phase)
                 start = time.perf_counter()
                 state, steps = _train_epoch(
-                    compiled, state, data, plan, hyperparameters, progress
+                    compiled, state, feed, plan, hyperparameters, progress
                 )
                 train_seconds = time.perf_counter() - start
-                test = jax.device_get(compiled.test(state, data))
+                test = jax.device_get(compiled.test(state, feed.data))
                 row = _epoch_row(epoch, spec, steps, test, previous_phase)
                 row |= {
                     "learning_rate": float(rates[-1]),
@@ -176,29 +184,32 @@ def _noise(
 def _train_epoch(
     compiled: Program,
     state: TrainState,
-    data: DeviceData,
+    feed: Feed,
     plan: EpochPlan,
     hyperparameters: Hyperparameters,
     progress: tqdm.tqdm,
 ) -> tuple[TrainState, StepMetrics]:
-    """Takes an epoch's steps; waits for the device once, at the end."""
+    """Takes an epoch's steps; waits for the device's results once, at the end."""
     outputs = []
-    for call in compiled.calls:
-        state, metrics = compiled.train(call, state, data, plan, hyperparameters)
+    for call, data, part in feed.calls(compiled.calls, plan):
+        state, metrics = compiled.train(call, state, data, part, hyperparameters)
         outputs.append(metrics)
         progress.update(call.num_steps)
+        if feed.host and len(outputs) > 1:
+            # One call ahead: examples of more would fill the device's memory.
+            jax.block_until_ready(outputs[-2])
     columns = zip(*jax.device_get(outputs), strict=True)
     return state, StepMetrics(*map(np.concatenate, columns))
 
 
-def _num_images(spec: step.Spec) -> int:
+def _num_images(spec: Spec) -> int:
     """Examples an epoch trains on."""
     return spec.full_steps * spec.batch_size + spec.last_batch_size
 
 
 def _epoch_row(
     epoch: int,
-    spec: step.Spec,
+    spec: Spec,
     steps: StepMetrics,
     test: step.TestMetrics,
     previous_phase: float,
@@ -243,7 +254,7 @@ def _line(row: dict[str, Any], epochs: int) -> str:
 
 
 def _check_finite(
-    epoch: int, spec: step.Spec, steps: StepMetrics, test: step.TestMetrics
+    epoch: int, spec: Spec, steps: StepMetrics, test: step.TestMetrics
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(steps.loss))
     if len(bad):

@@ -3,46 +3,31 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train import augmentation, step
+from train import feed, step
 from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
 from train.networks import NetworkSpec, make_network_spec
 from train.observe import make_observer
 from train.optimizers import Hyperparameters, Method, any_hyperparameters
+from train.spec import Call, Spec, epoch_calls
 from train.step import (
     DeviceData,
     EpochPlan,
-    Spec,
     StepMetrics,
     TestMetrics,
     TrainState,
 )
 
-# Mean and deviation of ImageNet's pixels: the authors normalise with these
-# (py_Figure3_Cifar10.py:17), which torchvision documents for its pretrained models.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class Call(NamedTuple):
-    """One call of the compiled training program within an epoch.
-
-    Attributes:
-      first: number of its first step in the epoch.
-      num_steps: steps it takes.
-      batch_size: examples in each.
-    """
-
-    first: int
-    num_steps: int
-    batch_size: int
+# Bytes of training examples that the host sends for one call: enough steps to hide what
+# a call costs, and little beside the device's memory.
+CALL_BYTES = 2**26
 
 
 class Program:
@@ -68,16 +53,14 @@ class Program:
         observed = jax.eval_shape(self._init_observer, params)
         state = TrainState(params, batch_stats, opt_state, observed)
         self._summarize = jax.jit(observer.summarize).lower(observed).compile()
-        plan, hyperparameters = _abstract_arguments(spec, key)
-        index = jax.ShapeDtypeStruct((), jnp.int32)
         self._train = {
-            size: jax.jit(
-                step.make_train(spec, num_steps=size[0], batch_size=size[1]),
+            (num_steps, batch_size): jax.jit(
+                step.make_train(spec, num_steps=num_steps, batch_size=batch_size),
                 donate_argnums=0,
             )
-            .lower(state, data, plan, hyperparameters, index)
+            .lower(state, *_abstract_arguments(spec, data, num_steps * batch_size))
             .compile()
-            for size in {(call.num_steps, call.batch_size) for call in self.calls}
+            for num_steps, batch_size in {call[1:] for call in self.calls}
         }
         self._test = jax.jit(step.make_test(spec)).lower(state, data).compile()
         self.compile_seconds = time.perf_counter() - start
@@ -158,121 +141,51 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         drop_last=config.drop_last,
         eval_batch_size=min(config.eval_batch_size, test_size),
         steps_per_call=1,
+        from_host=_is_from_host(config, dataset),
         observe=config.observe,
     )
-    # Where an epoch can take an hour, progress and Ctrl-C must not wait for its end.
-    slow = jax.default_backend() == "cpu" and spec.network.has_convolutions
-    default = 1 if slow else spec.full_steps
-    steps_per_call = config.steps_per_call or default
+    steps_per_call = config.steps_per_call or _steps_per_call(spec, dataset)
     return spec._replace(steps_per_call=min(steps_per_call, spec.full_steps))
 
 
-def epoch_calls(spec: Spec) -> list[Call]:
-    """Splits an epoch into calls: chunks, single steps for the rest, the last batch."""
-    chunks = spec.full_steps // spec.steps_per_call
-    calls = [
-        Call(index * spec.steps_per_call, spec.steps_per_call, spec.batch_size)
-        for index in range(chunks)
-    ]
-    calls += [
-        Call(first, 1, spec.batch_size)
-        for first in range(chunks * spec.steps_per_call, spec.full_steps)
-    ]
-    if spec.last_batch_size:
-        calls.append(Call(spec.full_steps, 1, spec.last_batch_size))
-    return calls
+def _is_from_host(config: Experiment, dataset: Dataset) -> bool:
+    if config.data_on is not None:
+        return config.data_on == "host"
+    return feed.is_too_large(dataset, config.data.crop_padding)
 
 
-@functools.lru_cache(maxsize=4)  # the runs of a study share their data
-def put_on_device(
-    dataset: Dataset, normalize: str, crop_padding: int, eval_batch_size: int
-) -> DeviceData:
-    """Pads images, works out their normalisation, and moves all to the device.
-
-    Args:
-      dataset: the data.
-      normalize: as in `Data`: train, imagenet or none.
-      crop_padding: pixels on each side of the training images.
-      eval_batch_size: examples a testing step.
-
-    Returns:
-      The data on the device; the same arrays for the same data and options.
-
-    Raises:
-      InputError: ImageNet's normalisation for images without three channels.
-    """
-    train_inputs = dataset.train_inputs
-    if dataset.is_images:
-        mean, std = _normalization(normalize, train_inputs)
-        train_inputs = augmentation.pad(train_inputs, crop_padding)
-    else:
-        mean, std = np.zeros(1, np.float32), np.ones(1, np.float32)
-
-    def batches(examples: np.ndarray) -> np.ndarray:
-        fill = np.zeros_like(
-            examples, shape=(-len(examples) % eval_batch_size, *examples.shape[1:])
-        )
-        filled = np.concatenate([examples, fill])
-        return filled.reshape(-1, eval_batch_size, *examples.shape[1:])
-
-    return jax.device_put(
-        DeviceData(
-            train_inputs=train_inputs,
-            train_targets=dataset.train_targets,
-            test_inputs=batches(dataset.test_inputs),
-            test_targets=batches(dataset.test_targets),
-            mean=mean,
-            std=std,
-        )
-    )
-
-
-def _normalization(kind: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    channels = images.shape[-1]
-    match kind:
-        case "none":
-            mean, std = np.zeros(channels), np.ones(channels)
-        case "imagenet":
-            if channels != 3:
-                raise InputError(
-                    "--normalize imagenet needs images of 3 channels, these have "
-                    f"{channels}: use --normalize train."
-                )
-            mean, std = IMAGENET_MEAN, IMAGENET_STD
-        case "train":
-            mean, std = pixel_statistics(images)
-    return np.asarray(mean, np.float32), np.asarray(std, np.float32)
-
-
-def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation per channel of pixels in [0, 1], float64 [channels].
-
-    Exact, from the counts of the 256 values: no copy of the images as floats. The
-    deviation of a constant channel is given as 1.
-    """
-    values = np.arange(256) / 255
-    counts = np.stack(
-        [
-            np.bincount(channel.ravel(), minlength=256)
-            for channel in np.moveaxis(images, -1, 0)
-        ]
-    )
-    share = counts / counts.sum(axis=1, keepdims=True)
-    mean = share @ values
-    std = np.sqrt(np.sum(share * (values - mean[:, np.newaxis]) ** 2, axis=1))
-    return mean, np.where(std > 0, std, 1.0)
+def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
+    if jax.default_backend() == "cpu" and spec.network.has_convolutions:
+        # Where an epoch can take an hour, progress and Ctrl-C must not wait for its
+        # end.
+        return 1
+    if spec.from_host:
+        train_bytes = feed.train_bytes(dataset, spec.crop_padding)
+        return max(1, spec.full_steps * CALL_BYTES // train_bytes)
+    return spec.full_steps
 
 
 def _abstract_arguments(
-    spec: Spec, key: jax.ShapeDtypeStruct
-) -> tuple[EpochPlan, Hyperparameters]:
-    def array(dtype, *shape: int) -> jax.ShapeDtypeStruct:
+    spec: Spec, data: DeviceData, num_examples: int
+) -> tuple[DeviceData, EpochPlan, Hyperparameters, jax.ShapeDtypeStruct]:
+    """What a call of so many examples takes besides the state."""
+
+    def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype)
 
+    def sent(examples: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return array(examples.dtype, num_examples, *examples.shape[1:])
+
+    if spec.from_host:
+        data = data._replace(
+            train_inputs=sent(data.train_inputs), train_targets=sent(data.train_targets)
+        )
     plan = EpochPlan(
-        order=array(jnp.int32, spec.train_shape[0]),
+        order=array(jnp.int32, num_examples if spec.from_host else spec.train_shape[0]),
+        first=array(jnp.int32),
         learning_rates=array(jnp.float32, spec.steps_per_epoch),
         noise=array(jnp.float32, spec.steps_per_epoch),
-        key=key,
+        key=jax.eval_shape(lambda: jax.random.key(0)),
     )
-    return plan, jax.eval_shape(any_hyperparameters)
+    hyperparameters = jax.eval_shape(any_hyperparameters)
+    return data, plan, hyperparameters, array(jnp.int32)

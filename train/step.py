@@ -23,51 +23,7 @@ from train.optimizers import (
     any_hyperparameters,
     make_optimizer,
 )
-
-
-class Spec(NamedTuple):
-    """All that is fixed when a program is compiled. Hashable.
-
-    Attributes:
-      network: what is trained.
-      train_shape: of the training inputs.
-      test_shape: of the test inputs.
-      method: the optimizer's code.
-      crop_padding: pixels.
-      flip: whether to mirror.
-      batch_size: examples a full training step.
-      drop_last: whether the examples that don't fill a batch are left out.
-      eval_batch_size: examples a testing step.
-      steps_per_call: most training steps in one call of the program.
-      observe: what is watched besides; see `train.observe`.
-    """
-
-    network: NetworkSpec
-    train_shape: tuple[int, ...]
-    test_shape: tuple[int, ...]
-    method: Method
-    crop_padding: int
-    flip: bool
-    batch_size: int
-    drop_last: bool
-    eval_batch_size: int
-    steps_per_call: int
-    observe: str = "nothing"
-
-    @property
-    def full_steps(self) -> int:
-        """Steps an epoch with a full batch."""
-        return self.train_shape[0] // self.batch_size
-
-    @property
-    def last_batch_size(self) -> int:
-        """Examples in an epoch's smaller last step; 0 if there is none."""
-        return 0 if self.drop_last else self.train_shape[0] % self.batch_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps an epoch, the smaller last one included."""
-        return self.full_steps + (self.last_batch_size > 0)
+from train.spec import Spec
 
 
 class TrainState(NamedTuple):

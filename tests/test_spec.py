@@ -1,13 +1,9 @@
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from train.config import Model
-from train.dataset import Dataset
 from train.networks import NetworkSpec
 from train.optimizers import Method
-from train.program import Call, epoch_calls, pixel_statistics, put_on_device
-from train.step import Spec
+from train.spec import Call, Spec, epoch_calls
 
 
 def spec(**changes):
@@ -48,26 +44,3 @@ def test_last_batch_counts_as_a_step():
     assert spec(batch_size=30).steps_per_epoch == 3
     assert spec(batch_size=30, drop_last=False).steps_per_epoch == 4
     assert spec(drop_last=False).steps_per_epoch == 10
-
-
-def test_pixel_statistics_are_numpys():
-    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3)).astype(np.uint8)
-    mean, std = pixel_statistics(images)
-    np.testing.assert_allclose(mean, np.mean(images / 255, axis=(0, 1, 2)))
-    np.testing.assert_allclose(std, np.std(images / 255, axis=(0, 1, 2)))
-
-
-def test_constant_channel_is_not_divided_by_zero():
-    mean, std = pixel_statistics(np.full((2, 3, 3, 1), 51, np.uint8))
-    np.testing.assert_allclose(mean, [0.2])
-    assert jnp.all(std == 1)
-
-
-def test_runs_of_one_data_set_share_it_on_the_device():
-    images = np.zeros((4, 3, 3, 1), np.uint8)
-    labels = np.zeros(4, np.int32)
-    dataset, equal = (Dataset(images, labels, images, labels, 2) for _ in range(2))
-    first = put_on_device(dataset, "none", 1, 2)
-    assert put_on_device(dataset, "none", 1, 2).train_inputs is first.train_inputs
-    assert put_on_device(dataset, "none", 0, 2).train_inputs.shape == (4, 3, 3, 1)
-    assert put_on_device(equal, "none", 1, 2).train_inputs is not first.train_inputs
