@@ -14,6 +14,7 @@ from train import loop, run_folder, statistics
 from train.config import Compare, Optimizer, make_run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError
+from train.table import aligned
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -191,12 +192,7 @@ def _table(summary: list[dict[str, Any]], config: Compare) -> str:
                 f"{entry['images_per_second']:.0f}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in cells
-    ]
-    lines.insert(1, "-" * len(lines[0]))
+    lines = aligned(cells)
     first = summary[0]
     others = summary[1:]
     differences = [
@@ -215,7 +211,7 @@ def _table(summary: list[dict[str, Any]], config: Compare) -> str:
     ]
     if len(others) > 1 and num_seeds > 1:
         lines.append(f"p-values are corrected for {len(others)} comparisons (Holm).")
-    return "\n".join([title, *(line.rstrip() for line in lines)])
+    return "\n".join([title, *lines])
 
 
 def _format(number: float | None, spec: str) -> str:

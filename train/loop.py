@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import tqdm
 
-from train import networks, optimizers, program, run_folder, schedules, step
+from train import networks, optimizers, program, run_folder, step
 from train.checkpoint import Checkpoints
 from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError
 from train.feed import Feed, make_feed
 from train.optimizers import Hyperparameters
+from train.plan import Planner
 from train.program import Program
 from train.spec import Spec
 from train.step import EpochPlan, StepMetrics, TrainState
@@ -77,11 +77,8 @@ def _train(
     hyperparameters = optimizers.hyperparameters_of(
         config.optimizer, spec.steps_per_epoch
     )
-    # One seed fixes weights, order, augmentation and noise, each with a key of its own,
-    # and an epoch's randomness depends on its number alone: a resumed run repeats it.
-    keys = jax.random.split(jax.random.key(config.seed), 4)
-    init_key, order_key, augmentation_key, noise_key = keys
-    state = compiled.init(init_key)
+    planner = Planner(config, spec, phases)
+    state = compiled.init(planner.init_key)
 
     with Checkpoints(folder) as checkpoints:
         done = checkpoints.last_epoch() or 0
@@ -112,39 +109,22 @@ def _train(
             )
         with progress:
             for epoch in range(done, config.epochs):
-                rates = schedules.learning_rates(
-                    config.schedule,
-                    config.optimizer.learning_rate,
-                    epoch,
-                    epochs=config.epochs,
-                    steps_per_epoch=spec.steps_per_epoch,
-                )
-                plan = EpochPlan(
-                    order=jax.random.permutation(
-                        jax.random.fold_in(order_key, epoch), spec.train_shape[0]
-                    ).astype(jnp.int32),
-                    first=jnp.int32(0),
-                    learning_rates=jnp.asarray(rates),
-                    noise=_noise(
-                        config.optimizer.phase,
-                        spec.steps_per_epoch,
-                        phases,
-                        jax.random.fold_in(noise_key, epoch),
-                        epoch,
-                    ),
-                    key=jax.random.fold_in(augmentation_key, epoch),
-                )
                 previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
                 previous_phase = jax.device_get(previous_phase)
                 start = time.perf_counter()
                 state, steps = _train_epoch(
-                    compiled, state, feed, plan, hyperparameters, progress
+                    compiled,
+                    state,
+                    feed,
+                    planner.plan(epoch),
+                    hyperparameters,
+                    progress,
                 )
                 train_seconds = time.perf_counter() - start
                 test = jax.device_get(compiled.test(state, feed.data))
                 row = _epoch_row(epoch, spec, steps, test, previous_phase)
                 row |= {
-                    "learning_rate": float(rates[-1]),
+                    "learning_rate": planner.last_rate(epoch),
                     "images_per_second": round(_num_images(spec) / train_seconds, 1),
                     "seconds": round(time.perf_counter() - start, 3),
                 }
@@ -168,17 +148,6 @@ def _train(
                 every = config.checkpoint_every
                 if is_last or (every and (epoch + 1) % every == 0):
                     checkpoints.save(epoch + 1, state)
-
-
-def _noise(
-    kind: str, steps: int, phases: np.ndarray | None, key: jax.Array, epoch: int
-) -> jax.Array:
-    """What decides the phases of an epoch where the loss does not; in [0, 1)."""
-    if phases is None:
-        return jax.random.uniform(key, (steps,))
-    # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
-    noise = jnp.where(phases[epoch * steps : (epoch + 1) * steps] == 1, 0.0, 0.75)
-    return jax.random.permutation(key, noise) if kind == "shuffled" else noise
 
 
 def _train_epoch(

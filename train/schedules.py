@@ -1,4 +1,4 @@
-"""The learning rate of every step, computed before the epoch.
+"""The learning rate of every step, computed before the run.
 
 The rates enter the compiled step as data, so runs with different schedules share one
 program.
@@ -13,29 +13,28 @@ from train.config import Schedule
 
 
 def learning_rates(
-    config: Schedule, peak: float, epoch: int, *, epochs: int, steps_per_epoch: int
+    config: Schedule, peak: float, *, epochs: int, steps_per_epoch: int
 ) -> np.ndarray:
-    """Returns the learning rates of an epoch.
+    """Returns the learning rates of a run.
 
     Args:
       config: the schedule.
       peak: the highest learning rate.
-      epoch: counted from 0.
       epochs: how many there are.
       steps_per_epoch: steps in each.
 
     Returns:
-      float32 [steps_per_epoch].
+      float32 [epochs, steps_per_epoch].
     """
     # In float64: 0.99985, rounded to float32, is off by 0.1 % after 100 epochs' powers.
     with jax.enable_x64(True):
         schedule = _schedule(config, peak, epochs * steps_per_epoch, steps_per_epoch)
-        steps = epoch * steps_per_epoch + jnp.arange(steps_per_epoch)
+        steps = jnp.arange(epochs * steps_per_epoch)
         rates = jax.vmap(schedule)(steps)
         # Warm-up multiplies: milestones keep the epochs they are given for.
         warmup_steps = max(config.warmup_epochs * steps_per_epoch, 1)
         rates = rates * jnp.minimum(1.0, (steps + 1) / warmup_steps)
-        return np.asarray(rates, np.float32)
+        return np.asarray(rates, np.float32).reshape(epochs, steps_per_epoch)
 
 
 def _schedule(

@@ -1,0 +1,77 @@
+"""What the epochs of a run draw on: all of it follows from seed, options and epoch."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from train import schedules
+from train.config import Run
+from train.spec import Spec
+from train.step import EpochPlan
+
+
+class Planner:
+    """Makes the plan of any epoch of a run.
+
+    One seed fixes weights, order, augmentation and noise, each with a key of its own,
+    and an epoch's randomness depends on its number alone: a resumed run repeats it.
+
+    Args:
+      config: the run.
+      spec: its sizes.
+      phases: 0 or 1 for each step of the run, for --phases-of; else None.
+
+    Attributes:
+      init_key: of the initial weights.
+    """
+
+    def __init__(self, config: Run, spec: Spec, phases: np.ndarray | None):
+        self.init_key, *self._keys = jax.random.split(jax.random.key(config.seed), 4)
+        self._spec = spec
+        self._rates = schedules.learning_rates(
+            config.schedule,
+            config.optimizer.learning_rate,
+            epochs=config.epochs,
+            steps_per_epoch=spec.steps_per_epoch,
+        )
+        self._phases = phases
+        self._shuffled = config.optimizer.phase == "shuffled"
+
+    def last_rate(self, epoch: int) -> float:
+        """Learning rate of the last step of an epoch, counted from 0."""
+        return float(self._rates[epoch, -1])
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """The plan of an epoch, counted from 0."""
+        steps = self._spec.steps_per_epoch
+        order, key, noise, noise_key = _draw(
+            self._keys, epoch, self._spec.train_shape[0], steps
+        )
+        if self._phases is not None:
+            # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
+            is_low = self._phases[epoch * steps : (epoch + 1) * steps] == 1
+            noise = jnp.where(is_low, 0.0, 0.75)
+            if self._shuffled:
+                noise = jax.random.permutation(noise_key, noise)
+        return EpochPlan(
+            order=order,
+            first=jnp.int32(0),
+            learning_rates=jnp.asarray(self._rates[epoch]),
+            noise=noise,
+            key=key,
+        )
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _draw(
+    keys: list[jax.Array], epoch: int, size: int, steps: int
+) -> tuple[jax.Array, ...]:
+    """Order, augmentation key, noise and its key: one program, as the device waits."""
+    order_key, augmentation_key, noise_key = (
+        jax.random.fold_in(key, epoch) for key in keys
+    )
+    order = jax.random.permutation(order_key, size).astype(jnp.int32)
+    noise = jax.random.uniform(noise_key, (steps,))
+    return order, augmentation_key, noise, noise_key
