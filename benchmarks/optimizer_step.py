@@ -7,21 +7,26 @@ one of a mere 1,000: what the compiled programs do (floating-point operations, b
 accessed, operations, temporary memory) and how long they take: medians, and the median
 of the paired ratios to SGD. Beside LCAM stand, as the noise to hold it against, another
 SGD, and an SGD whose state carries six more scalars, as LCAM's does: what handing them
-in and out costs, whatever is computed. The floor is 20 bytes a parameter (read
-gradient, trace and parameter; write trace and parameter) at the bandwidth measured by
-scaling an array in place.
+in and out costs, whatever is computed. With weight decay, as in training, LCAM is held
+against `torch.optim.SGD` as the authors call it, if torch is there. The floor is 20
+bytes a parameter (read gradient, trace and parameter; write trace and parameter) at the
+bandwidth measured by scaling an array in place.
 
 Runs unchanged on a GPU.
 """
 
 import dataclasses
-import json
+import importlib.util
+import os
 import re
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+# PyTorch must find memory left on a GPU.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +36,9 @@ import tyro
 from flax import nnx
 
 import lcam_optax
+from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models import WideResNet
-from train.provenance import environment
+from train.table import aligned
 
 FLOOR_BYTES = 20  # a parameter, float32
 
@@ -103,15 +109,13 @@ class Side:
             .compile()
         )
 
-    def run(self, steps: int) -> float:
-        """Takes steps and returns the seconds each took."""
-        start = time.perf_counter()
+    def run(self, steps: int) -> None:
+        """Takes steps and waits for them."""
         for _ in range(steps):
             self.params, self.state = self.compiled(
                 self.params, self.state, self.grads, self.loss
             )
         jax.block_until_ready(self.params)
-        return (time.perf_counter() - start) / steps
 
     def costs(self) -> dict[str, float]:
         """What the compiled program does, as XLA counts it."""
@@ -130,51 +134,58 @@ def bandwidth() -> float:
     """Bytes a second of an array scaled in place: read and written once."""
     array = jnp.ones(50_000_000)
     scale = jax.jit(lambda x: x * 1.0001, donate_argnums=0)
-    array = jax.block_until_ready(scale(array))
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
+
+    def run() -> None:
+        nonlocal array
         array = jax.block_until_ready(scale(array))
-        times.append(time.perf_counter() - start)
-    return 2 * array.nbytes / statistics.median(times)
+
+    return 2 * array.nbytes / median_of(run, repeats=10)
 
 
 def measure(shapes: list[tuple[int, ...]], config: Config) -> dict[str, Any]:
     """Measures one case."""
-    sides = {
-        "sgd": Side(optax.sgd(0.1, momentum=0.9), shapes),
-        "sgd again": Side(optax.sgd(0.1, momentum=0.9), shapes),
-        "sgd + 6": Side(sgd_with_scalars(6), shapes),
-        "lcam": Side(lcam_optax.lcam(0.1, 0.9, 0.93), shapes),
-    }
     count = sum(int(np.prod(shape)) for shape in shapes)
     # Microseconds are timed in bulk.
     steps = config.steps * (300 if count < 100_000 else 1)
-    for side in sides.values():
-        side.run(2)
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    names = list(sides)
-    for number in range(config.rounds):
-        # Each side goes first equally often.
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            times[name].append(sides[name].run(steps))
-    ratios = {name: np.divide(times[name], times["sgd"]) for name in names[1:]}
-    return {
+    figures: dict[str, dict[str, float]] = {}
+
+    def times_of(sides: dict[str, Any]) -> dict[str, list[float]]:
+        for side in sides.values():
+            side.run(2)
+        calls = {name: partial(side.run, steps) for name, side in sides.items()}
+        times = alternate(calls, config.rounds)
+        for name, side in sides.items():
+            costs = side.costs() if isinstance(side, Side) else {}
+            median = 1e3 * statistics.median(times[name]) / steps
+            figures[name] = costs | {"median_ms": median}
+        return times
+
+    lcam = lcam_optax.lcam(0.1, 0.9, 0.93)
+    times = times_of(
+        {
+            "sgd": Side(optax.sgd(0.1, momentum=0.9), shapes),
+            "sgd again": Side(optax.sgd(0.1, momentum=0.9), shapes),
+            "sgd + 6": Side(sgd_with_scalars(6), shapes),
+            "lcam": Side(lcam, shapes),
+        }
+    )
+    result = {
         "parameters": count,
         "arrays": len(shapes),
-        "sides": {
-            name: side.costs() | {"median_ms": 1e3 * statistics.median(times[name])}
-            for name, side in sides.items()
-        },
+        "sides": figures,
         "ratio_to_sgd": {
-            name: {
-                "median": float(np.median(ratio)),
-                "quartiles": np.quantile(ratio, [0.25, 0.75]).tolist(),
-            }
-            for name, ratio in ratios.items()
+            name: ratio(times[name], times["sgd"]) for name in times if name != "sgd"
         },
     }
+    # Apart: torch's arrays and threads shall not weigh on the ratios above.
+    if importlib.util.find_spec("torchvision"):
+        from benchmarks.torch_loops import SgdStep
+
+        ours, torch = "lcam + decay", "torch + decay"
+        with_decay = optax.chain(optax.add_decayed_weights(5e-4), lcam)
+        times = times_of({ours: Side(with_decay, shapes), torch: SgdStep(shapes)})
+        result["ratio_to_torch"] = ratio(times[ours], times[torch])
+    return result
 
 
 def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
@@ -183,23 +194,38 @@ def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
     for case, result in results.items():
         count = result["parameters"]
         floor_ms = 1e3 * FLOOR_BYTES * count / bytes_per_second
+        rows = [
+            [
+                "",
+                "ms",
+                "ratio to sgd (quartiles)",
+                "flop/param",
+                "bytes/param",
+                "kernels",
+                "temporary",
+            ]
+        ]
+        for name, side in result["sides"].items():
+            found = result["ratio_to_sgd"].get(name)
+            versus = shown(found, 3) if found else ("1" if name == "sgd" else "")
+            row = [name, f"{side['median_ms']:.3f}", versus]
+            if "flops" in side:
+                row += [
+                    f"{side['flops'] / count:.3f}",
+                    f"{side['bytes'] / count:.3f}",
+                    f"{side['kernels']}",
+                    f"{side['temporary_bytes']} B",
+                ]
+            rows.append(row + [""] * (len(rows[0]) - len(row)))
         lines += [
             f"{case}: {count:,} parameters in {result['arrays']} arrays; floor "
             f"{floor_ms:.2f} ms ({FLOOR_BYTES} bytes a parameter at "
             f"{bytes_per_second / 1e9:.1f} GB/s)",
-            f"{'':12}{'ms':>9}{'ratio to sgd (quartiles)':>28}{'flop/param':>12}"
-            f"{'bytes/param':>13}{'kernels':>9}{'temporary':>11}",
+            *aligned(rows),
         ]
-        for name, side in result["sides"].items():
-            ratio = result["ratio_to_sgd"].get(name)
-            shown = "1"
-            if ratio:
-                low, high = ratio["quartiles"]
-                shown = f"{ratio['median']:.3f} ({low:.3f} to {high:.3f})"
+        if "ratio_to_torch" in result:
             lines.append(
-                f"{name:12}{side['median_ms']:9.3f}{shown:>28}"
-                f"{side['flops'] / count:12.3f}{side['bytes'] / count:13.3f}"
-                f"{side['kernels']:9d}{side['temporary_bytes']:9d} B"
+                f"lcam + decay / torch + decay: {shown(result['ratio_to_torch'], 3)}"
             )
         lines.append("")
     return "\n".join(lines)
@@ -208,20 +234,17 @@ def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.optimizer_step")
-    provenance = environment()
-    results = {}
     bytes_per_second = bandwidth()
+    report = Report(
+        config.out,
+        packages=["torch"],
+        rounds=config.rounds,
+        steps=config.steps,
+        bytes_per_second=bytes_per_second,
+    )
     for case in config.cases:
-        results[case] = measure(CASES[case](), config)
-        print(table({case: results[case]}, bytes_per_second), flush=True)
-    if config.out:
-        report = provenance | {
-            "rounds": config.rounds,
-            "steps": config.steps,
-            "bytes_per_second": bytes_per_second,
-            "results": results,
-        }
-        config.out.write_text(json.dumps(report, indent=2) + "\n")
+        report.add(case, measure(CASES[case](), config))
+        print(table({case: report.results[case]}, bytes_per_second), flush=True)
 
 
 if __name__ == "__main__":

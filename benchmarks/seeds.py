@@ -3,35 +3,44 @@
     python -m benchmarks.seeds [--out FILE.json]
 
 S runs of a small network that differ in their seed take an epoch each: one after
-another, as the study does it; side by side in one program (unrolled); and as one
-program over a batch of runs (`vmap`). Sides alternate, every side goes first equally
-often, and what counts is the time of an epoch of one run. Below, a whole run of the
-study with everything it writes: what training costs of it, and so what running seeds
-together could save.
+another, as the study does it; side by side in one program (unrolled); as one program
+over a batch of runs (`vmap`); and each in a process of its own, all at a time. Sides
+alternate, every side goes first equally often, and what counts is the time of an epoch
+of one run. Below, a whole run of the study with everything it writes: what training
+costs of it, and so what running seeds together could save.
 
 Runs unchanged on a GPU.
 """
 
 import dataclasses
-import json
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+# Other processes must find memory left on a GPU.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from benchmarks.loops import make_plan
+from benchmarks.timing import Report, alternate, ratio
 from train import loop, optimizers, program, step
 from train.config import Data, Experiment, Model, Optimizer, make_run
 from train.data import load_dataset
-from train.provenance import environment
+from train.feed import make_feed
 from train.run_folder import read_metrics
+from train.spec import epoch_calls
 from train.step import EpochPlan, StepMetrics, TrainState
+
+TIMEOUT = 600  # seconds after which a process that does not answer is taken for dead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,39 +70,31 @@ CASES = {
 
 
 class Bench:
-    """A case with S seeds, its sides compiled."""
+    """A case with some seeds: the states and plans that its sides work on."""
 
-    def __init__(self, experiment: Experiment, num_seeds: int):
+    def __init__(self, experiment: Experiment, seeds: Sequence[int]):
         dataset = load_dataset(experiment.data)
         config = Optimizer("lcam")
         spec = program.make_spec(experiment, optimizers.method_of(config), dataset)
-        self.data = program.put_on_device(
-            dataset, experiment.data.normalize, spec.crop_padding, spec.eval_batch_size
-        )
+        self.data = make_feed(dataset, spec, experiment.data.normalize).data
         self.hyperparameters = optimizers.hyperparameters_of(
             config, spec.steps_per_epoch
         )
-        self.calls = program.epoch_calls(spec)
+        self.calls = epoch_calls(spec)
         compiled = program.compile_program(spec, self.data)
-        keys = [jax.random.key(seed) for seed in range(num_seeds)]
+        keys = [jax.random.key(seed) for seed in seeds]
         self.states = [compiled.init(key) for key in keys]
-        size = spec.train_shape[0]
-        self.plans = [
-            EpochPlan(
-                order=jax.random.permutation(key, size).astype(jnp.int32),
-                learning_rates=jnp.full(spec.steps_per_epoch, 0.01),
-                noise=jnp.zeros(spec.steps_per_epoch),
-                key=key,
-            )
-            for key in keys
-        ]
+        self.plans = [make_plan(spec, key) for key in keys]
         self.sizes = {(call.num_steps, call.batch_size) for call in self.calls}
         self.train = {
             size: step.make_train(spec, num_steps=size[0], batch_size=size[1])
             for size in self.sizes
         }
-        self.sides: dict[str, Callable[[], Any]] = {
-            "one after another": self._make_sequential(),
+
+    def sides(self) -> dict[str, Callable[[], Any]]:
+        """Epochs of all runs, in this process."""
+        return {
+            "one after another": self.make_sequential(),
             "unrolled": self._make_unrolled(),
             "vmap": self._make_vmapped(),
         }
@@ -111,7 +112,8 @@ class Bench:
             outputs.append(metrics)
         return states, outputs
 
-    def _make_sequential(self) -> Callable[[], Any]:
+    def make_sequential(self) -> Callable[[], Any]:
+        """Run after run, each with programs of its own."""
         run = {size: jax.jit(self.train[size], donate_argnums=0) for size in self.sizes}
         return lambda: [
             self._epoch(run, state, plan)
@@ -143,8 +145,58 @@ class Bench:
         return lambda: self._epoch(run, states, plans)
 
 
+class Processes:
+    """A process for each seed, which take their epochs at the same time.
+
+    A context, whose end ends them. A call is an epoch of all of them.
+    """
+
+    def __init__(self, experiment: Experiment, seeds: Sequence[int]):
+        spawn = multiprocessing.get_context("spawn")  # JAX has threads: no fork
+        self._start = spawn.Barrier(len(seeds) + 1)
+        self._end = spawn.Barrier(len(seeds) + 1)
+        self._losses = spawn.Array("f", len(seeds))
+        shared = self._start, self._end, self._losses
+        self._processes = [
+            spawn.Process(
+                target=_work, args=(experiment, seed, number, *shared), daemon=True
+            )
+            for number, seed in enumerate(seeds)
+        ]
+
+    def __enter__(self) -> "Processes":
+        """Starts the processes, which compile."""
+        for process in self._processes:
+            process.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the processes."""
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+    def __call__(self) -> np.ndarray:
+        """Returns the last loss of every seed."""
+        self._start.wait(timeout=TIMEOUT)
+        self._end.wait(timeout=TIMEOUT)
+        return np.array(self._losses)
+
+
+def _work(
+    experiment: Experiment, seed: int, number: int, start: Any, end: Any, losses: Any
+) -> None:
+    run = Bench(experiment, [seed]).make_sequential()
+    while True:
+        start.wait()
+        [losses[number]] = last_losses(jax.block_until_ready(run()))
+        end.wait()
+
+
 def last_losses(outputs: Any) -> np.ndarray:
     """The last loss of every seed, whatever the side's layout; float32 [seeds]."""
+    if isinstance(outputs, np.ndarray):  # of the processes
+        return outputs
     if isinstance(outputs, list):  # one after another
         return np.array([metrics[-1].loss[-1] for _, metrics in outputs])
     last = outputs[1][-1]
@@ -155,31 +207,29 @@ def last_losses(outputs: Any) -> np.ndarray:
 
 def measure(experiment: Experiment, num_seeds: int, rounds: int) -> dict[str, Any]:
     """Milliseconds of an epoch of one run: each side's median, and paired ratios."""
-    bench = Bench(experiment, num_seeds)
-    compile_seconds, losses = {}, {}
-    for name, side in bench.sides.items():
-        start = time.perf_counter()
-        losses[name] = last_losses(jax.block_until_ready(side()))
-        compile_seconds[name] = round(time.perf_counter() - start, 1)
-    names = list(bench.sides)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+    seeds = range(num_seeds)
+    sides = Bench(experiment, seeds).sides()
+    with Processes(experiment, seeds) as processes:
+        sides["processes"] = processes
+        compile_seconds, losses = {}, {}
+        for name, side in sides.items():
             start = time.perf_counter()
-            jax.block_until_ready(bench.sides[name]())
-            times[name].append(1e3 * (time.perf_counter() - start) / num_seeds)
-    base = losses["one after another"]
+            losses[name] = last_losses(jax.block_until_ready(side()))
+            compile_seconds[name] = round(time.perf_counter() - start, 1)
+        calls = {
+            name: lambda side=side: jax.block_until_ready(side())
+            for name, side in sides.items()
+        }
+        times = alternate(calls, rounds)
+    base = "one after another"
     return {
         name: {
-            "median_ms": statistics.median(times[name]),
-            "ratio": float(
-                np.median(np.divide(times[name], times["one after another"]))
-            ),
+            "median_ms": 1e3 * statistics.median(times[name]) / num_seeds,
+            "ratio": ratio(times[name], times[base]),
             "first_call_seconds": compile_seconds[name],
-            "loss_difference": float(np.max(np.abs(losses[name] - base))),
+            "loss_difference": float(np.max(np.abs(losses[name] - losses[base]))),
         }
-        for name in names
+        for name in sides
     }
 
 
@@ -203,29 +253,26 @@ def whole_run(experiment: Experiment, rounds: int) -> dict[str, float]:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.seeds")
-    provenance = environment()
-    results: dict[str, Any] = {}
+    report = Report(config.out, rounds=config.rounds)
     for case in config.cases:
-        results[case] = {"seeds": {}}
+        result: dict[str, Any] = {"seeds": {}}
         print(f"{case}: ms of an epoch of one run (ratio to one after another)")
         for number in config.seeds:
             found = measure(CASES[case], number, config.rounds)
-            results[case]["seeds"][number] = found
+            result["seeds"][number] = found
+            report.add(case, result)
             cells = [
-                f"{name} {side['median_ms']:.2f} ({side['ratio']:.2f})"
+                f"{name} {side['median_ms']:.2f} ({side['ratio']['median']:.2f})"
                 for name, side in found.items()
             ]
             print(f"  {number} seeds: {', '.join(cells)}", flush=True)
         whole = whole_run(CASES[case], config.rounds)
-        results[case]["whole_run"] = whole
+        report.add(case, result | {"whole_run": whole})
         print(
             f"  a whole run of {CASES[case].epochs} epochs: {whole['seconds']:.2f} s, "
             f"{whole['training_seconds']:.2f} s of it training and testing\n",
             flush=True,
         )
-    if config.out:
-        report = provenance | {"rounds": config.rounds, "results": results}
-        config.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

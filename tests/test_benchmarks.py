@@ -27,6 +27,6 @@ def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, tmp_p
     seeds.main()
     assert "a whole run of 1 epochs" in capsys.readouterr().out
     found = json.loads(out.read_text())["results"]["tiny"]["seeds"]["2"]
-    assert set(found) == {"one after another", "unrolled", "vmap"}
+    assert set(found) == {"one after another", "unrolled", "vmap", "processes"}
     for side in found.values():
         assert side["loss_difference"] < 1e-5

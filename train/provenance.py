@@ -12,8 +12,12 @@ from typing import Any
 import jax
 
 
-def environment() -> dict[str, Any]:
-    """Command, commit, time, hardware and versions: where a figure comes from."""
+def environment(*more_packages: str) -> dict[str, Any]:
+    """Command, commit, time, hardware and versions: where a figure comes from.
+
+    Args:
+      *more_packages: whose versions are also given, as far as they are installed.
+    """
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]
@@ -26,8 +30,19 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {
+            name: version
+            for name in (*packages, *more_packages)
+            if (version := _version(name))
+        },
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

@@ -1,0 +1,184 @@
+"""Training loops to be timed: this project's own, and a plain one in Flax."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+import lcam_optax
+from train import optimizers, program, step
+from train.augmentation import pad
+from train.config import Data, Experiment, Optimizer
+from train.dataset import Dataset
+from train.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
+from train.networks import NetworkSpec, make_network
+from train.spec import Call
+from train.step import EpochPlan
+
+PADDING = 4  # pixels, of which a crop is taken
+METHOD = Optimizer("lcam", low_loss_momentum=0.95)
+
+
+def made_up_images(size: int, side: int = 32, num_classes: int = 10) -> Dataset:
+    """Images of noise and labels of chance: what they show takes no time."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (size, side, side, 3), np.uint8)
+    labels = rng.integers(0, num_classes, size).astype(np.int32)
+    labels[0] = num_classes - 1
+    return Dataset(images, labels, images, labels, num_classes)
+
+
+class OurLoop:
+    """The compiled calls of `python -m train run`, with LCAM.
+
+    Args:
+      experiment: what is trained; the images are cropped, mirrored and normalised as
+        the authors'.
+      dataset: its data.
+
+    Attributes:
+      spec: what the program is compiled for.
+      compile_seconds: how long that took.
+    """
+
+    def __init__(self, experiment: Experiment, dataset: Dataset):
+        data = Data("npz:", crop_padding=PADDING, flip=True, normalize="imagenet")
+        if not dataset.is_images:
+            data = experiment.data
+        experiment = dataclasses.replace(experiment, data=data)
+        self.spec = program.make_spec(experiment, optimizers.method_of(METHOD), dataset)
+        self._feed = make_feed(dataset, self.spec, data.normalize)
+        self._program = program.compile_program(self.spec, self._feed.data)
+        self.compile_seconds = self._program.compile_seconds
+        self._hyperparameters = optimizers.hyperparameters_of(
+            METHOD, self.spec.steps_per_epoch
+        )
+        self._state = self._program.init(jax.random.key(0))
+        self._plan = make_plan(self.spec, jax.random.key(0))
+        # Whole calls only; an epoch's left-over steps would be timed apart.
+        self._calls = [
+            call
+            for call in self._program.calls
+            if call.num_steps == self.spec.steps_per_call
+        ]
+        self._endless = itertools.cycle(self._calls)
+
+    def network(self) -> nnx.Module:
+        """The network with its present weights."""
+        abstract = nnx.eval_shape(
+            lambda: make_network(self.spec.network, jax.random.key(0))
+        )
+        graph = nnx.split(abstract, nnx.Param, nnx.BatchStat)[0]
+        return nnx.merge(graph, self._state.params, self._state.batch_stats)
+
+    def run(self, steps: int) -> step.StepMetrics:
+        """Takes steps, a multiple of those of a call, and waits for them."""
+        return jax.block_until_ready(self.dispatch(steps))
+
+    def dispatch(self, steps: int) -> step.StepMetrics:
+        """Hands steps to the device; returns what will be the last call's metrics."""
+        calls = itertools.islice(self._endless, steps // self.spec.steps_per_call)
+        for call in calls:
+            metrics = self._take(call)
+        return metrics
+
+    def _take(self, call: Call) -> step.StepMetrics:
+        [(_, data, plan)] = self._feed.calls([call], self._plan)
+        self._state, metrics = self._program.train(
+            call, self._state, data, plan, self._hyperparameters
+        )
+        return metrics
+
+    def test(self) -> step.TestMetrics:
+        """Scores the whole test set, and waits for the score."""
+        return jax.block_until_ready(self._program.test(self._state, self._feed.data))
+
+
+def make_plan(spec, key: jax.Array) -> EpochPlan:
+    """Some epoch's plan, with a small learning rate."""
+    order = jax.random.permutation(key, spec.train_shape[0])
+    return EpochPlan(
+        order=order.astype(jnp.int32),
+        first=jnp.int32(0),
+        learning_rates=jnp.full(spec.steps_per_epoch, 0.01),
+        noise=jnp.zeros(spec.steps_per_epoch),
+        key=key,
+    )
+
+
+def numpy_augmented(
+    images: np.ndarray, rows: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The augmentation as a user of NumPy writes it, a batch at a time.
+
+    Args:
+      images: uint8 [size, height + 2 PADDING, width + 2 PADDING, channels].
+      rows: integers [batch].
+      rng: of the randomness.
+
+    Returns:
+      float32 [batch, height, width, channels], normalised.
+    """
+    height, width = (side - 2 * PADDING for side in images.shape[1:3])
+    corners = rng.integers(0, 2 * PADDING + 1, (2, len(rows), 1))
+    down, across = np.arange(height), np.arange(width)
+    flipped = rng.random((len(rows), 1)) < 0.5
+    across = np.where(flipped, across[::-1], across)
+    chosen = images[
+        rows[:, None, None],
+        (corners[0] + down)[:, :, None],
+        (corners[1] + across)[:, None, :],
+    ]
+    mean, std = np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD)
+    return (chosen.astype(np.float32) / 255 - mean) / std
+
+
+class FlaxLoop:
+    """A plain loop in Flax: `nnx.jit`, `nnx.Optimizer`, batches made by NumPy."""
+
+    def __init__(self, spec: NetworkSpec, dataset: Dataset, batch_size: int):
+        self._network = nnx.jit(make_network, static_argnums=0)(spec, jax.random.key(0))
+        optimizer = optax.chain(
+            optax.add_decayed_weights(5e-4), lcam_optax.lcam(0.01, 0.9, 0.95)
+        )
+        self._optimizer = nnx.Optimizer(self._network, optimizer, wrt=nnx.Param)
+        self._images = pad(dataset.train_inputs, PADDING)
+        self._labels = dataset.train_targets
+        self._batch_size = batch_size
+        self._rng = np.random.default_rng(0)
+        self._order = np.empty(0, np.int64)
+
+    def run(self, steps: int) -> None:
+        """Takes steps, and waits for the last loss."""
+        jax.block_until_ready(self.dispatch(steps))
+
+    def dispatch(self, steps: int) -> jax.Array:
+        """Hands steps to the device; returns what will be the last loss."""
+        for _ in range(steps):
+            if len(self._order) < self._batch_size:
+                self._order = self._rng.permutation(len(self._images))
+            rows = self._order[: self._batch_size]
+            self._order = self._order[self._batch_size :]
+            images = numpy_augmented(self._images, rows, self._rng)
+            loss = _flax_step(
+                self._network, self._optimizer, images, self._labels[rows]
+            )
+        return loss
+
+
+@nnx.jit
+def _flax_step(
+    network: nnx.Module, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array
+) -> jax.Array:
+    def loss_fn(network: nnx.Module) -> jax.Array:
+        logits = network(images, train=True)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return jnp.mean(losses)
+
+    loss, grads = nnx.value_and_grad(loss_fn)(network)
+    optimizer.update(network, grads, value=loss)
+    return loss

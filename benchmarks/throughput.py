@@ -1,0 +1,245 @@
+"""Images a second in training: this program against what people would use instead.
+
+    python -m benchmarks.throughput [--out FILE.json]
+
+The same Wide ResNet, weights, batch and images in turn, in one process:
+
+- ours: the compiled calls of `python -m train run`, with LCAM; on a CPU once with a
+  step in a call, as the program has it there, and once with a scan over many;
+- authors: the loop of LCAM's authors in PyTorch as they wrote it: batches from
+  torchvision, one picture after another, float32, the loss fetched at every step;
+- tuned torch: the fastest loop a user of PyTorch would write: images on the device,
+  channels last, bfloat16 autocast, `torch.compile`, a fused optimizer, and a fixed
+  momentum, as it never waits for a loss;
+- plain flax: `nnx.jit`, `nnx.Optimizer` with LCAM, batches made by NumPy.
+
+MFU is the share of the machine's rate of matrix products, measured here in the dtype
+of each side, that the network's arithmetic takes. The sides in PyTorch need torch and
+torchvision, and are left out without them.
+
+Runs unchanged on a GPU.
+"""
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# PyTorch must find memory left on a GPU.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import numpy as np
+import tyro
+
+from benchmarks import loops
+from benchmarks.flops import matrix_rate, training_flops
+from benchmarks.timing import Report, alternate, ratio, shown
+from models.torch_weights import to_torch
+from train.config import Data, Experiment, Model
+from train.data import load_dataset
+from train.dataset import Dataset
+from train.networks import NetworkSpec
+from train.table import aligned
+
+EPOCH = 50_000  # images, as in CIFAR
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Measures images a second in training."""
+
+    #: Networks, each WRN-DEPTH-WIDEN. None: WRN-10-1 and WRN-16-1, on an accelerator
+    #: WRN-16-4 and WRN-28-10.
+    networks: tuple[str, ...] | None = None
+    #: What our side computes in. None: float32, on an accelerator bfloat16 and float32
+    #: (on a CPU bfloat16 is no faster).
+    dtypes: tuple[str, ...] | None = None
+    #: Timed rounds; each runs every side once, in turn.
+    rounds: int = 7
+    #: Training steps in a round. None: 10, on an accelerator 100.
+    steps: int | None = None
+    #: Images a step.
+    batch_size: int = 128
+    #: Data as in `python -m train run`, of colour images. None: 50,000 of 32x32, made
+    #: up.
+    data: str | None = None
+    #: Whether to run the sides in PyTorch, if it is there.
+    torch: bool = True
+    #: Modes of torch.compile, each a side.
+    torch_modes: tuple[str, ...] = ("default",)
+    #: File to write the results into as JSON. None: only print.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Fills in what depends on the machine."""
+        on_cpu = jax.default_backend() == "cpu"
+        defaults = {
+            "networks": ("WRN-10-1", "WRN-16-1")
+            if on_cpu
+            else ("WRN-16-4", "WRN-28-10"),
+            "dtypes": ("float32",) if on_cpu else ("bfloat16", "float32"),
+            "steps": 10 if on_cpu else 100,
+        }
+        for option, default in defaults.items():
+            if getattr(self, option) is None:
+                object.__setattr__(self, option, default)
+
+
+class Side(NamedTuple):
+    """A loop to be timed.
+
+    Attributes:
+      run: takes so many training steps, and returns when they are done.
+      dtype: of its products.
+    """
+
+    run: Callable[[int], object]
+    dtype: str
+
+
+def model_of(name: str) -> Model:
+    """The options of WRN-DEPTH-WIDEN."""
+    _, depth, widen = name.split("-")
+    return Model("wide_resnet", depth=int(depth), widen=int(widen))
+
+
+def make_sides(model: Model, config: Config, dataset: Dataset) -> dict[str, Side]:
+    """Makes the sides for a network, and lets each take the steps of a round."""
+    sides = {}
+    # A CPU's default is a step a call: progress is shown, Ctrl-C heard.
+    calls = {1, config.steps} if jax.default_backend() == "cpu" else {config.steps}
+    for dtype in config.dtypes:
+        for steps_per_call in sorted(calls):
+            experiment = Experiment(
+                model=dataclasses.replace(model, dtype=dtype),
+                batch_size=config.batch_size,
+                steps_per_call=steps_per_call,
+            )
+            loop = loops.OurLoop(experiment, dataset)
+            name = f"ours, {dtype}, {steps_per_call} a call"
+            sides[name] = Side(loop.run, dtype)
+            print(f"  {name}: compiled in {loop.compile_seconds:.1f} s", flush=True)
+    plain = loops.FlaxLoop(
+        loop.spec.network._replace(model=model), dataset, config.batch_size
+    )
+    sides["plain flax"] = Side(plain.run, "float32")
+    if config.torch and importlib.util.find_spec("torchvision"):
+        sides |= make_torch_sides(loop, config, dataset)
+    for name, side in sides.items():
+        side.run(config.steps)
+        print(f"  {name}: warm", flush=True)
+    return sides
+
+
+def make_torch_sides(
+    loop: loops.OurLoop, config: Config, dataset: Dataset
+) -> dict[str, Side]:
+    """Makes the sides in PyTorch, with the weights of ours.
+
+    Raises:
+      RuntimeError: both networks do not give the same logits.
+    """
+    from benchmarks import torch_loops
+
+    network, model = loop.network(), loop.spec.network.model
+    make = partial(
+        torch_loops.make_network,
+        model.depth,
+        model.widen,
+        dataset.num_classes,
+        to_torch(network),
+    )
+    images = dataset.train_inputs[:4].astype(np.float32) / 255
+    ours = np.asarray(network(images, train=False))
+    theirs = torch_loops.logits(make(), images)
+    error = float(np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs)))
+    print(f"  logits of torch differ from ours by {error:.1e} of the largest")
+    if error > (1e-2 if model.dtype == "float32" else 0.1):  # TF32 is not that exact
+        raise RuntimeError("the network in PyTorch is another one.")
+    examples = dataset.train_inputs, dataset.train_targets, config.batch_size
+    authors = torch_loops.AuthorsLoop(make(), *examples)
+    sides = {"authors": Side(authors.run, "float32")}
+    for mode in config.torch_modes:
+        tuned = torch_loops.TunedLoop(make(), *examples, mode=mode)
+        name = "tuned torch" if mode == "default" else f"tuned torch, {mode}"
+        sides[name] = Side(tuned.run, "bfloat16")
+    return sides
+
+
+def measure(
+    name: str, config: Config, dataset: Dataset, rates: dict[str, float]
+) -> dict[str, Any]:
+    """Measures a network; `rates` are operations a second by dtype."""
+    model = model_of(name)
+    sides = make_sides(model, config, dataset)
+    calls = {side: partial(sides[side].run, config.steps) for side in sides}
+    times = alternate(calls, config.rounds)
+    images = config.steps * config.batch_size
+    spec = NetworkSpec(model, dataset.train_inputs.shape[1:], dataset.num_classes)
+    flops = training_flops(spec)
+    ours = next(iter(sides))
+
+    def figures(side: str) -> dict[str, Any]:
+        seconds = float(np.median(times[side])) / images
+        return {
+            "images_per_second": 1 / seconds,
+            "seconds_per_epoch": EPOCH * seconds,
+            "mfu": flops / seconds / rates[sides[side].dtype],
+            "ratio_to_ours": ratio(times[side], times[ours]),
+        }
+
+    return {"flops_per_image": flops, "sides": {side: figures(side) for side in sides}}
+
+
+def table(name: str, result: dict[str, Any]) -> str:
+    """The results of a network as text."""
+    rows = [["side", "images/s", f"s per {EPOCH:,}", "MFU", "time / ours (quartiles)"]]
+    rows += [
+        [
+            side,
+            f"{figures['images_per_second']:.0f}",
+            f"{figures['seconds_per_epoch']:.2f}",
+            f"{figures['mfu']:.1%}",
+            shown(figures["ratio_to_ours"]),
+        ]
+        for side, figures in result["sides"].items()
+    ]
+    title = f"{name}: {result['flops_per_image'] / 1e9:.3f} GFLOP an image"
+    return "\n".join(["", title, *aligned(rows), ""])
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    config = tyro.cli(Config, prog="python -m benchmarks.throughput")
+    dataset = (
+        loops.made_up_images(EPOCH)
+        if config.data is None
+        else load_dataset(Data(config.data))
+    )
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    dtypes = ("float32", "bfloat16")
+    rates = {dtype: matrix_rate(dtype, size) for dtype in dtypes}
+    report = Report(
+        config.out,
+        data=config.data or "made up",
+        rounds=config.rounds,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        matrix_flops_per_second=rates,
+    )
+    for dtype, rate in rates.items():
+        print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s")
+    if not (config.torch and importlib.util.find_spec("torchvision")):
+        print("without PyTorch: it wants torch and torchvision")
+    for name in config.networks:
+        print(name, flush=True)
+        report.add(name, measure(name, config, dataset, rates))
+        print(table(name, report.results[name]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Alternating timings, and a result file that holds every finished row."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.provenance import environment
+from train.run_folder import replace
+
+# Threads of the side before that spin while they wait for work (OpenMP's do, for some
+# milliseconds) would take the next one's cores.
+PAUSE = 0.02  # seconds
+
+
+def alternate(
+    sides: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
+    """Times sides in turn, each going first equally often.
+
+    Args:
+      sides: what is timed; a call returns when its work is done. Whatever a first call
+        does besides (compiling) must be done.
+      rounds: how often each side is timed, at least 1.
+
+    Returns:
+      Seconds of every call, in the order of the rounds.
+    """
+    names = list(sides)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            sides[name]()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> dict[str, Any]:
+    """Median and quartiles of the ratios of two sides' times, paired by their round."""
+    ratios = np.divide(numerator, denominator)
+    return {
+        "median": float(np.median(ratios)),
+        "quartiles": np.quantile(ratios, [0.25, 0.75]).tolist(),
+    }
+
+
+def shown(ratio: dict[str, Any], digits: int = 2) -> str:
+    """A ratio as text: its median, and its quartiles in brackets."""
+    low, high = ratio["quartiles"]
+    return f"{ratio['median']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def median_of(run: Callable[[], object], repeats: int) -> float:
+    """Median of the seconds that calls take, after one that is not timed."""
+    run()
+    return statistics.median(alternate({"run": run}, repeats)["run"])
+
+
+class Report:
+    """The results of a benchmark, with their provenance.
+
+    The file is whole at any moment, and holds a row as soon as that is measured.
+
+    Args:
+      out: the file; None for none.
+      packages: whose versions matter besides those of `train.provenance`.
+      **settings: how it was measured.
+    """
+
+    def __init__(
+        self, out: Path | None, *, packages: Sequence[str] = (), **settings: Any
+    ):
+        self.results: dict[str, Any] = {}
+        self._out = out
+        self._head = environment(*packages) | settings
+
+    def add(self, name: str, row: Any) -> None:
+        """Adds a row, and writes the file, if there is one."""
+        self.results[name] = row
+        if self._out:
+            content = self._head | {"results": self.results}
+            replace(self._out, json.dumps(content, indent=2) + "\n")
