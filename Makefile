@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock gpu-benchmarks clean
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
 # 22 steps an epoch: an average over some 10 steps follows the loss, the default's 100
@@ -19,6 +19,11 @@ lint: $(VENV)/.ok
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+
+# Everything that wants an accelerator, in nine minutes. In whatever environment is
+# active: JAX for a GPU, and PyTorch for the sides in it, are yours to install.
+gpu-benchmarks:
+	python -m benchmarks.gpu
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
 lock: $(VENV)/.ok

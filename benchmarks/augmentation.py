@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 
 from benchmarks import loops
+from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
 from train import augmentation
 from train.dataset import Dataset
@@ -42,6 +43,10 @@ class Config:
     images: int = 50_000
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_counts(self, "rounds", "batches", "batch_size", "images")
 
 
 def make_ours(dataset: Dataset, batch_size: int) -> Callable[[int], None]:
@@ -137,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

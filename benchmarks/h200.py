@@ -252,10 +252,10 @@ def main() -> None:
         if config.steps < 2:
             raise InputError(f"--steps must be at least 2, got {config.steps}.")
         device = find_device()
+        report = Report(config.out, packages=PACKAGES, target=TARGET.name)
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    report = Report(config.out, packages=PACKAGES, target=TARGET.name)
     print(HEADING)
     for row in rows(device, config.steps):
         print(table_line(row), flush=True)

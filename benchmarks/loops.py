@@ -75,6 +75,10 @@ class OurLoop:
         graph = nnx.split(abstract, nnx.Param, nnx.BatchStat)[0]
         return nnx.merge(graph, self._state.params, self._state.batch_stats)
 
+    def steps_taken(self) -> int:
+        """How many steps the optimizer has counted."""
+        return int(optax.tree.get(self._state.opt_state, "count"))
+
     def run(self, steps: int) -> step.StepMetrics:
         """Takes steps, a multiple of those of a call, and waits for them."""
         return jax.block_until_ready(self.dispatch(steps))

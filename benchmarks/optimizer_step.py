@@ -36,6 +36,7 @@ import tyro
 from flax import nnx
 
 import lcam_optax
+from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models import WideResNet
 from train.table import aligned
@@ -55,6 +56,11 @@ class Config:
     cases: tuple[str, ...] = ("one array", "WRN-28-10", "100 M", "1 k")
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_counts(self, "rounds", "steps")
+        check_names("--cases", self.cases, CASES)
 
 
 def wrn_shapes() -> list[tuple[int, ...]]:
@@ -248,4 +254,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

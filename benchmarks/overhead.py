@@ -25,6 +25,7 @@ import numpy as np
 import tyro
 
 from benchmarks import loops
+from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
 from train.config import Experiment, Model
 from train.table import aligned
@@ -42,6 +43,10 @@ class Config:
     depth: int = 28
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_counts(self, "rounds", "steps")
 
 
 class Side:
@@ -112,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from benchmarks.command import check_counts, check_names, run
 from benchmarks.loops import make_plan
 from benchmarks.timing import Report, alternate, ratio
 from train import loop, optimizers, program, step
@@ -55,6 +56,11 @@ class Config:
     cases: tuple[str, ...] = ("table", "digits", "images")
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_counts(self, "rounds", "seeds")
+        check_names("--cases", self.cases, CASES)
 
 
 # As in the quick form of the study `domains`, and of the others.
@@ -276,4 +282,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,6 +23,7 @@ Runs unchanged on a GPU.
 import dataclasses
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,12 +37,14 @@ import numpy as np
 import tyro
 
 from benchmarks import loops
+from benchmarks.command import check_counts, run
 from benchmarks.flops import matrix_rate, training_flops
 from benchmarks.timing import Report, alternate, ratio, shown
 from models.torch_weights import to_torch
 from train.config import Data, Experiment, Model
 from train.data import load_dataset
 from train.dataset import Dataset
+from train.errors import InputError
 from train.networks import NetworkSpec
 from train.table import aligned
 
@@ -87,6 +90,9 @@ class Config:
         for option, default in defaults.items():
             if getattr(self, option) is None:
                 object.__setattr__(self, option, default)
+        check_counts(self, "rounds", "steps", "batch_size")
+        for name in self.networks:
+            model_of(name)
 
 
 class Side(NamedTuple):
@@ -102,9 +108,18 @@ class Side(NamedTuple):
 
 
 def model_of(name: str) -> Model:
-    """The options of WRN-DEPTH-WIDEN."""
-    _, depth, widen = name.split("-")
-    return Model("wide_resnet", depth=int(depth), widen=int(widen))
+    """The options of WRN-DEPTH-WIDEN.
+
+    Raises:
+      ValueError: the name is no such one.
+    """
+    match = re.fullmatch(r"WRN-(\d+)-(\d+)", name)
+    if match is None:
+        raise ValueError(f"--networks must be like WRN-16-4, got {name!r}.")
+    try:
+        return Model("wide_resnet", depth=int(match[1]), widen=int(match[2]))
+    except InputError as error:
+        raise ValueError(f"--networks {name}: {error}") from None
 
 
 def make_sides(model: Model, config: Config, dataset: Dataset) -> dict[str, Side]:
@@ -220,6 +235,8 @@ def main() -> None:
         if config.data is None
         else load_dataset(Data(config.data))
     )
+    if not dataset.is_images or dataset.train_inputs.shape[-1] != 3:
+        raise InputError(f"--data must be colour images; {config.data} is not.")
     size = 2048 if jax.default_backend() == "cpu" else 8192
     dtypes = ("float32", "bfloat16")
     rates = {dtype: matrix_rate(dtype, size) for dtype in dtypes}
@@ -242,4 +259,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

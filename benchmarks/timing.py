@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from train.errors import InputError
 from train.provenance import environment
 from train.run_folder import replace
 
@@ -72,6 +73,9 @@ class Report:
       out: the file; None for none.
       packages: whose versions matter besides those of `train.provenance`.
       **settings: how it was measured.
+
+    Raises:
+      InputError: the file cannot be written.
     """
 
     def __init__(
@@ -80,10 +84,22 @@ class Report:
         self.results: dict[str, Any] = {}
         self._out = out
         self._head = environment(*packages) | settings
+        self._write()  # what can't be written fails now, not after an hour
 
     def add(self, name: str, row: Any) -> None:
         """Adds a row, and writes the file, if there is one."""
         self.results[name] = row
-        if self._out:
-            content = self._head | {"results": self.results}
+        self._write()
+
+    def _write(self) -> None:
+        if self._out is None:
+            return
+        content = self._head | {"results": self.results}
+        try:
+            self._out.parent.mkdir(parents=True, exist_ok=True)
             replace(self._out, json.dumps(content, indent=2) + "\n")
+        except (OSError, ValueError) as error:  # ValueError: a path without a name
+            raise InputError(
+                f"cannot write --out {self._out}: {error}. Name a file in a folder "
+                "that can be written to."
+            ) from None

@@ -1,32 +1,248 @@
+"""Benchmarks measure what they say; how long it takes is never asserted."""
+
 import dataclasses
 import json
 import sys
+import types
 
-from benchmarks import optimizer_step, seeds
+import numpy as np
+import pytest
+
+from benchmarks import (
+    augmentation,
+    flops,
+    gpu,
+    loops,
+    optimizer_step,
+    overhead,
+    scaling,
+    seeds,
+    throughput,
+    timing,
+)
+from benchmarks.command import run
+from train.config import Experiment, Model
+from train.networks import NetworkSpec
 
 
-def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(optimizer_step.CASES, "tiny", lambda: [(3, 2), (5,)])
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """Runs a benchmark's command and returns the results that it writes."""
+
+    def measured(module, *arguments):
+        out = tmp_path / "new folder" / "result.json"
+        monkeypatch.setattr(sys, "argv", ["benchmark", *arguments, "--out", str(out)])
+        module.main()
+        content = json.loads(out.read_text())
+        assert {"commit", "device", "versions"} <= set(content)
+        return content["results"]
+
+    return measured
+
+
+def test_sides_take_turns_and_each_goes_first():
+    order = []
+    sides = {name: lambda name=name: order.append(name) for name in "abc"}
+    times = timing.alternate(sides, rounds=4)
+    assert "".join(order) == "abc" + "bca" + "cab" + "abc"
+    assert {name: len(times[name]) for name in times} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_ratios_are_paired_by_their_round():
+    # By rounds 2, 4, 1, 3, 5; medians of the sides would give 12 / 4.
+    found = timing.ratio([4, 12, 4, 12, 25], [2, 3, 4, 4, 5])
+    assert found == {"median": 3.0, "quartiles": [2.0, 4.0]}
+    assert timing.shown(found, 1) == "3.0 (2.0 to 4.0)"
+
+
+def test_report_holds_every_row_at_once(tmp_path):
     out = tmp_path / "result.json"
-    arguments = ["--rounds", "3", "--steps", "1", "--cases", "tiny", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", ["optimizer_step", *arguments])
-    optimizer_step.main()
+    report = timing.Report(out, packages=["pytest", "no-such-package"], rounds=3)
+    assert json.loads(out.read_text())["results"] == {}
+    report.add("first", {"ms": 1})
+    content = json.loads(out.read_text())
+    assert (content["results"], content["rounds"]) == ({"first": {"ms": 1}}, 3)
+    assert content["versions"]["pytest"] == pytest.__version__
+    assert "no-such-package" not in content["versions"]
+
+
+def test_unusable_file_is_refused_before_anything_is_measured(
+    monkeypatch, capsys, tmp_path
+):
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "result.json")
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--out", out])
+    with pytest.raises(SystemExit) as error:
+        run(scaling.main)
+    assert error.value.code == 2
+    assert f"error: cannot write --out {out}" in capsys.readouterr().err
+
+
+# For 8x8 images, by hand, two operations for each product of a pixel and a weight:
+#   stem 3x3x3x16 on 64 pixels: 55,296; group of 16: two 3x3x16x16 on 64: 589,824;
+#   group of 32, 16 pixels: 3x3x16x32 and 3x3x32x32: 442,368, shortcut 16x32: 16,384;
+#   group of 64, 4 pixels: 3x3x32x64 and 3x3x64x64: 442,368, shortcut 32x64: 16,384;
+#   classifier 64x10: 1,280. Together 1,563,904; backward twice as many but the stem's.
+def test_arithmetic_of_a_wide_resnet_is_counted_as_by_hand():
+    spec = NetworkSpec(Model("wide_resnet"), (8, 8, 3), 10)
+    assert flops.training_flops(spec) == 3 * 1_563_904 - 55_296
+
+
+# 4 inputs to 5 and 3 units, two operations a product: 40 and 30.
+def test_arithmetic_of_a_perceptron_is_counted_as_by_hand():
+    spec = NetworkSpec(Model("mlp", hidden=(5,)), (4,), 3)
+    assert flops.training_flops(spec) == 3 * (40 + 30) - 40
+
+
+def test_numpys_augmentation_takes_crops_that_are_in_the_image():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 11, 12, 3), np.uint8)  # 3 x 4 and padding
+    rows = np.array([2, 0, 1, 1, 2, 0, 0, 1, 2] * 5)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    batch = loops.numpy_augmented(images, rows, rng)
+    mirrored = 0
+    for row, image in zip(rows, batch, strict=True):
+        pixels = np.round((image * std + mean) * 255)
+        crops = [images[row, y : y + 3, x : x + 4] for y in range(9) for x in range(9)]
+        found = any((pixels == crop).all() for crop in crops)
+        found_mirrored = any((pixels[:, ::-1] == crop).all() for crop in crops)
+        assert found != found_mirrored
+        mirrored += found_mirrored
+    assert 0 < mirrored < len(rows)
+
+
+def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, results):
+    monkeypatch.setitem(optimizer_step.CASES, "tiny", lambda: [(3, 2), (5,)])
+    arguments = ["--rounds", "3", "--steps", "1", "--cases", "tiny"]
+    found = results(optimizer_step, *arguments)["tiny"]
     printed = capsys.readouterr().out
     assert "tiny: 11 parameters in 2 arrays" in printed
-    for side in ("sgd ", "sgd again", "sgd + 6", "lcam"):
-        assert f"\n{side}" in printed
-    assert '"parameters": 11' in out.read_text()
+    assert (found["parameters"], found["arrays"]) == (11, 2)
+    for side in ("sgd", "sgd again", "sgd + 6", "lcam"):
+        assert f"\n{side} " in printed
+        assert found["sides"][side]["median_ms"] > 0
 
 
-def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, tmp_path):
-    out = tmp_path / "result.json"
+def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, results):
     tiny = dataclasses.replace(seeds.CASES["table"], epochs=1, batch_size=200)
     monkeypatch.setitem(seeds.CASES, "tiny", tiny)
-    arguments = ["--rounds", "1", "--seeds", "2", "--cases", "tiny", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", ["seeds", *arguments])
-    seeds.main()
+    found = results(seeds, "--rounds", "1", "--seeds", "2", "--cases", "tiny")
     assert "a whole run of 1 epochs" in capsys.readouterr().out
-    found = json.loads(out.read_text())["results"]["tiny"]["seeds"]["2"]
-    assert set(found) == {"one after another", "unrolled", "vmap", "processes"}
-    for side in found.values():
+    sides = found["tiny"]["seeds"]["2"]
+    assert set(sides) == {"one after another", "unrolled", "vmap", "processes"}
+    for side in sides.values():
         assert side["loss_difference"] < 1e-5
+
+
+@pytest.fixture
+def small_images(monkeypatch):
+    made_up = loops.made_up_images
+    monkeypatch.setattr(
+        loops, "made_up_images", lambda size, side=8, **rest: made_up(16, 8, **rest)
+    )
+
+
+def test_throughput_compares_our_calls_with_plain_flax(
+    monkeypatch, capsys, results, small_images
+):
+    monkeypatch.setattr(throughput, "matrix_rate", lambda dtype, size: 1e9)
+    arguments = ["--networks", "WRN-10-1", "--rounds", "1", "--steps", "2"]
+    found = results(throughput, *arguments, "--batch-size", "4", "--no-torch")
+    ours = ["ours, float32, 1 a call", "ours, float32, 2 a call"]
+    sides = found["WRN-10-1"]["sides"]
+    assert list(sides) == [*ours, "plain flax"]
+    for side in sides.values():
+        rate = side["images_per_second"]
+        assert side["mfu"] == pytest.approx(
+            rate * found["WRN-10-1"]["flops_per_image"] / 1e9
+        )
+        assert side["seconds_per_epoch"] == pytest.approx(50_000 / rate)
+    assert "ours, float32, 2 a call: compiled in" in capsys.readouterr().out
+
+
+def test_overhead_separates_the_host_from_the_wall(results, small_images):
+    found = results(overhead, "--rounds", "1", "--steps", "3", "--depth", "10")
+    assert list(found) == ["an epoch a call", "a step a call", "plain flax"]
+    for side in found.values():
+        assert 0 < side["host_ms_per_step"] <= side["wall_ms_per_step"]
+
+
+def test_augmentation_measures_ours_and_numpys(results, small_images):
+    found = results(augmentation, "--rounds", "1", "--batch-size", "4")
+    assert {"ours", "numpy"} <= set(found)
+
+
+def test_scaling_fits_the_exponent_of_the_time(monkeypatch, results):
+    def make_loop(config, widen, batch, images):
+        network = NetworkSpec(Model("wide_resnet", 10, widen), (8, 8, 3), 10)
+        spec = types.SimpleNamespace(network=network)
+        return types.SimpleNamespace(spec=spec, run=lambda steps: None)
+
+    # As if four times the images took eight times as long: 8 = 4^1.5.
+    times = {"2": [0.1], "8": [0.8], "1": [0.1], "16": [0.2], "32": [0.2]}
+    monkeypatch.setattr(scaling, "make_loop", make_loop)
+    monkeypatch.setattr(
+        scaling, "alternate", lambda calls, _: {name: times[name] for name in calls}
+    )
+    sizes = ["--widen", "1", "2", "--batch", "2", "8", "--images", "16", "32"]
+    found = results(scaling, "--rounds", "1", "--steps", "1", *sizes)
+    assert found["batch"]["exponent"] == pytest.approx(1.5)
+    assert found["images"]["exponent"] == pytest.approx(0, abs=1e-9)
+    assert [point["batch"] for point in found["batch"]["points"]] == [2, 8]
+    assert [point["images"] for point in found["images"]["points"]] == [16, 32]
+
+
+def test_all_benchmarks_run_one_after_another_until_the_time_is_over(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(
+        gpu, "JOBS", {"augmentation": ["--rounds", "0"], "scaling": [], "seeds": []}
+    )
+    config = gpu.Config(out=tmp_path, minutes=0.2)
+    started = []
+
+    def take(command, *, timeout, **_):
+        started.append(command[2])
+        if command[2] == "benchmarks.augmentation":
+            return gpu.subprocess.CompletedProcess(command, 2)
+        if command[2] == "benchmarks.scaling":
+            return gpu.subprocess.CompletedProcess(command, 0)
+        raise gpu.subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(gpu.subprocess, "run", take)
+    endings = gpu.run_all(config)
+    assert started == [
+        "benchmarks.augmentation",
+        "benchmarks.scaling",
+        "benchmarks.seeds",
+    ]
+    assert [ending.split(" after")[0] for ending in endings.values()] == [
+        "failed with exit code 2",
+        "done",
+        "out of time",
+    ]
+
+
+@pytest.mark.parametrize("name", gpu.JOBS)
+def test_options_that_the_gpu_runs_with_are_the_benchmarks_own(monkeypatch, name):
+    module = sys.modules[f"benchmarks.{name}"]
+
+    def parsed(*_, **__):
+        raise StopIteration
+
+    monkeypatch.setattr(timing.Report, "__init__", parsed)
+    for expensive in ("made_up_images", "OurLoop"):
+        monkeypatch.setattr(loops, expensive, parsed)
+    for function in ("matrix_rate", "bandwidth"):
+        monkeypatch.setattr(module, function, parsed, raising=False)
+    monkeypatch.setattr(sys, "argv", ["benchmark", *gpu.JOBS[name]])
+    with pytest.raises(StopIteration):  # and no SystemExit of the command line's
+        module.main()
+
+
+def test_our_loop_takes_the_steps_it_is_asked_for():
+    experiment = Experiment(batch_size=4, steps_per_call=2, eval_batch_size=4)
+    loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
+    assert loop.run(2).loss.shape == (2,)
+    assert loop.run(4).loss.shape == (2,)  # of the last call
+    assert loop.steps_taken() == 6

@@ -1,0 +1,42 @@
+"""What the benchmarks' command lines share."""
+
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+from train.errors import InputError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command; bad input ends it with one message and exit code 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def check_counts(config: Any, *options: str) -> None:
+    """Makes sure that options are at least 1.
+
+    Raises:
+      ValueError: one is not, which tyro reports.
+    """
+    for option in options:
+        counts = getattr(config, option)
+        for count in counts if isinstance(counts, tuple) else (counts,):
+            if count < 1:
+                flag = option.replace("_", "-")
+                raise ValueError(f"--{flag} must be at least 1, got {count}.")
+
+
+def check_names(option: str, names: Collection[str], known: Collection[str]) -> None:
+    """Makes sure that there are names, and all of them known.
+
+    Raises:
+      ValueError: one is not, which tyro reports.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        got = ", ".join(unknown) or "none"
+        raise ValueError(f"{option} must be of {', '.join(known)}; got {got}.")

@@ -1,0 +1,96 @@
+"""Everything that wants an accelerator, in one command of less than ten minutes.
+
+    python -m benchmarks.gpu [--out FOLDER] [--minutes 9]
+
+Runs the other benchmarks one after another, the most wanted first, each in a process of
+its own, with a file FOLDER/NAME.json that holds its finished rows at any moment. One
+that fails, or that the time is too short for, is named at the end, and the others run
+all the same. Needs neither TensorFlow Datasets nor a network.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tyro
+
+from benchmarks.command import check_names, run
+from train.errors import InputError
+
+# Name and arguments, the most wanted first.
+JOBS: dict[str, list[str]] = {
+    "throughput": ["--rounds", "5", "--torch-modes", "default", "reduce-overhead"],
+    "optimizer_step": ["--rounds", "15"],
+    "overhead": [],
+    "seeds": ["--cases", "images", "table", "--rounds", "5"],
+    "scaling": ["--dtype", "bfloat16", "--depth", "16", "--steps", "50", "--widen",
+                "1", "2", "4", "8", "--batch", "128", "256", "512", "1024"],
+    "augmentation": [],
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Runs all benchmarks on an accelerator."""
+
+    #: Folder of the results; files of earlier ones are replaced.
+    out: Path = Path("benchmarks/results/gpu")
+    #: Minutes after which whatever runs is ended; more than 0.
+    minutes: float = 9.0
+    #: Benchmarks to run. None: all.
+    only: tuple[str, ...] | None = None
+    #: Folder in which compiled programs are kept for the next time. None: nowhere.
+    cache: Path | None = Path(".cache/jax")
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_names("--only", JOBS if self.only is None else self.only, JOBS)
+        if not self.minutes > 0:
+            raise ValueError(f"--minutes must be more than 0, got {self.minutes}.")
+
+
+def run_all(config: Config) -> dict[str, str]:
+    """Runs the benchmarks; returns how each ended."""
+    deadline = time.monotonic() + 60 * config.minutes
+    environment = dict(os.environ)
+    if config.cache:
+        environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.resolve()))
+    endings = {}
+    for name in config.only or JOBS:
+        arguments = [*JOBS[name], "--out", str(config.out / f"{name}.json")]
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        print(f"\n$ python {' '.join(command[1:])}", flush=True)
+        start = time.monotonic()
+        try:
+            code = subprocess.run(
+                command, timeout=max(deadline - start, 0), env=environment, check=False
+            ).returncode
+            ending = "done" if code == 0 else f"failed with exit code {code}"
+        except subprocess.TimeoutExpired:
+            ending = "out of time"
+        endings[name] = f"{ending} after {time.monotonic() - start:.0f} s"
+    return endings
+
+
+def main() -> None:
+    """Runs the benchmarks; exits with 1 if not all were done."""
+    config = tyro.cli(Config, prog="python -m benchmarks.gpu")
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder --out {config.out}: {error}."
+        ) from None
+    endings = run_all(config)
+    print()
+    for name, ending in endings.items():
+        print(f"{name}: {ending}")
+    if not all(ending.startswith("done") for ending in endings.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,137 @@
+"""How the time of a training step grows: it should be a line.
+
+    python -m benchmarks.scaling [--out FILE.json]
+
+Wide ResNets in the compiled steps of `python -m train run`, with LCAM. Along each axis
+its points are timed in turn, in one process:
+
+- widening: the network's arithmetic grows. The line goes through 0, so the exponent of
+  time over arithmetic is 1; below 1 the small networks leave the machine idle;
+- batch: so do the images of a step; the exponent is again 1 at best;
+- images: the training set grows, and a step does not: the exponent is 0, and an epoch
+  takes as long as it has images.
+
+Runs unchanged on a GPU.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from benchmarks import loops
+from benchmarks.command import check_counts, run
+from benchmarks.flops import training_flops
+from benchmarks.timing import Report, alternate
+from train.config import Experiment, Model
+from train.table import aligned
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Measures how the time of a training step grows."""
+
+    #: Timed rounds; each runs every point of an axis once, in turn.
+    rounds: int = 9
+    #: Training steps in a round, and in a call.
+    steps: int = 3
+    #: Depth of the networks, 6n + 4.
+    depth: int = 10
+    #: What they compute in.
+    dtype: str = "float32"
+    #: Points of the widening; the first is that of the other axes.
+    widen: tuple[int, ...] = (1, 2, 4)
+    #: Points of the batch; the first is that of the other axes.
+    batch: tuple[int, ...] = (64, 128, 256)
+    #: Points of the training images, at least a round's; the first is that of the other
+    #: axes.
+    images: tuple[int, ...] = (1_000, 10_000, 50_000)
+    #: File to write the results into as JSON. None: only print.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check_counts(self, "rounds", "steps", "widen", "batch", "images")
+        for axis in AXES:
+            if len(set(getattr(self, axis))) < 2:
+                raise ValueError(f"--{axis} must be two numbers or more that differ.")
+
+
+# What of a point its time is held against.
+AXES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "widen": lambda point: point["flops"],
+    "batch": lambda point: point["batch"],
+    "images": lambda point: point["images"],
+}
+
+
+def make_loop(config: Config, widen: int, batch: int, images: int) -> loops.OurLoop:
+    """The loop of a point."""
+    model = Model("wide_resnet", config.depth, widen, dtype=config.dtype)
+    experiment = Experiment(
+        model=model, batch_size=batch, steps_per_call=config.steps, eval_batch_size=100
+    )
+    return loops.OurLoop(experiment, loops.made_up_images(images))
+
+
+def measure(axis: str, config: Config) -> dict[str, Any]:
+    """Measures the points of an axis."""
+    base = {"widen": config.widen[0], "batch": config.batch[0]}
+    base["images"] = max(config.images[0], config.steps * max(config.batch))
+    points, calls = [], {}
+    for number in getattr(config, axis):
+        point = base | {axis: number}
+        loop = make_loop(config, **point)
+        loop.run(config.steps)
+        flops = training_flops(loop.spec.network) * point["batch"]
+        points.append(point | {"flops": flops})
+        calls[str(number)] = partial(loop.run, config.steps)
+    times = alternate(calls, config.rounds)
+    for point in points:
+        seconds = np.divide(times[str(point[axis])], config.steps)
+        low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+        point["ms_per_step"] = 1e3 * float(median)
+        point["ms_quartiles"] = [1e3 * float(low), 1e3 * float(high)]
+        point["gflops_per_second"] = point["flops"] / float(median) / 1e9
+    sizes = [AXES[axis](point) for point in points]
+    medians = [point["ms_per_step"] for point in points]
+    exponent = np.polyfit(np.log(sizes), np.log(medians), 1)[0]
+    return {"points": points, "exponent": float(exponent)}
+
+
+def table(axis: str, result: dict[str, Any]) -> str:
+    """The results of an axis as text."""
+    rows = [[axis, "ms a step (quartiles)", "GFLOP/s"]]
+    for point in result["points"]:
+        low, high = point["ms_quartiles"]
+        rows.append(
+            [
+                f"{point[axis]:,}",
+                f"{point['ms_per_step']:.2f} ({low:.2f} to {high:.2f})",
+                f"{point['gflops_per_second']:.1f}",
+            ]
+        )
+    return "\n".join(
+        [*aligned(rows), f"exponent of the time: {result['exponent']:.2f}", ""]
+    )
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    config = tyro.cli(Config, prog="python -m benchmarks.scaling")
+    options = dataclasses.asdict(config)
+    del options["out"]
+    report = Report(config.out, **options)
+    for axis in AXES:
+        report.add(axis, measure(axis, config))
+        print(table(axis, report.results[axis]), flush=True)
+        jax.clear_caches()  # memory of programs that are not needed again
+
+
+if __name__ == "__main__":
+    run(main)
