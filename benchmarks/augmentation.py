@@ -121,6 +121,7 @@ def main() -> None:
     times = {side: np.divide(totals[side], batches[side]) for side in sides}
     report = Report(
         config.out,
+        packages=["torch", "torchvision"],
         rounds=config.rounds,
         batches=batches,
         batch_size=config.batch_size,

@@ -26,9 +26,9 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, run
-from benchmarks.flops import training_flops
 from benchmarks.timing import Report, alternate
 from train.config import Experiment, Model
+from train.flops import training_flops
 from train.table import aligned
 
 

@@ -4,8 +4,8 @@
 
 The same Wide ResNet, weights, batch and images in turn, in one process:
 
-- ours: the compiled calls of `python -m train run`, with LCAM; on a CPU once with a
-  step in a call, as the program has it there, and once with a scan over many;
+- ours: the compiled calls of `python -m train run`, with LCAM: a scan over many steps,
+  as the program has it, and on a CPU also a call a step;
 - authors: the loop of LCAM's authors in PyTorch as they wrote it: batches from
   torchvision, one picture after another, float32, the loss fetched at every step;
 - tuned torch: the fastest loop a user of PyTorch would write: images on the device,
@@ -14,7 +14,8 @@ The same Wide ResNet, weights, batch and images in turn, in one process:
 - plain flax: `nnx.jit`, `nnx.Optimizer` with LCAM, batches made by NumPy.
 
 MFU is the share of the machine's rate of matrix products, measured here in the dtype
-of each side, that the network's arithmetic takes. The sides in PyTorch need torch and
+of each side (by JAX and PyTorch, the faster), that the network's arithmetic takes. The
+sides in PyTorch need torch and
 torchvision, and are left out without them.
 
 Runs unchanged on a GPU.
@@ -38,13 +39,14 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, run
-from benchmarks.flops import matrix_rate, training_flops
+from benchmarks.flops import matrix_rate
 from benchmarks.timing import Report, alternate, ratio, shown
 from models.torch_weights import to_torch
 from train.config import Data, Experiment, Model
 from train.data import load_dataset
 from train.dataset import Dataset
 from train.errors import InputError
+from train.flops import training_flops
 from train.networks import NetworkSpec
 from train.table import aligned
 
@@ -122,13 +124,17 @@ def model_of(name: str) -> Model:
         raise ValueError(f"--networks {name}: {error}") from None
 
 
+def has_torch(config: Config) -> bool:
+    """Whether to run the sides in PyTorch."""
+    return config.torch and importlib.util.find_spec("torchvision") is not None
+
+
 def make_sides(model: Model, config: Config, dataset: Dataset) -> dict[str, Side]:
     """Makes the sides for a network, and lets each take the steps of a round."""
     sides = {}
-    # A CPU's default is a step a call: progress is shown, Ctrl-C heard.
-    calls = {1, config.steps} if jax.default_backend() == "cpu" else {config.steps}
+    calls = {config.steps} | ({1} if jax.default_backend() == "cpu" else set())
     for dtype in config.dtypes:
-        for steps_per_call in sorted(calls):
+        for steps_per_call in sorted(calls, reverse=True):
             experiment = Experiment(
                 model=dataclasses.replace(model, dtype=dtype),
                 batch_size=config.batch_size,
@@ -142,7 +148,7 @@ def make_sides(model: Model, config: Config, dataset: Dataset) -> dict[str, Side
         loop.spec.network._replace(model=model), dataset, config.batch_size
     )
     sides["plain flax"] = Side(plain.run, "float32")
-    if config.torch and importlib.util.find_spec("torchvision"):
+    if has_torch(config):
         sides |= make_torch_sides(loop, config, dataset)
     for name, side in sides.items():
         side.run(config.steps)
@@ -240,8 +246,15 @@ def main() -> None:
     size = 2048 if jax.default_backend() == "cpu" else 8192
     dtypes = ("float32", "bfloat16")
     rates = {dtype: matrix_rate(dtype, size) for dtype in dtypes}
+    if has_torch(config):
+        from benchmarks import torch_loops
+
+        for dtype in dtypes:
+            theirs = torch_loops.matrix_rate(dtype, size)
+            rates[dtype] = max(rates[dtype], theirs)
     report = Report(
         config.out,
+        packages=["torch", "torchvision"],
         data=config.data or "made up",
         rounds=config.rounds,
         steps=config.steps,
@@ -250,7 +263,7 @@ def main() -> None:
     )
     for dtype, rate in rates.items():
         print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s")
-    if not (config.torch and importlib.util.find_spec("torchvision")):
+    if not has_torch(config):
         print("without PyTorch: it wants torch and torchvision")
     for name in config.networks:
         print(name, flush=True)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.timing import median_of
 from train.feed import IMAGENET_MEAN, IMAGENET_STD
 
 PADDING = 4  # pixels, of which a crop is taken
@@ -233,6 +234,23 @@ class TunedLoop:
         torch.stack(losses).cpu()
 
 
+def matrix_rate(dtype: str, size: int) -> float:
+    """As `benchmarks.flops.matrix_rate`, by PyTorch."""
+    kind = getattr(torch, dtype)
+    a, b = (torch.randn(size, size, device=device()).to(kind) for _ in range(2))
+
+    def run() -> None:
+        a @ b
+        _wait()
+
+    return 2 * size**3 / median_of(run, repeats=10)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 class SgdStep:
     """`torch.optim.SGD` as the authors make it, on parameters of given shapes."""
 
@@ -251,5 +269,4 @@ class SgdStep:
         """Takes steps and waits for the device."""
         for _ in range(steps):
             self._optimizer.step()
-        if self._parameters[0].is_cuda:
-            torch.cuda.synchronize()
+        _wait()

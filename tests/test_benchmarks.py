@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks import (
     augmentation,
-    flops,
     gpu,
     loops,
     optimizer_step,
@@ -78,22 +77,6 @@ def test_unusable_file_is_refused_before_anything_is_measured(
     assert f"error: cannot write --out {out}" in capsys.readouterr().err
 
 
-# For 8x8 images, by hand, two operations for each product of a pixel and a weight:
-#   stem 3x3x3x16 on 64 pixels: 55,296; group of 16: two 3x3x16x16 on 64: 589,824;
-#   group of 32, 16 pixels: 3x3x16x32 and 3x3x32x32: 442,368, shortcut 16x32: 16,384;
-#   group of 64, 4 pixels: 3x3x32x64 and 3x3x64x64: 442,368, shortcut 32x64: 16,384;
-#   classifier 64x10: 1,280. Together 1,563,904; backward twice as many but the stem's.
-def test_arithmetic_of_a_wide_resnet_is_counted_as_by_hand():
-    spec = NetworkSpec(Model("wide_resnet"), (8, 8, 3), 10)
-    assert flops.training_flops(spec) == 3 * 1_563_904 - 55_296
-
-
-# 4 inputs to 5 and 3 units, two operations a product: 40 and 30.
-def test_arithmetic_of_a_perceptron_is_counted_as_by_hand():
-    spec = NetworkSpec(Model("mlp", hidden=(5,)), (4,), 3)
-    assert flops.training_flops(spec) == 3 * (40 + 30) - 40
-
-
 def test_numpys_augmentation_takes_crops_that_are_in_the_image():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 11, 12, 3), np.uint8)  # 3 x 4 and padding
@@ -148,7 +131,7 @@ def test_throughput_compares_our_calls_with_plain_flax(
     monkeypatch.setattr(throughput, "matrix_rate", lambda dtype, size: 1e9)
     arguments = ["--networks", "WRN-10-1", "--rounds", "1", "--steps", "2"]
     found = results(throughput, *arguments, "--batch-size", "4", "--no-torch")
-    ours = ["ours, float32, 1 a call", "ours, float32, 2 a call"]
+    ours = ["ours, float32, 2 a call", "ours, float32, 1 a call"]
     sides = found["WRN-10-1"]["sides"]
     assert list(sides) == [*ours, "plain flax"]
     for side in sides.values():

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from tests.test_spec import spec
-from train import feed, program
-from train.config import Data, Experiment, Model, Optimizer
+from train import feed
 from train.dataset import Dataset
 from train.errors import InputError
 from train.feed import make_feed, pixel_statistics
-from train.optimizers import method_of
 from train.spec import Call
 from train.step import EpochPlan
 
@@ -114,13 +112,3 @@ def test_host_says_once_that_the_examples_stay(capsys):
     for _ in range(2):
         make_feed(data, spec(from_host=True), "none")
     assert capsys.readouterr().err.count("stay on the host") == 1
-
-
-def test_calls_from_the_host_are_of_bounded_size(monkeypatch):
-    monkeypatch.setattr(program, "CALL_BYTES", 600)  # an example takes 52 bytes
-    experiment = Experiment(
-        data=Data("npz:"), model=Model("mlp"), batch_size=3, data_on="host"
-    )
-    made = program.make_spec(experiment, method_of(Optimizer()), dataset())
-    assert made.from_host
-    assert made.steps_per_call == 3

@@ -27,11 +27,6 @@ class NetworkSpec(NamedTuple):
     input_shape: tuple[int, ...]
     num_outputs: int
 
-    @property
-    def has_convolutions(self) -> bool:
-        """Whether it has convolutions, which XLA is slow with in a loop on a CPU."""
-        return self.model.network == "wide_resnet"
-
 
 def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
     """Chooses the network by the data, where the options do not.

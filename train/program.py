@@ -1,5 +1,6 @@
 """Compiles an experiment's programs, once for all arms and seeds that share them."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from train import feed, step
 from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
+from train.flops import training_flops
 from train.networks import NetworkSpec, make_network_spec
 from train.observe import make_observer
 from train.optimizers import Hyperparameters, Method, any_hyperparameters
@@ -28,6 +30,14 @@ from train.step import (
 # Bytes of training examples that the host sends for one call: enough steps to hide what
 # a call costs, and little beside the device's memory.
 CALL_BYTES = 2**26
+
+# Operations in one call on a CPU, a second or two: progress and Ctrl-C come between
+# calls. In a call of one step as much time again goes into fetching memory anew.
+CPU_CALL_FLOPS = 150 * 10**9
+
+# XLA's default hands convolutions to YNNPACK, which takes one core for each: they are
+# twice as fast without. Its sums over arrays, as in normalisation, are worth keeping.
+CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 class Program:
@@ -54,15 +64,15 @@ class Program:
         state = TrainState(params, batch_stats, opt_state, observed)
         self._summarize = jax.jit(observer.summarize).lower(observed).compile()
         self._train = {
-            (num_steps, batch_size): jax.jit(
+            (num_steps, batch_size): _compile(
                 step.make_train(spec, num_steps=num_steps, batch_size=batch_size),
+                state,
+                *_abstract_arguments(spec, data, num_steps * batch_size),
                 donate_argnums=0,
             )
-            .lower(state, *_abstract_arguments(spec, data, num_steps * batch_size))
-            .compile()
             for num_steps, batch_size in {call[1:] for call in self.calls}
         }
-        self._test = jax.jit(step.make_test(spec)).lower(state, data).compile()
+        self._test = _compile(step.make_test(spec), state, data)
         self.compile_seconds = time.perf_counter() - start
 
     def init(self, key: jax.Array) -> TrainState:
@@ -94,6 +104,17 @@ class Program:
     def observed(self, state: TrainState) -> dict[str, jax.Array]:
         """What was watched of the epoch so far; empty for nothing."""
         return self._summarize(state.observed)
+
+
+def _compile(
+    function: Callable, *arguments: Any, **options: Any
+) -> jax.stages.Compiled:
+    lowered = jax.jit(function, **options).lower(*arguments)
+    if jax.default_backend() == "cpu":
+        # An experimental option: a JAX that has it no more does without.
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            return lowered.compile(compiler_options=CPU_OPTIONS)
+    return lowered.compile()
 
 
 @functools.cache
@@ -155,14 +176,17 @@ def _is_from_host(config: Experiment, dataset: Dataset) -> bool:
 
 
 def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
-    if jax.default_backend() == "cpu" and spec.network.has_convolutions:
-        # Where an epoch can take an hour, progress and Ctrl-C must not wait for its
-        # end.
-        return 1
+    most = spec.full_steps
     if spec.from_host:
         train_bytes = feed.train_bytes(dataset, spec.crop_padding)
-        return max(1, spec.full_steps * CALL_BYTES // train_bytes)
-    return spec.full_steps
+        most = min(most, spec.full_steps * CALL_BYTES // train_bytes)
+    if jax.default_backend() == "cpu":
+        step_flops = training_flops(spec.network) * spec.batch_size
+        most = min(most, CPU_CALL_FLOPS // step_flops)
+    most = max(1, most)
+    # A divisor leaves no single steps over, which would be a program of their own.
+    fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
+    return next(fitting, most)
 
 
 def _abstract_arguments(
