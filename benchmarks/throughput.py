@@ -5,7 +5,8 @@
 The same Wide ResNet, weights, batch and images in turn, in one process:
 
 - ours: the compiled calls of `python -m train run`, with LCAM: a scan over many steps,
-  as the program has it, and on a CPU also a call a step;
+  as the program has it; on a CPU also a call a step; and with the images sent by the
+  host, in five calls a round;
 - authors: the loop of LCAM's authors in PyTorch as they wrote it: batches from
   torchvision, one picture after another, float32, the loss fetched at every step;
 - tuned torch: the fastest loop a user of PyTorch would write: images on the device,
@@ -23,6 +24,7 @@ Runs unchanged on a GPU.
 
 import dataclasses
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Callable
@@ -40,7 +42,7 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, run
 from benchmarks.flops import matrix_rate
-from benchmarks.timing import Report, alternate, ratio, shown
+from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
 from train.config import Data, Experiment, Model
 from train.data import load_dataset
@@ -129,21 +131,43 @@ def has_torch(config: Config) -> bool:
     return config.torch and importlib.util.find_spec("torchvision") is not None
 
 
-def make_sides(model: Model, config: Config, dataset: Dataset) -> dict[str, Side]:
+def make_ours(
+    model: Model, config: Config, dataset: Dataset
+) -> dict[str, loops.OurLoop]:
+    """Makes our loops for a network."""
+    first, *others = config.dtypes
+    a_fifth = math.gcd(config.steps, max(1, config.steps // 5))
+    kinds = [(first, config.steps, "device")]
+    if jax.default_backend() == "cpu":
+        kinds.append((first, 1, "device"))
+    kinds.append((first, a_fifth, "host"))
+    kinds += [(dtype, config.steps, "device") for dtype in others]
+    ours = {}
+    for dtype, steps_per_call, data_on in kinds:
+        experiment = Experiment(
+            model=dataclasses.replace(model, dtype=dtype),
+            batch_size=config.batch_size,
+            steps_per_call=steps_per_call,
+            data_on=data_on,
+        )
+        loop = loops.OurLoop(experiment, dataset)
+        where = ", from the host" if data_on == "host" else ""
+        name = f"ours, {dtype}, {steps_per_call} a call{where}"
+        ours[name] = loop
+        print(f"  {name}: compiled in {loop.compile_seconds:.1f} s", flush=True)
+    return ours
+
+
+def make_sides(
+    ours: dict[str, loops.OurLoop], config: Config, dataset: Dataset
+) -> dict[str, Side]:
     """Makes the sides for a network, and lets each take the steps of a round."""
-    sides = {}
-    calls = {config.steps} | ({1} if jax.default_backend() == "cpu" else set())
-    for dtype in config.dtypes:
-        for steps_per_call in sorted(calls, reverse=True):
-            experiment = Experiment(
-                model=dataclasses.replace(model, dtype=dtype),
-                batch_size=config.batch_size,
-                steps_per_call=steps_per_call,
-            )
-            loop = loops.OurLoop(experiment, dataset)
-            name = f"ours, {dtype}, {steps_per_call} a call"
-            sides[name] = Side(loop.run, dtype)
-            print(f"  {name}: compiled in {loop.compile_seconds:.1f} s", flush=True)
+    sides = {
+        name: Side(loop.run, loop.spec.network.model.dtype)
+        for name, loop in ours.items()
+    }
+    loop = list(ours.values())[-1]
+    model = dataclasses.replace(loop.spec.network.model, dtype="float32")
     plain = loops.FlaxLoop(
         loop.spec.network._replace(model=model), dataset, config.batch_size
     )
@@ -196,7 +220,8 @@ def measure(
 ) -> dict[str, Any]:
     """Measures a network; `rates` are operations a second by dtype."""
     model = model_of(name)
-    sides = make_sides(model, config, dataset)
+    our_loops = make_ours(model, config, dataset)
+    sides = make_sides(our_loops, config, dataset)
     calls = {side: partial(sides[side].run, config.steps) for side in sides}
     times = alternate(calls, config.rounds)
     images = config.steps * config.batch_size
@@ -213,7 +238,12 @@ def measure(
             "ratio_to_ours": ratio(times[side], times[ours]),
         }
 
-    return {"flops_per_image": flops, "sides": {side: figures(side) for side in sides}}
+    test_seconds = median_of(our_loops[ours].test, repeats=3)
+    return {
+        "flops_per_image": flops,
+        "sides": {side: figures(side) for side in sides},
+        "evaluation_images_per_second": len(dataset.test_inputs) / test_seconds,
+    }
 
 
 def table(name: str, result: dict[str, Any]) -> str:
@@ -230,7 +260,9 @@ def table(name: str, result: dict[str, Any]) -> str:
         for side, figures in result["sides"].items()
     ]
     title = f"{name}: {result['flops_per_image'] / 1e9:.3f} GFLOP an image"
-    return "\n".join(["", title, *aligned(rows), ""])
+    rate = result["evaluation_images_per_second"]
+    evaluation = f"evaluation of the first: {rate:.0f} images/s"
+    return "\n".join(["", title, *aligned(rows), evaluation, ""])
 
 
 def main() -> None:
