@@ -75,6 +75,13 @@ CASES = {
 }
 
 
+def _jit(function: Callable) -> Callable:
+    """Compiles as the program does."""
+    return jax.jit(
+        function, donate_argnums=0, compiler_options=program.compiler_options()
+    )
+
+
 class Bench:
     """A case with some seeds: the states and plans that its sides work on."""
 
@@ -120,7 +127,7 @@ class Bench:
 
     def make_sequential(self) -> Callable[[], Any]:
         """Run after run, each with programs of its own."""
-        run = {size: jax.jit(self.train[size], donate_argnums=0) for size in self.sizes}
+        run = {size: _jit(self.train[size]) for size in self.sizes}
         return lambda: [
             self._epoch(run, state, plan)
             for state, plan in zip(self.states, self.plans, strict=True)
@@ -135,7 +142,7 @@ class Bench:
                 done = [train(state, data, plan, *rest) for state, plan in pairs]
                 return [state for state, _ in done], [metrics for _, metrics in done]
 
-            return jax.jit(together, donate_argnums=0)
+            return _jit(together)
 
         run = {size: make(self.train[size]) for size in self.sizes}
         return lambda: self._epoch(run, self.states, self.plans)
@@ -143,8 +150,7 @@ class Bench:
     def _make_vmapped(self) -> Callable[[], Any]:
         axes = (0, None, 0, None, None)
         run = {
-            size: jax.jit(jax.vmap(self.train[size], in_axes=axes), donate_argnums=0)
-            for size in self.sizes
+            size: _jit(jax.vmap(self.train[size], in_axes=axes)) for size in self.sizes
         }
         states = jax.tree.map(lambda *xs: jnp.stack(xs), *self.states)
         plans = jax.tree.map(lambda *xs: jnp.stack(xs), *self.plans)

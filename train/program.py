@@ -110,11 +110,15 @@ def _compile(
     function: Callable, *arguments: Any, **options: Any
 ) -> jax.stages.Compiled:
     lowered = jax.jit(function, **options).lower(*arguments)
-    if jax.default_backend() == "cpu":
-        # An experimental option: a JAX that has it no more does without.
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            return lowered.compile(compiler_options=CPU_OPTIONS)
+    # An experimental option: a JAX that has it no more does without.
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        return lowered.compile(compiler_options=compiler_options())
     return lowered.compile()
+
+
+def compiler_options() -> dict[str, Any]:
+    """What the compiler is told besides, on this kind of device."""
+    return CPU_OPTIONS if jax.default_backend() == "cpu" else {}
 
 
 @functools.cache
