@@ -103,6 +103,14 @@ def make_torchvision(dataset: Dataset, batch_size: int) -> Callable[[int], None]
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.augmentation")
+    report = Report(
+        config.out,
+        packages=["torch", "torchvision"],
+        rounds=config.rounds,
+        batches=config.batches,
+        batch_size=config.batch_size,
+        images=config.images,
+    )
     dataset = loops.made_up_images(config.images)
     sides = {
         "ours": make_ours(dataset, config.batch_size),
@@ -119,14 +127,6 @@ def main() -> None:
         call()
     totals = alternate(calls, config.rounds)
     times = {side: np.divide(totals[side], batches[side]) for side in sides}
-    report = Report(
-        config.out,
-        packages=["torch", "torchvision"],
-        rounds=config.rounds,
-        batches=batches,
-        batch_size=config.batch_size,
-        images=config.images,
-    )
     rows = [["side", "ms a batch", "time / ours (quartiles)"]]
     for side, seconds in times.items():
         report.add(

@@ -14,6 +14,9 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_counts(config: Any, *options: str) -> None:
@@ -24,9 +27,11 @@ def check_counts(config: Any, *options: str) -> None:
     """
     for option in options:
         counts = getattr(config, option)
+        flag = option.replace("_", "-")
+        if counts == ():
+            raise ValueError(f"--{flag} must be one number or more.")
         for count in counts if isinstance(counts, tuple) else (counts,):
             if count < 1:
-                flag = option.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least 1, got {count}.")
 
 

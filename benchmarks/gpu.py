@@ -27,7 +27,8 @@ JOBS: dict[str, list[str]] = {
     "overhead": [],
     "seeds": ["--cases", "images", "table", "--rounds", "5"],
     "scaling": ["--dtype", "bfloat16", "--depth", "16", "--steps", "50", "--widen",
-                "1", "2", "4", "8", "--batch", "128", "256", "512", "1024"],
+                "1", "2", "4", "8", "--batch", "128", "256", "512", "1024",
+                "--images", "10000", "50000", "200000"],
     "augmentation": [],
 }  # fmt: skip
 

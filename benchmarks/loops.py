@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from train import optimizers, program, step
 from train.augmentation import pad
 from train.config import Data, Experiment, Optimizer
 from train.dataset import Dataset
+from train.errors import InputError
 from train.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
 from train.networks import NetworkSpec, make_network
 from train.spec import Call
@@ -66,7 +68,7 @@ class OurLoop:
             for call in self._program.calls
             if call.num_steps == self.spec.steps_per_call
         ]
-        self._endless = itertools.cycle(self._calls)
+        self._endless = self._epochs()
 
     def network(self) -> nnx.Module:
         """The network with its present weights."""
@@ -86,17 +88,22 @@ class OurLoop:
 
     def dispatch(self, steps: int) -> step.StepMetrics:
         """Hands steps to the device; returns what will be the last call's metrics."""
-        calls = itertools.islice(self._endless, steps // self.spec.steps_per_call)
-        for call in calls:
-            metrics = self._take(call)
+        if steps % self.spec.steps_per_call:
+            raise InputError(
+                f"an epoch's {self.spec.full_steps} steps are too few for "
+                f"{steps} in a round: take more data, or fewer steps."
+            )
+        number = steps // self.spec.steps_per_call
+        for call, data, plan in itertools.islice(self._endless, number):
+            self._state, metrics = self._program.train(
+                call, self._state, data, plan, self._hyperparameters
+            )
         return metrics
 
-    def _take(self, call: Call) -> step.StepMetrics:
-        [(_, data, plan)] = self._feed.calls([call], self._plan)
-        self._state, metrics = self._program.train(
-            call, self._state, data, plan, self._hyperparameters
-        )
-        return metrics
+    def _epochs(self) -> Iterator[tuple[Call, step.DeviceData, EpochPlan]]:
+        """The calls of epoch after epoch, all by one plan."""
+        while True:
+            yield from self._feed.calls(self._calls, self._plan)
 
     def test(self) -> step.TestMetrics:
         """Scores the whole test set, and waits for the score."""

@@ -240,14 +240,11 @@ def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.optimizer_step")
-    bytes_per_second = bandwidth()
     report = Report(
-        config.out,
-        packages=["torch"],
-        rounds=config.rounds,
-        steps=config.steps,
-        bytes_per_second=bytes_per_second,
+        config.out, packages=["torch"], rounds=config.rounds, steps=config.steps
     )
+    bytes_per_second = bandwidth()
+    report.note(bytes_per_second=bytes_per_second)
     for case in config.cases:
         report.add(case, measure(CASES[case](), config))
         print(table({case: report.results[case]}, bytes_per_second), flush=True)

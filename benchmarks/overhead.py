@@ -93,11 +93,11 @@ def make_sides(config: Config) -> dict[str, Side]:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.overhead")
-    sides = make_sides(config)
-    walls = alternate(sides, config.rounds)
     report = Report(
         config.out, rounds=config.rounds, steps=config.steps, depth=config.depth
     )
+    sides = make_sides(config)
+    walls = alternate(sides, config.rounds)
     first = next(iter(sides))
     rows = [["side", "host, ms a step", "wall, ms a step", "wall / the first's"]]
     for name, side in sides.items():

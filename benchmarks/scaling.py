@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from benchmarks import loops
-from benchmarks.command import check_counts, run
+from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate
 from train.config import Experiment, Model
 from train.flops import training_flops
@@ -60,6 +60,10 @@ class Config:
         for axis in AXES:
             if len(set(getattr(self, axis))) < 2:
                 raise ValueError(f"--{axis} must be two numbers or more that differ.")
+        check_names("--dtype", [self.dtype], ("float32", "bfloat16"))
+        a_round = self.steps * self.batch[0]
+        if min(self.images) < a_round:
+            raise ValueError(f"--images must be at least a round's {a_round}.")
 
 
 # What of a point its time is held against.

@@ -15,6 +15,7 @@ Runs unchanged on a GPU.
 import dataclasses
 import multiprocessing
 import os
+import signal
 import statistics
 import tempfile
 import time
@@ -198,6 +199,7 @@ class Processes:
 def _work(
     experiment: Experiment, seed: int, number: int, start: Any, end: Any, losses: Any
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     run = Bench(experiment, [seed]).make_sequential()
     while True:
         start.wait()

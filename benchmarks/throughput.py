@@ -40,7 +40,7 @@ import numpy as np
 import tyro
 
 from benchmarks import loops
-from benchmarks.command import check_counts, run
+from benchmarks.command import check_counts, check_names, run
 from benchmarks.flops import matrix_rate
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
@@ -52,6 +52,7 @@ from train.flops import training_flops
 from train.networks import NetworkSpec
 from train.table import aligned
 
+DTYPES = ("float32", "bfloat16")
 EPOCH = 50_000  # images, as in CIFAR
 
 
@@ -95,6 +96,9 @@ class Config:
             if getattr(self, option) is None:
                 object.__setattr__(self, option, default)
         check_counts(self, "rounds", "steps", "batch_size")
+        check_names("--dtypes", self.dtypes, DTYPES)
+        if not self.networks:
+            raise ValueError("--networks must be one or more.")
         for name in self.networks:
             model_of(name)
 
@@ -268,22 +272,6 @@ def table(name: str, result: dict[str, Any]) -> str:
 def main() -> None:
     """Runs the benchmark."""
     config = tyro.cli(Config, prog="python -m benchmarks.throughput")
-    dataset = (
-        loops.made_up_images(EPOCH)
-        if config.data is None
-        else load_dataset(Data(config.data))
-    )
-    if not dataset.is_images or dataset.train_inputs.shape[-1] != 3:
-        raise InputError(f"--data must be colour images; {config.data} is not.")
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    dtypes = ("float32", "bfloat16")
-    rates = {dtype: matrix_rate(dtype, size) for dtype in dtypes}
-    if has_torch(config):
-        from benchmarks import torch_loops
-
-        for dtype in dtypes:
-            theirs = torch_loops.matrix_rate(dtype, size)
-            rates[dtype] = max(rates[dtype], theirs)
     report = Report(
         config.out,
         packages=["torch", "torchvision"],
@@ -291,8 +279,28 @@ def main() -> None:
         rounds=config.rounds,
         steps=config.steps,
         batch_size=config.batch_size,
-        matrix_flops_per_second=rates,
     )
+    dataset = (
+        loops.made_up_images(EPOCH)
+        if config.data is None
+        else load_dataset(Data(config.data))
+    )
+    if not dataset.is_images or dataset.train_inputs.shape[-1] != 3:
+        raise InputError(f"--data must be colour images; {config.data} is not.")
+    if len(dataset.train_inputs) < config.steps * config.batch_size:
+        raise InputError(
+            f"--data must hold a round's {config.steps} times {config.batch_size} "
+            f"images, got {len(dataset.train_inputs)}: take fewer --steps."
+        )
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    rates = {dtype: matrix_rate(dtype, size) for dtype in DTYPES}
+    if has_torch(config):
+        from benchmarks import torch_loops
+
+        for dtype in DTYPES:
+            theirs = torch_loops.matrix_rate(dtype, size)
+            rates[dtype] = max(rates[dtype], theirs)
+    report.note(matrix_flops_per_second=rates)
     for dtype, rate in rates.items():
         print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s")
     if not has_torch(config):

@@ -91,11 +91,18 @@ class Report:
         self.results[name] = row
         self._write()
 
+    def note(self, **settings: Any) -> None:
+        """Adds settings that only a measurement could tell."""
+        self._head |= settings
+        self._write()
+
     def _write(self) -> None:
         if self._out is None:
             return
         content = self._head | {"results": self.results}
         try:
+            if self._out.is_dir():
+                raise IsADirectoryError("it is a folder")
             self._out.parent.mkdir(parents=True, exist_ok=True)
             replace(self._out, json.dumps(content, indent=2) + "\n")
         except (OSError, ValueError) as error:  # ValueError: a path without a name

@@ -21,6 +21,7 @@ from benchmarks import (
 )
 from benchmarks.command import run
 from train.config import Experiment, Model
+from train.errors import InputError
 from train.networks import NetworkSpec
 
 
@@ -231,3 +232,31 @@ def test_our_loop_takes_the_steps_it_is_asked_for():
     assert loop.run(2).loss.shape == (2,)
     assert loop.run(4).loss.shape == (2,)  # of the last call
     assert loop.steps_taken() == 6
+
+
+def test_our_loop_refuses_rounds_longer_than_an_epoch():
+    experiment = Experiment(batch_size=4, steps_per_call=7, eval_batch_size=4)
+    loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
+    with pytest.raises(InputError, match="4 steps are too few for 7 in a round"):
+        loop.run(7)
+
+
+def test_our_loop_is_sent_all_the_images_by_the_host():
+    losses = []
+    for data_on in ("device", "host"):
+        experiment = Experiment(
+            batch_size=4, steps_per_call=1, eval_batch_size=4, data_on=data_on
+        )
+        loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
+        losses.append([float(loop.run(1).loss[0]) for _ in range(4)])
+    assert losses[0] == losses[1]
+
+
+def test_interrupted_benchmark_says_so(capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as error:
+        run(interrupt)
+    assert error.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
