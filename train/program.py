@@ -32,11 +32,11 @@ from train.step import (
 CALL_BYTES = 2**26
 
 # Operations in one call on a CPU, a second or two: progress and Ctrl-C come between
-# calls. In a call of one step as much time again goes into fetching memory anew.
+# calls. A call of one step takes longer than its share of a call of ten.
 CPU_CALL_FLOPS = 150 * 10**9
 
-# XLA's default hands convolutions to YNNPACK, which takes one core for each: they are
-# twice as fast without. Its sums over arrays, as in normalisation, are worth keeping.
+# XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
+# Its sums over arrays, as in normalisation, are kept (docs/speed.md has the figures).
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
