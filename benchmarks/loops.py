@@ -103,7 +103,7 @@ class OurLoop:
     def _epochs(self) -> Iterator[tuple[Call, step.DeviceData, EpochPlan]]:
         """The calls of epoch after epoch, all by one plan."""
         while True:
-            yield from self._feed.calls(self._calls, self._plan)
+            yield from self._feed.calls(self._calls, self._plan, self.spec.batch_size)
 
     def test(self) -> step.TestMetrics:
         """Scores the whole test set, and waits for the score."""

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-# Read when JAX starts, here and in the programs that tests start.
+# Read when JAX starts.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-)  # two replicas on one CPU
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)  # devices on one CPU, for the tests of several
 # The processes that share the work compile the same programs: each is compiled once.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ.get(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax")
@@ -15,6 +15,21 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax
 import pytest
+
+from train import devices
+
+jax.devices()
+# JAX has started. Programs that tests start have one device, as on a user's CPU.
+del os.environ["XLA_FLAGS"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_device():
+    """Runs take all devices unless told otherwise: most tests want one."""
+    count = devices.count
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "count", lambda asked: count(asked or 1))
+        yield
 
 
 @pytest.fixture(autouse=True)

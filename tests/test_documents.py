@@ -76,7 +76,9 @@ def test_readme_commands_have_options_that_exist(command, monkeypatch):
 
 @pytest.fixture(scope="module")
 def recipes():
-    names, said, printed = run(RECIPES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 2)  # divides the recipes' batch
+        names, said, printed = run(RECIPES)
     return SimpleNamespace(**names, said=said, printed=printed)
 
 

@@ -62,12 +62,17 @@ def test_host_sends_each_call_its_examples_in_order(crop_padding):
     calls = [Call(0, 2, 3), Call(2, 1, 3), Call(3, 1, 2)]
 
     def examples(feed):
-        """Inputs and targets that the steps of each call pick."""
-        for call, data, part in feed.calls(calls, plan):
-            start = (call.first - int(part.first)) * 3
+        """Inputs and targets that the steps of each call pick, one after another."""
+        for call, data, part in feed.calls(calls, plan, batch_size=3):
+            inputs, targets = data.train_inputs, data.train_targets
+            if feed.host is not None:
+                assert part.first == call.first
+                assert targets.shape == call[1:]
+                yield inputs.reshape(-1, *inputs.shape[2:]), targets.ravel()
+                continue
             size = call.num_steps * call.batch_size
-            chosen = part.order[start : start + size]
-            yield np.array(data.train_inputs[chosen]), data.train_targets[chosen]
+            chosen = part.order[3 * call.first :][:size]
+            yield inputs[chosen], targets[chosen]
 
     expected = [order[:6], order[6:9], order[9:11]]
     for wanted, ours, theirs in zip(
@@ -85,8 +90,8 @@ def test_no_more_examples_are_on_the_device_than_a_call_needs():
         jnp.arange(12), jnp.int32(0), jnp.zeros(4), jnp.zeros(4), jax.random.key(0)
     )
     calls = [Call(0, 2, 3), Call(2, 1, 3)]
-    sizes = [len(part.train_inputs) for _, part, _ in fed.calls(calls, plan)]
-    assert sizes == [6, 3]
+    sent = [part.train_inputs.shape for _, part, _ in fed.calls(calls, plan, 3)]
+    assert sent == [(2, 3, 4, 4, 3), (1, 3, 4, 4, 3)]
 
 
 # 12 training images of 8 x 8 x 3 bytes with their padding, and labels of 4: 2,352; five

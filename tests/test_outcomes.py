@@ -19,7 +19,7 @@ def write_run(folder, arm, seed, *, diverged=False):
     """Writes what a run of one epoch leaves."""
     out = trial_folder(folder, BLOCK, ARMS[arm], seed)
     out.mkdir(parents=True)
-    row = {"epoch": 1, "test_error": 5.0, "test_loss": 1.0, "seconds": 1.0}
+    row = {"epoch": 1, "step": 1, "test_error": 5.0, "test_loss": 1.0, "seconds": 1.0}
     row |= {"train_loss": None if diverged else 1.0, "mean_momentum": 0.9}
     row |= {"low_loss_share": 0.5, "phase_switches": 1}
     (out / "metrics.jsonl").write_text(json.dumps(row) + "\n")

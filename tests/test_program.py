@@ -46,4 +46,4 @@ def test_calls_from_the_host_are_of_bounded_size(monkeypatch):
 
 def test_compiler_without_the_option_for_cpus_does_without(monkeypatch):
     monkeypatch.setattr(program, "CPU_OPTIONS", {"xla_no_such_option": True})
-    assert program._compile(lambda x: 2 * x, jnp.ones(3))(jnp.ones(3))[0] == 2
+    assert program._compile(1, lambda x: 2 * x, jnp.ones(3))(jnp.ones(3))[0] == 2

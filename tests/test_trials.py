@@ -129,7 +129,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
     folder = trial_folder(tmp_path, block, lcam, 7)
     (folder / "checkpoints" / "2").mkdir(parents=True)
     for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
-        row = {"epoch": epoch, "train_loss": 1.0, "test_loss": 1.0}
+        row = {"epoch": epoch, "step": epoch, "train_loss": 1.0, "test_loss": 1.0}
         row |= {"mean_momentum": momentum, "low_loss_share": share}
         row |= {"test_error": 1.0, "seconds": 1.0}
         run_folder.append_metrics(folder, row)

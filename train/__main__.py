@@ -1,10 +1,14 @@
 """The command line: `python -m train run`, `compare`, `study` and their helpers."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
+import signal
 import sys
+import threading
 import typing
+from collections.abc import Iterator
 from typing import Annotated
 
 import tyro
@@ -19,7 +23,7 @@ from train.config import (
     Studies,
     Study,
 )
-from train.errors import DivergedError, InputError
+from train.errors import DivergedError, InputError, PeerError, StoppedError
 from train.presets import PRESETS
 
 Command = Run | Compare | Study | Studies | Plot | Presets
@@ -28,12 +32,14 @@ Command = Run | Compare | Study | Studies | Plot | Presets
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code.
 
-    2 is for bad input, 1 for training that diverged, 130 for an interruption,
-    141 for output that nobody reads any more.
+    2 is for bad input, 1 for training that diverged or lost one of its processes, 130
+    for an interruption (Ctrl-C), 143 for SIGTERM, 141 for output that nobody reads any
+    more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        _execute(_parse(arguments))
+        with _terminable():
+            _execute(_parse(arguments))
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
@@ -41,11 +47,36 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
     except OSError as error:
         return _fail(f"error: cannot read or write: {error}", 2)
-    except DivergedError as error:
+    except (DivergedError, PeerError) as error:
         return _fail(f"error: {error}", 1)
+    except StoppedError as error:
+        return _fail(str(error), error.code)
+    except _Terminated:
+        return _fail("terminated", 143)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came, while no run was under way that could be saved."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM end the program as Ctrl-C does, with a word."""
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parse(arguments: list[str]) -> Command:
@@ -119,18 +150,30 @@ def _execute(config: Command) -> None:
             dataset = load_dataset(config.data)
             compare.compare(config, arms, dataset)
         case Run():
-            from train import loop
+            from train import devices, loop
             from train.data import load_dataset
 
+            devices.connect(config.cluster)
             dataset = load_dataset(config.data)
-            folder = loop.run(config, dataset)
-            from train.plot import plot_run
+            try:
+                folder = loop.run(config, dataset)
+            except StoppedError as error:
+                if error.folder is not None:
+                    way = f"To go on: the same command, --out {error.folder} --resume"
+                    print(way, file=sys.stderr)
+                raise
+            if folder is not None:
+                from train.plot import plot_run
 
-            print(f"picture: {plot_run(folder)}")
+                print(f"picture: {plot_run(folder)}")
 
 
 def _fail(message: str, code: int) -> int:
     print(message, file=sys.stderr)
+    if "jax" in sys.modules:
+        from train import devices
+
+        devices.leave(code)
     return code
 
 

@@ -6,16 +6,22 @@ import numpy as np
 
 
 def pad(images: np.ndarray, padding: int) -> np.ndarray:
-    """Adds `padding` black pixels on every side; [size, height, width, channels].
+    """Adds `padding` black pixels on every side; [..., height, width, channels].
 
     Done once, before normalisation, as torchvision's RandomCrop does when it comes
     before ToTensor and Normalize (the authors' order).
     """
-    return np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    both = (padding, padding)
+    return np.pad(images, [(0, 0)] * (images.ndim - 3) + [both, both, (0, 0)])
 
 
 def crop_and_flip(
-    images: jax.Array, indices: jax.Array, key: jax.Array, *, padding: int, flip: bool
+    images: jax.Array,
+    indices: jax.Array | None,
+    key: jax.Array,
+    *,
+    padding: int,
+    flip: bool,
 ) -> jax.Array:
     """Takes a random crop of each chosen image, mirrored in half of the cases.
 
@@ -23,7 +29,7 @@ def crop_and_flip(
 
     Args:
       images: uint8 [size, height + 2 padding, width + 2 padding, channels].
-      indices: int32 [batch], which images.
+      indices: int32 [batch], which images; None for all, which are a batch then.
       key: of the randomness.
       padding: pixels of padding on every side; 0 takes the image itself.
       flip: whether to mirror left to right, each image with probability 1/2.
@@ -32,16 +38,24 @@ def crop_and_flip(
       uint8 [batch, height, width, channels].
     """
     _, padded_height, padded_width, channels = images.shape
-    size = (1, padded_height - 2 * padding, padded_width - 2 * padding, channels)
+    size = (padded_height - 2 * padding, padded_width - 2 * padding, channels)
+    batch_size = len(images if indices is None else indices)
     crop_key, flip_key = jax.random.split(key)
-    offsets = jax.random.randint(crop_key, (len(indices), 2), 0, 2 * padding + 1)
+    offsets = jax.random.randint(crop_key, (batch_size, 2), 0, 2 * padding + 1)
 
-    def crop(index: jax.Array, offset: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(images, (index, offset[0], offset[1], 0), size)[0]
+    def crop_chosen(index: jax.Array, offset: jax.Array) -> jax.Array:
+        corner = (index, offset[0], offset[1], 0)
+        return jax.lax.dynamic_slice(images, corner, (1, *size))[0]
 
-    batch = jax.vmap(crop)(indices, offsets)
+    def crop(image: jax.Array, offset: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), size)
+
+    if indices is None:
+        batch = jax.vmap(crop)(images, offsets)
+    else:
+        batch = jax.vmap(crop_chosen)(indices, offsets)
     if flip:
-        mirrored = jax.random.bernoulli(flip_key, shape=(len(indices), 1, 1, 1))
+        mirrored = jax.random.bernoulli(flip_key, shape=(batch_size, 1, 1, 1))
         batch = jnp.where(mirrored, batch[:, :, ::-1], batch)
     return batch
 

@@ -1,31 +1,62 @@
-"""Checkpoints, by Orbax: the whole training state after an epoch."""
+"""Checkpoints, by Orbax: the whole training state after a step."""
 
 import contextlib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
 
 from train.errors import InputError
-from train.step import TrainState
+from train.step import StepMetrics, TrainState
 
 FOLDER = "checkpoints"
 
 
+class Snapshot(NamedTuple):
+    """Where a run is: all that its next step depends on, and what it has to report.
+
+    Its arrays are whole and on the host, so that any number of devices can go on.
+
+    Attributes:
+      state: after the step.
+      metrics: of the epoch's steps so far, [steps per epoch]; NaN beyond.
+      phase_before: float32 [], the phase before the epoch's first step, as in
+        `StepMetrics`.
+    """
+
+    state: TrainState
+    metrics: StepMetrics
+    phase_before: np.ndarray
+
+    def is_finite(self) -> bool:
+        """Whether the state holds no NaN and no infinity."""
+        return all(np.isfinite(array).all() for array in jax.tree.leaves(self.state))
+
+
 class Checkpoints:
-    """The checkpoints of a run, newest last; at most two are kept.
+    """The checkpoints of a run, newest last.
 
     A checkpoint is whole or absent: Orbax renames it into place when it is written.
     Saving goes on in the background; leaving the context waits for it.
+
+    Args:
+      folder: of the run.
+      keep: how many are kept, at least 1.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, keep: int):
         import orbax.checkpoint as ocp  # takes two seconds: not for `--help`
 
         self._ocp = ocp
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, cleanup_tmp_directories=True
+            max_to_keep=keep, cleanup_tmp_directories=True
         )
         self._path = (folder / FOLDER).resolve()  # Orbax insists on an absolute path
-        self._manager = ocp.CheckpointManager(self._path, options=options)
+        with self._explained("write", "Is the disk full, or the folder read-only?"):
+            self._manager = ocp.CheckpointManager(self._path, options=options)
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself."""
@@ -36,29 +67,52 @@ class Checkpoints:
         with self._explained("write", "Is the disk full?"):
             self._manager.close()
 
-    def last_epoch(self) -> int | None:
-        """Epochs completed at the newest checkpoint; None without one."""
+    def last_step(self) -> int | None:
+        """Steps taken at the newest checkpoint; None without one."""
         return self._manager.latest_step()
 
-    def save(self, epoch: int, state: TrainState) -> None:
-        """Saves the state after `epoch` epochs.
+    def save(self, step: int, snapshot: Snapshot) -> None:
+        """Saves where the run is after `step` steps. The arrays must not change.
 
         Raises:
           InputError: this checkpoint, or one before, cannot be written.
         """
+        args = self._ocp.args
         with self._explained("write", "Is the disk full?"):
-            self._manager.save(epoch, args=self._ocp.args.StandardSave(state))
+            self._manager.save(
+                step,
+                args=args.Composite(
+                    snapshot=args.StandardSave(snapshot),
+                    about=args.JsonSave({"crc32": _crc32(snapshot)}),
+                ),
+            )
 
-    def restore(self, epoch: int, like: TrainState) -> TrainState:
-        """Restores the state after `epoch` epochs, in the structure of `like`.
+    def restore(self, step: int, like: Snapshot) -> Snapshot:
+        """Restores where the run was after `step` steps.
+
+        Args:
+          step: as `last_step` says.
+          like: has the structure, shapes and dtypes.
 
         Raises:
-          InputError: the checkpoint is damaged.
+          InputError: the checkpoint is damaged, or was written by another version.
         """
-        advice = f"Move {self._path / str(epoch)} away to go on from an earlier one."
+        advice = (
+            f"Move {self._path / str(step)} away to go on from an earlier one, or from "
+            "nothing."
+        )
+        args = self._ocp.args
         with self._explained("read", advice):
-            args = self._ocp.args.StandardRestore(like)
-            return self._manager.restore(epoch, args=args)
+            restored = self._manager.restore(
+                step,
+                args=args.Composite(
+                    snapshot=args.StandardRestore(like), about=args.JsonRestore()
+                ),
+            )
+            # Orbax does not notice a bit that has changed on the disk.
+            if restored["about"]["crc32"] != _crc32(restored["snapshot"]):
+                raise ValueError(f"{step} is not what was written.")
+            return restored["snapshot"]
 
     @contextlib.contextmanager
     def _explained(self, verb: str, advice: str) -> Iterator[None]:
@@ -69,3 +123,10 @@ class Checkpoints:
             raise InputError(
                 f"cannot {verb} the checkpoint in {self._path}: {reason:.200} {advice}"
             ) from None
+
+
+def _crc32(snapshot: Snapshot) -> int:
+    checksum = 0
+    for array in jax.tree.leaves(snapshot):
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return checksum

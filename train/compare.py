@@ -13,7 +13,7 @@ import tyro
 from train import loop, run_folder, statistics
 from train.config import Compare, Optimizer, make_run
 from train.dataset import Dataset, fingerprint
-from train.errors import DivergedError, InputError
+from train.errors import DivergedError, InputError, StoppedError
 from train.table import aligned
 
 
@@ -87,7 +87,7 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     run_folder.renew_claim(folder, config, **facts)
     try:
         rows, diverged = _run_all(config, arms, dataset, folder)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError):
         print(f"To go on: the same command, --out {folder} --resume", file=sys.stderr)
         raise
 

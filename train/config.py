@@ -270,6 +270,41 @@ class Model:
             _check_relevance(self, "network")
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Several processes that train one network together."""
+
+    #: Address of the first process, as in 10.0.0.1:8476, in every process; or auto:
+    #: SLURM, Open MPI, Kubernetes or a Cloud TPU tells the rest too. The batch is split
+    #: among the devices of all, and the first process writes. None: one process.
+    coordinator: str | None = None
+    #: How many processes there are, with HOST:PORT at least 1.
+    num_processes: int | None = None
+    #: Number of this process, with HOST:PORT from 0; each has one of its own.
+    process_id: int | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        numbers = (self.num_processes, self.process_id)
+        if self.coordinator in (None, "auto"):
+            _check(
+                numbers == (None, None),
+                "--num-processes and --process-id belong to --coordinator HOST:PORT.",
+            )
+            return
+        host, _, port = self.coordinator.rpartition(":")
+        _check(
+            bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 2**16,
+            "--coordinator must be HOST:PORT, as in 10.0.0.1:8476, or auto; got "
+            f"{self.coordinator!r}.",
+        )
+        _check(
+            None not in numbers and 0 <= self.process_id < self.num_processes <= HUGE,
+            "--coordinator HOST:PORT needs --num-processes, and a --process-id from 0 "
+            f"to one below it; got {self.num_processes} and {self.process_id}.",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What a run and a comparison share."""
@@ -293,6 +328,11 @@ class Experiment:
     #: of each call in time. None: on the device, if all data take less than half of its
     #: memory.
     data_on: Literal["device", "host"] | None = None
+    #: Devices among which each batch is split, at least 1. None: all, of all processes.
+    devices: int | None = None
+    #: What to do when a loss is not finite: stop, with the last good checkpoint kept,
+    #: or continue, whatever comes of it (LCAM leaves the loss out of its average).
+    on_nan: Literal["stop", "continue"] = "stop"
     #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
     #: held_out, how often the phase is not that of the loss on the first testing batch
     #: (it costs a forward pass a step); mechanism, norms of gradients and updates in
@@ -303,8 +343,9 @@ class Experiment:
         """Checks the options."""
         for option in ("epochs", "batch_size", "eval_batch_size"):
             _check_at_least(_flag(option), getattr(self, option), 1)
-        if self.steps_per_call is not None:
-            _check_at_least("--steps-per-call", self.steps_per_call, 1)
+        for option in ("steps_per_call", "devices"):
+            if getattr(self, option) is not None:
+                _check_at_least(_flag(option), getattr(self, option), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,11 +366,16 @@ class Run(Experiment):
     #: Folder to write into; must be new or empty. None: runs/PRESET-seedSEED or
     #: runs/DATA-OPTIMIZER-seedSEED, with a number behind it if that is taken.
     out: Path | None = None
-    #: Epochs between checkpoints; 0: only one, at the end.
+    #: Epochs between checkpoints; 0: as --checkpoint-minutes says, and one at the end.
     checkpoint_every: int = 0
+    #: Minutes after which, between two calls, a checkpoint is due; 0: never.
+    checkpoint_minutes: float = 10
+    #: How many checkpoints are kept, the newest, at least 1.
+    keep_checkpoints: int = 2
     #: Go on from the last checkpoint of the run in --out, with the same options and
     #: data; without one, start from nothing.
     resume: bool = False
+    cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self):
         """Checks the options."""
@@ -345,6 +391,8 @@ class Run(Experiment):
         )
         _check_seed("--seed", self.seed)
         _check_at_least("--checkpoint-every", self.checkpoint_every, 0)
+        _check_at_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
+        _check_at_least("--keep-checkpoints", self.keep_checkpoints, 1)
         _check_resume(self)
 
 

@@ -1,5 +1,7 @@
 """What can go wrong, as the program tells it."""
 
+from pathlib import Path
+
 
 class InputError(Exception):
     """Bad input: the message says what was wrong, what was expected, what to do.
@@ -17,3 +19,24 @@ class DivergedError(Exception):
 
     The program prints it without a traceback and exits with code 1.
     """
+
+
+class PeerError(Exception):
+    """Another process of the run is gone: the message says how to go on.
+
+    The program prints it without a traceback and exits with code 1.
+    """
+
+
+class StoppedError(Exception):
+    """A signal ended a run: the message says where.
+
+    Attributes:
+      code: of the program's exit, by the shell's convention 128 and the signal.
+      folder: of the run; None if another process writes it.
+    """
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
+        self.folder: Path | None = None

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from train import augmentation
+from train import augmentation, devices
 from train.dataset import Dataset
 from train.errors import InputError
 from train.spec import Call, Spec
@@ -32,42 +31,68 @@ class Feed(NamedTuple):
       data: what stays on the device. Without training examples if the host sends them.
       host: the data set whose training examples the host sends; None if none.
       crop_padding: pixels on each side of those.
+      num_devices: among which they are split.
     """
 
     data: DeviceData
     host: Dataset | None
     crop_padding: int
+    num_devices: int
 
     def calls(
-        self, calls: Sequence[Call], plan: EpochPlan
+        self, calls: Sequence[Call], plan: EpochPlan, batch_size: int
     ) -> Iterator[tuple[Call, DeviceData, EpochPlan]]:
         """Yields an epoch's calls, each with its data and plan.
 
         The host copies the examples of a call when that is asked for: ask while the
         device is at work on the call before.
+
+        Args:
+          calls: of the epoch, all or some.
+          plan: of the epoch.
+          batch_size: examples of a full step.
         """
         if self.host is None:
             yield from ((call, self.data, plan) for call in calls)
             return
         order = np.asarray(plan.order)
-        start = 0
+        padding = self.crop_padding if self.host.is_images else 0
         for call in calls:
+            start = call.first * batch_size
             rows = order[start : start + call.num_steps * call.batch_size]
-            start += len(rows)
-            inputs = self.host.train_inputs[rows]
-            if self.host.is_images:
-                inputs = augmentation.pad(inputs, self.crop_padding)
-            inputs, targets = jax.device_put((inputs, self.host.train_targets[rows]))
-            yield (
-                call,
-                self.data._replace(train_inputs=inputs, train_targets=targets),
-                plan._replace(order=_range(len(rows)), first=np.int32(call.first)),
+            rows = rows.reshape(call.num_steps, call.batch_size)
+            sent = self.data._replace(
+                train_inputs=self._send(self.host.train_inputs, rows, padding),
+                train_targets=self._send(self.host.train_targets, rows),
             )
+            part = plan._replace(order=plan.order[:0], first=np.int32(call.first))
+            yield call, sent, part
+
+    def _send(
+        self, examples: np.ndarray, rows: np.ndarray, padding: int = 0
+    ) -> jax.Array:
+        """Gives each device of this process its examples, [steps, batch, ...]."""
+
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            chosen = examples[rows[index[:2]]]
+            return augmentation.pad(chosen, padding) if padding else chosen
+
+        shape = _padded(examples.shape, padding) if padding else examples.shape
+        return jax.make_array_from_callback(
+            (*rows.shape, *shape[1:]),
+            batch_sharding(self.num_devices, rows.shape[1]),
+            part,
+        )
 
 
-@functools.cache
-def _range(size: int) -> jax.Array:
-    return jnp.arange(size, dtype=jnp.int32)
+def batch_sharding(num_devices: int, batch_size: int) -> jax.sharding.NamedSharding:
+    """Where the host sends batches, [steps, batch, ...]: to each device its part.
+
+    A batch that does not divide goes to every device whole.
+    """
+    if batch_size % num_devices:
+        return devices.everywhere(num_devices)
+    return devices.split(num_devices, 1)
 
 
 def is_too_large(dataset: Dataset, crop_padding: int) -> bool:
@@ -103,10 +128,12 @@ def train_bytes(dataset: Dataset, crop_padding: int) -> int:
 
 def _padded_shape(dataset: Dataset, crop_padding: int) -> tuple[int, ...]:
     shape = dataset.train_inputs.shape
-    if not dataset.is_images:
-        return shape
+    return _padded(shape, crop_padding) if dataset.is_images else shape
+
+
+def _padded(shape: tuple[int, ...], padding: int) -> tuple[int, ...]:
     size, height, width, channels = shape
-    return size, height + 2 * crop_padding, width + 2 * crop_padding, channels
+    return size, height + 2 * padding, width + 2 * padding, channels
 
 
 def make_feed(dataset: Dataset, spec: Spec, normalize: str) -> Feed:
@@ -124,7 +151,12 @@ def make_feed(dataset: Dataset, spec: Spec, normalize: str) -> Feed:
       InputError: ImageNet's normalisation for images without three channels.
     """
     return _make_feed(
-        dataset, normalize, spec.crop_padding, spec.eval_batch_size, spec.from_host
+        dataset,
+        normalize,
+        spec.crop_padding,
+        spec.eval_batch_size,
+        spec.from_host,
+        spec.num_devices,
     )
 
 
@@ -135,6 +167,7 @@ def _make_feed(
     crop_padding: int,
     eval_batch_size: int,
     from_host: bool,
+    num_devices: int,
 ) -> Feed:
     shape = _padded_shape(dataset, crop_padding)
     if dataset.is_images:
@@ -171,7 +204,7 @@ def _make_feed(
         std=std,
     )
     host = dataset if from_host else None
-    return Feed(jax.device_put(data), host, crop_padding)
+    return Feed(devices.put(data, num_devices), host, crop_padding, num_devices)
 
 
 def _normalization(kind: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

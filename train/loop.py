@@ -1,30 +1,27 @@
 """Trains one network with one optimizer."""
 
+import contextlib
 import hashlib
-import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-import jax
 import numpy as np
-import optax
-import tqdm
 
-from train import networks, optimizers, program, run_folder, step
-from train.checkpoint import Checkpoints
+from train import devices, optimizers, program, run_folder
 from train.config import Run
 from train.dataset import Dataset, fingerprint
-from train.errors import DivergedError
+from train.errors import DivergedError, StoppedError
 from train.feed import Feed, make_feed
-from train.optimizers import Hyperparameters
-from train.plan import Planner
-from train.program import Program
+from train.recorder import Recorder, SilentRecorder
 from train.spec import Spec
-from train.step import EpochPlan, StepMetrics, TrainState
+from train.step import StepMetrics, TestMetrics
+from train.stop import Stop
+from train.training import Training
 
 
-def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
+def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
     """Trains, and writes everything into the run's folder.
 
     Args:
@@ -33,12 +30,14 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
       quiet: print no line per epoch (a terminal shows a progress bar all the same).
 
     Returns:
-      The folder.
+      The folder; None in a process that leaves writing to another.
 
     Raises:
       InputError: the folder cannot be used, or an option does not fit the data.
       BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
+      StoppedError: a signal ended it; where it was is saved.
+      PeerError: another process that trains with this one is gone.
     """
     method = optimizers.method_of(config.optimizer)
     spec = program.make_spec(config, method, dataset)
@@ -54,9 +53,20 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path:
         )
         # The folder may be moved; what it says may not change.
         facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
-    folder = run_folder.open_folder(config, name, **facts)
-    with run_folder.locked(folder):
-        _train(config, spec, feed, phases, folder, quiet=quiet)
+
+    def claim(stack: contextlib.ExitStack) -> Path:
+        folder = run_folder.open_folder(config, name, **facts)
+        stack.enter_context(run_folder.locked(folder))
+        return folder
+
+    with Stop() as stop, devices.among_peers(), contextlib.ExitStack() as stack:
+        devices.check_same(run_folder.digest(config, **facts))
+        folder = devices.by_first_process(partial(claim, stack))
+        try:
+            _train(config, spec, feed, phases, folder, stop, quiet=quiet)
+        except StoppedError as error:
+            error.folder = folder
+            raise
     return folder
 
 
@@ -65,7 +75,8 @@ def _train(
     spec: Spec,
     feed: Feed,
     phases: np.ndarray | None,
-    folder: Path,
+    folder: Path | None,
+    stop: Stop,
     *,
     quiet: bool,
 ) -> None:
@@ -73,126 +84,127 @@ def _train(
 
     `phases`, of every step, are those of --phases-of.
     """
-    compiled = program.compile_program(spec, feed.data)
-    hyperparameters = optimizers.hyperparameters_of(
-        config.optimizer, spec.steps_per_epoch
-    )
-    planner = Planner(config, spec, phases)
-    state = compiled.init(planner.init_key)
+    training = Training(config, spec, feed, phases)
+    with (
+        SilentRecorder()
+        if folder is None
+        else Recorder(folder, config, training.compiled, quiet=quiet)
+    ) as recorder:
+        done = _restore(training, recorder)
+        recorder.begin(done)
+        loop = _Loop(config, spec, training, recorder, stop)
+        while done < config.epochs * spec.steps_per_epoch:
+            done = loop.train_epoch(done)
 
-    with Checkpoints(folder) as checkpoints:
-        done = checkpoints.last_epoch() or 0
-        if done:
-            state = checkpoints.restore(done, like=state)
-        run_folder.keep_rows(folder, done, spec.steps_per_epoch)
-        run_folder.add_provenance(
-            folder,
-            first_epoch=done + 1,
-            network=networks.describe(spec.network),
-            arrays=step.array_names(spec.network),
-            num_parameters=step.num_parameters(spec.network),
-            compile_seconds=round(compiled.compile_seconds, 1),
+
+def _restore(training: Training, recorder: Recorder | SilentRecorder) -> int:
+    """Goes back to the last checkpoint; returns the steps taken there, or 0."""
+    template = training.template()
+    found = devices.by_first_process(partial(recorder.last, template))
+    done, snapshot = found or (0, template)
+    [done] = devices.from_first_process(np.array([done]))
+    if done:
+        training.restore(devices.from_first_process(snapshot))
+    return int(done)
+
+
+class _Loop(NamedTuple):
+    config: Run
+    spec: Spec
+    training: Training
+    recorder: Recorder | SilentRecorder
+    stop: Stop
+
+    def train_epoch(self, done: int) -> int:
+        """Takes what is left of an epoch after `done` steps of the run, and tests.
+
+        Returns:
+          The steps taken at its end.
+
+        Raises:
+          DivergedError: a loss was not finite; the rows are written.
+          StoppedError: a signal came; where the run was is saved.
+        """
+        steps_per_epoch = self.spec.steps_per_epoch
+        epoch, taken = divmod(done, steps_per_epoch)
+        start = time.perf_counter()
+        saving, num_examples, must_stop = 0.0, 0, False
+        for call in self.training.take_steps(epoch, taken):
+            taken = call.first + call.num_steps
+            num_examples += call.num_steps * call.batch_size
+            self.recorder.advance(call.num_steps)
+            must_stop = self.stop.is_due()
+            if not self.training.has_finite_losses() and self.config.on_nan == "stop":
+                break
+            if taken < steps_per_epoch:
+                if must_stop:
+                    self._stop(epoch * steps_per_epoch + taken)
+                if self.recorder.is_due():
+                    since = time.perf_counter()
+                    self._save(epoch * steps_per_epoch + taken)
+                    saving += time.perf_counter() - since
+        steps = self.training.metrics(taken)
+        train_seconds = time.perf_counter() - start - saving
+        test = self.training.test()
+        row = _epoch_row(epoch, self.spec, steps, test, self.training.phase_before)
+        row |= {
+            "learning_rate": self.training.learning_rate(epoch),
+            "images_per_second": round(num_examples / train_seconds, 1),
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+        if observed := self.training.observed():
+            # Means in a phase without steps are NaN, which JSON has not.
+            row["observed"] = {
+                name: np.where(np.isfinite(x), x, None).tolist()
+                for name, x in observed.items()
+            }
+        done = epoch * steps_per_epoch + taken
+        self.recorder.write(row, _step_rows(epoch * steps_per_epoch, steps))
+        if self.config.on_nan == "stop":
+            _check_finite(epoch, self.spec, steps, test)
+        if must_stop and epoch + 1 < self.config.epochs:
+            self._stop(done)
+        if self.recorder.is_due_after(epoch + 1):
+            self._save(done)
+        return done
+
+    def _save(self, done: int) -> None:
+        """Saves, but nothing that is spoiled: the last good checkpoint stays the last.
+
+        The losses so far may be finite and the weights not any more.
+        """
+        snapshot = self.training.snapshot()
+        if self.config.on_nan == "continue" or snapshot.is_finite():
+            self.recorder.save(done, snapshot)
+
+    def _stop(self, done: int) -> NoReturn:
+        """Saves and ends the run."""
+        self._save(done)
+        total = self.config.epochs * self.spec.steps_per_epoch
+        raise StoppedError(
+            f"{self.stop.signal.name}: stopped and saved after step {done} of {total}.",
+            code=128 + self.stop.signal,
         )
-        progress = tqdm.tqdm(
-            total=config.epochs * spec.steps_per_epoch,
-            initial=done * spec.steps_per_epoch,
-            desc=folder.name,
-            unit="step",
-            disable=not sys.stderr.isatty(),
-        )
-        if progress.disable and not quiet:
-            print(
-                f"{networks.describe(spec.network)}, "
-                f"{step.num_parameters(spec.network):,} parameters, compiled in "
-                f"{compiled.compile_seconds:.1f} s",
-                flush=True,
-            )
-        with progress:
-            for epoch in range(done, config.epochs):
-                previous_phase = optax.tree.get(state.opt_state, "phase", np.nan)
-                previous_phase = jax.device_get(previous_phase)
-                start = time.perf_counter()
-                state, steps = _train_epoch(
-                    compiled,
-                    state,
-                    feed,
-                    planner.plan(epoch),
-                    hyperparameters,
-                    progress,
-                )
-                train_seconds = time.perf_counter() - start
-                test = jax.device_get(compiled.test(state, feed.data))
-                row = _epoch_row(epoch, spec, steps, test, previous_phase)
-                row |= {
-                    "learning_rate": planner.last_rate(epoch),
-                    "images_per_second": round(_num_images(spec) / train_seconds, 1),
-                    "seconds": round(time.perf_counter() - start, 3),
-                }
-                observed = jax.device_get(compiled.observed(state))
-                if observed:
-                    # Means in a phase without steps are NaN, which JSON has not.
-                    row["observed"] = {
-                        name: np.where(np.isfinite(x), x, None).tolist()
-                        for name, x in observed.items()
-                    }
-                run_folder.append_metrics(folder, row)
-                run_folder.append_steps(
-                    folder, _step_rows(epoch * spec.steps_per_epoch, steps)
-                )
-                line = _line(row, config.epochs)
-                progress.set_postfix_str(line.partition(": ")[2])
-                if progress.disable and not quiet:
-                    print(line, flush=True)
-                _check_finite(epoch, spec, steps, test)
-                is_last = epoch + 1 == config.epochs
-                every = config.checkpoint_every
-                if is_last or (every and (epoch + 1) % every == 0):
-                    checkpoints.save(epoch + 1, state)
-
-
-def _train_epoch(
-    compiled: Program,
-    state: TrainState,
-    feed: Feed,
-    plan: EpochPlan,
-    hyperparameters: Hyperparameters,
-    progress: tqdm.tqdm,
-) -> tuple[TrainState, StepMetrics]:
-    """Takes an epoch's steps; waits for the device's results once, at the end."""
-    outputs = []
-    for call, data, part in feed.calls(compiled.calls, plan):
-        state, metrics = compiled.train(call, state, data, part, hyperparameters)
-        outputs.append(metrics)
-        progress.update(call.num_steps)
-        if feed.host and len(outputs) > 1:
-            # One call ahead: examples of more would fill the device's memory.
-            jax.block_until_ready(outputs[-2])
-    columns = zip(*jax.device_get(outputs), strict=True)
-    return state, StepMetrics(*map(np.concatenate, columns))
-
-
-def _num_images(spec: Spec) -> int:
-    """Examples an epoch trains on."""
-    return spec.full_steps * spec.batch_size + spec.last_batch_size
 
 
 def _epoch_row(
     epoch: int,
     spec: Spec,
     steps: StepMetrics,
-    test: step.TestMetrics,
-    previous_phase: float,
+    test: TestMetrics,
+    phase_before: float,
 ) -> dict[str, Any]:
     """An epoch's row of `metrics.jsonl`; errors in percent, losses in nats."""
     sizes = np.full(len(steps.loss), spec.batch_size)
-    if spec.last_batch_size:
+    if spec.last_batch_size and len(sizes) == spec.steps_per_epoch:
         sizes[-1] = spec.last_batch_size
-    phases = np.append(previous_phase, steps.phase)
+    phases = np.append(phase_before, steps.phase)
     # LOW_LOSS is 1, HIGH_LOSS is 0.
     low_loss_share = float(np.mean(steps.phase, dtype=np.float64))
     has_phase = not np.isnan(low_loss_share)
     return {
         "epoch": epoch + 1,
+        "step": epoch * spec.steps_per_epoch + len(steps.loss),
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
         "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
         "test_loss": float(test.loss),
@@ -213,17 +225,8 @@ def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:
     ]
 
 
-def _line(row: dict[str, Any], epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}, "
-        f"train error {row['train_error']:.2f} %, "
-        f"test error {row['test_error']:.2f} %, "
-        f"{row['images_per_second']:.0f} images/s"
-    )
-
-
 def _check_finite(
-    epoch: int, spec: Spec, steps: StepMetrics, test: step.TestMetrics
+    epoch: int, spec: Spec, steps: StepMetrics, test: TestMetrics
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(steps.loss))
     if len(bad):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train import schedules
+from train import devices, schedules
 from train.config import Run
 from train.spec import Spec
 from train.step import EpochPlan
@@ -22,13 +22,10 @@ class Planner:
       config: the run.
       spec: its sizes.
       phases: 0 or 1 for each step of the run, for --phases-of; else None.
-
-    Attributes:
-      init_key: of the initial weights.
     """
 
     def __init__(self, config: Run, spec: Spec, phases: np.ndarray | None):
-        self.init_key, *self._keys = jax.random.split(jax.random.key(config.seed), 4)
+        self._seed = np.uint32(config.seed)
         self._spec = spec
         self._rates = schedules.learning_rates(
             config.schedule,
@@ -39,6 +36,10 @@ class Planner:
         self._phases = phases
         self._shuffled = config.optimizer.phase == "shuffled"
 
+    def init_key(self) -> jax.Array:
+        """Of the initial weights."""
+        return jax.random.split(jax.random.key(self._seed), 4)[0]
+
     def last_rate(self, epoch: int) -> float:
         """Learning rate of the last step of an epoch, counted from 0."""
         return float(self._rates[epoch, -1])
@@ -47,7 +48,7 @@ class Planner:
         """The plan of an epoch, counted from 0."""
         steps = self._spec.steps_per_epoch
         order, key, noise, noise_key = _draw(
-            self._keys, epoch, self._spec.train_shape[0], steps
+            self._seed, epoch, self._spec.train_shape[0], steps
         )
         if self._phases is not None:
             # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
@@ -55,20 +56,20 @@ class Planner:
             noise = jnp.where(is_low, 0.0, 0.75)
             if self._shuffled:
                 noise = jax.random.permutation(noise_key, noise)
-        return EpochPlan(
+        plan = EpochPlan(
             order=order,
-            first=jnp.int32(0),
-            learning_rates=jnp.asarray(self._rates[epoch]),
+            first=np.int32(0),
+            learning_rates=self._rates[epoch],
             noise=noise,
             key=key,
         )
+        return devices.put(plan, self._spec.num_devices)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _draw(
-    keys: list[jax.Array], epoch: int, size: int, steps: int
-) -> tuple[jax.Array, ...]:
+def _draw(seed: np.uint32, epoch: int, size: int, steps: int) -> tuple[jax.Array, ...]:
     """Order, augmentation key, noise and its key: one program, as the device waits."""
+    _, *keys = jax.random.split(jax.random.key(seed), 4)
     order_key, augmentation_key, noise_key = (
         jax.random.fold_in(key, epoch) for key in keys
     )

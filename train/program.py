@@ -4,13 +4,14 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train import feed, step
+from train import devices, feed, step
 from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
@@ -53,30 +54,26 @@ class Program:
         start = time.perf_counter()
         self.spec = spec
         self.calls = epoch_calls(spec)
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        observer = make_observer(spec.observe, spec.method)
         self._init_network = _network_init(spec.network)
         self._init_optimizer = jax.jit(step.make_optimizer_init(spec.method))
-        params, batch_stats = jax.eval_shape(self._init_network, key)
-        observer = make_observer(spec.observe, spec.method)
         self._init_observer = jax.jit(observer.init)
-        opt_state = jax.eval_shape(self._init_optimizer, params)
-        observed = jax.eval_shape(self._init_observer, params)
-        state = TrainState(params, batch_stats, opt_state, observed)
-        self._summarize = jax.jit(observer.summarize).lower(observed).compile()
-        self._train = {
-            (num_steps, batch_size): _compile(
-                step.make_train(spec, num_steps=num_steps, batch_size=batch_size),
-                state,
-                *_abstract_arguments(spec, data, num_steps * batch_size),
-                donate_argnums=0,
-            )
-            for num_steps, batch_size in {call[1:] for call in self.calls}
-        }
-        self._test = _compile(step.make_test(spec), state, data)
+        state = jax.eval_shape(self._init, jax.eval_shape(jax.random.key, 0))
+        self._everywhere = partial(_everywhere, spec.num_devices)
+        self._compile = partial(_compile, spec.num_devices)
+        self._abstract = self._everywhere((state, data))
+        self._summarize = self._compile(observer.summarize, self._abstract[0].observed)
+        self._test = self._compile(step.make_test(spec), *self._abstract)
+        self._train: dict[tuple[int, int], jax.stages.Compiled] = {}
+        for call in self.calls:
+            self._train_of(call)
         self.compile_seconds = time.perf_counter() - start
 
     def init(self, key: jax.Array) -> TrainState:
         """Returns fresh weights and optimizer state."""
+        return devices.put(self._init(key), self.spec.num_devices)
+
+    def _init(self, key: jax.Array) -> TrainState:
         params, batch_stats = self._init_network(key)
         return TrainState(
             params,
@@ -84,6 +81,17 @@ class Program:
             self._init_optimizer(params),
             self._init_observer(params),
         )
+
+    def _train_of(self, call: Call) -> jax.stages.Compiled:
+        """What takes a call's steps, compiled when a call of its size first comes."""
+        size = call.num_steps, call.batch_size
+        if size not in self._train:
+            state, data = self._abstract
+            data, *rest = _abstract_arguments(self.spec, data, call)
+            train = step.make_train(self.spec, num_steps=size[0], batch_size=size[1])
+            arguments = (state, data, *self._everywhere(rest))
+            self._train[size] = self._compile(train, *arguments, donate_argnums=0)
+        return self._train[size]
 
     def train(
         self,
@@ -94,8 +102,9 @@ class Program:
         hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, StepMetrics]:
         """Takes the steps of one call. `state` is given up: its memory is reused."""
-        run = self._train[call.num_steps, call.batch_size]
-        return run(state, data, plan, hyperparameters, np.int32(call.first))
+        return self._train_of(call)(
+            state, data, plan, hyperparameters, np.int32(call.first)
+        )
 
     def test(self, state: TrainState, data: DeviceData) -> TestMetrics:
         """Scores the whole test set."""
@@ -106,10 +115,20 @@ class Program:
         return self._summarize(state.observed)
 
 
+def _everywhere(num_devices: int, tree: Any) -> Any:
+    """Abstract arrays, whole on every device."""
+    sharding = devices.everywhere(num_devices)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+
+
 def _compile(
-    function: Callable, *arguments: Any, **options: Any
+    num_devices: int, function: Callable, *arguments: Any, **options: Any
 ) -> jax.stages.Compiled:
-    lowered = jax.jit(function, **options).lower(*arguments)
+    """Compiles for such arguments; what comes out is whole on every device."""
+    sharding = devices.everywhere(num_devices)
+    lowered = jax.jit(function, out_shardings=sharding, **options).lower(*arguments)
     # An experimental option: a JAX that has it no more does without.
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         return lowered.compile(compiler_options=compiler_options())
@@ -167,6 +186,7 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         eval_batch_size=min(config.eval_batch_size, test_size),
         steps_per_call=1,
         from_host=_is_from_host(config, dataset),
+        num_devices=devices.count(config.devices),
         observe=config.observe,
     )
     steps_per_call = config.steps_per_call or _steps_per_call(spec, dataset)
@@ -194,22 +214,26 @@ def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
 
 
 def _abstract_arguments(
-    spec: Spec, data: DeviceData, num_examples: int
+    spec: Spec, data: DeviceData, call: Call
 ) -> tuple[DeviceData, EpochPlan, Hyperparameters, jax.ShapeDtypeStruct]:
-    """What a call of so many examples takes besides the state."""
+    """What a call takes besides the state."""
 
     def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     def sent(examples: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return array(examples.dtype, num_examples, *examples.shape[1:])
+        return jax.ShapeDtypeStruct(
+            (call.num_steps, call.batch_size, *examples.shape[1:]),
+            examples.dtype,
+            sharding=feed.batch_sharding(spec.num_devices, call.batch_size),
+        )
 
     if spec.from_host:
         data = data._replace(
             train_inputs=sent(data.train_inputs), train_targets=sent(data.train_targets)
         )
     plan = EpochPlan(
-        order=array(jnp.int32, num_examples if spec.from_host else spec.train_shape[0]),
+        order=array(jnp.int32, 0 if spec.from_host else spec.train_shape[0]),
         first=array(jnp.int32),
         learning_rates=array(jnp.float32, spec.steps_per_epoch),
         noise=array(jnp.float32, spec.steps_per_epoch),

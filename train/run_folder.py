@@ -7,6 +7,7 @@ a row an epoch, `steps.csv` a row a step. A run that dies leaves what it has don
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -22,7 +23,13 @@ from train.paths import expand
 from train.provenance import environment
 
 # Options that may be others when a run, a comparison or a study goes on.
-FREE_OPTIONS = ("out", "resume", "seeds", "budget", "phases_of")
+FREE_OPTIONS = (
+    *("out", "resume", "seeds", "budget", "phases_of"),
+    # How it is computed, which changes rounding at most, and how often it is saved.
+    *("devices", "data_on", "steps_per_call"),
+    *("coordinator", "num_processes", "process_id"),
+    *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
+)
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
@@ -150,6 +157,13 @@ def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
     replace(folder / "config.json", _claim(config, facts))
 
 
+def digest(config: Any, **facts: Any) -> str:
+    """A SHA-256 sum, equal for runs that may go on as each other."""
+    options = _flat(config_as_json(config) | facts)
+    fixed = {name: options[name] for name in options if name not in FREE_OPTIONS}
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
+
+
 def _claim(config: Any, facts: dict[str, Any]) -> str:
     return json.dumps(config_as_json(config) | facts, indent=2) + "\n"
 
@@ -157,21 +171,15 @@ def _claim(config: Any, facts: dict[str, Any]) -> str:
 def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     """Reads the `metrics.jsonl` of a run that has ended; None if it has not.
 
-    Raises:
-      InputError: the file is not what the run wrote.
+    One that was damaged has not: going on with it will tell.
     """
-    if not (folder / "checkpoints" / str(epochs)).is_dir():  # a run's last act
-        return None
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
         rows = read_metrics(folder)
-        if [row["epoch"] for row in rows] == list(range(1, epochs + 1)):
+        is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+        # The last checkpoint is a run's last act.
+        if is_whole and (folder / "checkpoints" / str(rows[-1]["step"])).is_dir():
             return rows
-    except (OSError, ValueError, TypeError, KeyError):
-        pass
-    raise InputError(
-        f"{folder / 'metrics.jsonl'} was changed or damaged: move {folder} away, and "
-        "this run will be done anew."
-    )
+    return None
 
 
 def has_diverged(rows: list[dict[str, Any]]) -> bool:
@@ -180,19 +188,14 @@ def has_diverged(rows: list[dict[str, Any]]) -> bool:
 
 
 def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
-    """Reads the `metrics.jsonl` of a run that is finished or has diverged; else None.
-
-    Raises:
-      InputError: the file is not what a finished run wrote.
-    """
+    """Reads the `metrics.jsonl` of a run that has finished or diverged; else None."""
     rows = read_finished(folder, epochs)
     if rows is not None:
         return rows
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
         rows = read_metrics(folder)
         return rows if has_diverged(rows) else None
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
-        return None
+    return None
 
 
 def config_as_json(config: Any) -> dict[str, Any]:
@@ -281,22 +284,24 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
     Raises:
       InputError: rows up to there are missing or damaged; nothing is dropped then.
     """
-    num_steps = epochs * steps_per_epoch
-    wanted = {"metrics.jsonl": epochs, "steps.csv": 1 + num_steps if epochs else 0}
+    metrics = [f'{{"epoch": {number},' for number in range(1, epochs + 1)]
+    steps = [f"{number}," for number in range(1, epochs * steps_per_epoch + 1)]
+    if steps:
+        steps = [",".join(STEP_COLUMNS), *steps]
     kept = {}
-    for name, keep in wanted.items():
+    for name, beginnings in {"metrics.jsonl": metrics, "steps.csv": steps}.items():
         path = folder / name
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        kept[path] = lines[:keep]
-        last = lines[keep - 1] if len(lines) >= keep > 0 else ""
-        expected = {
-            "metrics.jsonl": f'{{"epoch": {epochs},',
-            "steps.csv": f"{num_steps},",
-        }[name]
-        if keep and not (last.startswith(expected) and last.endswith("\n")):
+        text = path.read_text(errors="replace") if path.exists() else ""
+        kept[path] = text.splitlines(keepends=True)[: len(beginnings)]
+        is_whole = len(kept[path]) == len(beginnings) and all(
+            line.startswith(beginning) and line.endswith("\n")
+            for line, beginning in zip(kept[path], beginnings, strict=True)
+        )
+        if not is_whole:
             raise InputError(
-                f"{path} does not hold the rows of the {epochs} epochs before the last "
-                "checkpoint: it was changed or damaged. Start a new run."
+                f"{path} was changed or damaged: it does not hold the rows of the "
+                f"{epochs} epochs before the last checkpoint. Move {folder} away to "
+                "begin anew."
             )
     for path, lines in kept.items():
         if lines:

@@ -21,6 +21,7 @@ class Spec(NamedTuple):
       eval_batch_size: examples a testing step.
       steps_per_call: most training steps in one call of the program.
       from_host: whether the host sends the training examples of each call.
+      num_devices: among which each batch is split.
       observe: what is watched besides; see `train.observe`.
     """
 
@@ -35,6 +36,7 @@ class Spec(NamedTuple):
     eval_batch_size: int
     steps_per_call: int
     from_host: bool = False
+    num_devices: int = 1
     observe: str = "nothing"
 
     @property
@@ -67,17 +69,21 @@ class Call(NamedTuple):
     batch_size: int
 
 
-def epoch_calls(spec: Spec) -> list[Call]:
-    """Splits an epoch into calls: chunks, single steps for the rest, the last batch."""
-    chunks = spec.full_steps // spec.steps_per_call
+def epoch_calls(spec: Spec, done: int = 0) -> list[Call]:
+    """Splits an epoch into calls: chunks, single steps for the rest, the last batch.
+
+    Args:
+      spec: the sizes.
+      done: steps of the epoch that are taken already.
+    """
+    num_steps = spec.steps_per_call
+    chunks = max(0, spec.full_steps - done) // num_steps
+    rest = done + chunks * num_steps
     calls = [
-        Call(index * spec.steps_per_call, spec.steps_per_call, spec.batch_size)
-        for index in range(chunks)
+        Call(first, num_steps, spec.batch_size)
+        for first in range(done, rest, num_steps)
     ]
-    calls += [
-        Call(first, 1, spec.batch_size)
-        for first in range(chunks * spec.steps_per_call, spec.full_steps)
-    ]
-    if spec.last_batch_size:
+    calls += [Call(first, 1, spec.batch_size) for first in range(rest, spec.full_steps)]
+    if spec.last_batch_size and done <= spec.full_steps:
         calls.append(Call(spec.full_steps, 1, spec.last_batch_size))
     return calls

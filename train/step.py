@@ -6,6 +6,7 @@ step serves a Python loop, a scan and a vmap, and a call costs no Python per var
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from train import augmentation
+from train import augmentation, devices
 from train.networks import NetworkSpec, make_network
 from train.observe import Step, make_observer
 from train.optimizers import (
@@ -46,8 +47,9 @@ class DeviceData(NamedTuple):
     """A data set on the device, or the part of it that some steps need.
 
     Attributes:
-      train_inputs: as in `Dataset`; images are padded for the crop.
-      train_targets: as in `Dataset`.
+      train_inputs: as in `Dataset`; images are padded for the crop. If the host sends
+        them those of a call: [steps, batch, ...].
+      train_targets: as in `Dataset`; or [steps, batch, ...], the same.
       test_inputs: [batches, batch, ...], the last batch filled with zeros.
       test_targets: [batches, batch, ...], the same.
       mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
@@ -66,10 +68,10 @@ class EpochPlan(NamedTuple):
     """What an epoch's steps draw on.
 
     Attributes:
-      order: int32 [n], which of the training examples on the device come one after
-        another, from the step `first` on.
-      first: int32, number of a step in the epoch: 0 where all examples are on the
-        device.
+      order: int32 [n], which of the training examples come one after another; empty
+        if the host sends them so.
+      first: int32, number in the epoch of the first step that there are examples of: 0
+        where all are on the device.
       learning_rates: float32 [steps per epoch].
       noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
       key: of the augmentation.
@@ -144,6 +146,7 @@ def make_train(
     """
     graph = _graph(spec.network)
     observer = make_observer(spec.observe, spec.method)
+    share = partial(devices.share, num_devices=spec.num_devices)
 
     def step(
         state: TrainState,
@@ -152,21 +155,28 @@ def make_train(
         plan: EpochPlan,
         hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, StepMetrics]:
-        chosen = jax.lax.dynamic_slice(
-            plan.order, ((index - plan.first) * spec.batch_size,), (batch_size,)
-        )
+        if spec.from_host:
+            inputs = share(data.train_inputs[index - plan.first])
+            targets = data.train_targets[index - plan.first]
+            chosen = None
+        else:
+            start = (index - plan.first) * spec.batch_size
+            chosen = jax.lax.dynamic_slice(plan.order, (start,), (batch_size,))
+            chosen = share(chosen)
+            inputs = data.train_inputs
+            targets = data.train_targets[chosen]
         if _is_images(spec):
             inputs = augmentation.crop_and_flip(
-                data.train_inputs,
+                inputs,
                 chosen,
                 jax.random.fold_in(plan.key, index),
                 padding=spec.crop_padding,
                 flip=spec.flip,
             )
-        else:
-            inputs = data.train_inputs[chosen]
-        inputs = _normalize(spec, inputs, data)
-        targets = data.train_targets[chosen]
+        elif chosen is not None:
+            inputs = inputs[chosen]
+        inputs = _normalize(spec, share(inputs), data)
+        targets = share(targets)
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
             # Copied: NNX refuses to change variables made outside the gradient's trace.
@@ -189,7 +199,7 @@ def make_train(
 
         def held_out_loss() -> jax.Array:
             network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
-            inputs = _normalize(spec, data.test_inputs[0], data)
+            inputs = _normalize(spec, share(data.test_inputs[0]), data)
             outputs = network(inputs, train=True)
             return jnp.mean(_losses(outputs, data.test_targets[0]))
 
@@ -233,6 +243,7 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
 
         def score(batch: tuple[jax.Array, jax.Array, jax.Array]) -> TestMetrics:
             inputs, targets, counts = batch
+            inputs = devices.share(inputs, spec.num_devices)
             outputs = network(_normalize(spec, inputs, data), train=False)
             return TestMetrics(
                 jnp.sum(jnp.where(counts, _losses(outputs, targets), 0)),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from train import data, run_folder
 from train.config import Study
+from train.errors import StoppedError
 from train.paths import expand
 from train.report import write_report
 from train.studies import make_blocks, seeds_of
@@ -24,7 +25,7 @@ def study(config: Study) -> Path:
     folder = _open(config)
     try:
         run_trials(blocks, seeds, folder, load, budget=config.budget)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError):
         print("To go on: the same command.", file=sys.stderr)
         raise
     report = write_report(config.name, blocks, seeds, folder)
