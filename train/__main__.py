@@ -158,10 +158,10 @@ def _execute(config: Command) -> None:
             try:
                 folder = loop.run(config, dataset)
             except StoppedError as error:
-                if error.folder is not None:
-                    way = f"To go on: the same command, --out {error.folder} --resume"
-                    print(way, file=sys.stderr)
-                raise
+                if error.folder is None:  # another process knows, and says so
+                    raise
+                way = f"To go on: the same command, --out {error.folder} --resume"
+                raise StoppedError(f"{error} {way}", error.code) from None
             if folder is not None:
                 from train.plot import plot_run
 

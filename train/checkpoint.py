@@ -52,11 +52,21 @@ class Checkpoints:
 
         self._ocp = ocp
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, cleanup_tmp_directories=True
+            max_to_keep=keep,
+            create=False,
+            cleanup_tmp_directories=True,
+            # Orbax would wait for processes that have nothing to write.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+            ),
         )
         self._path = (folder / FOLDER).resolve()  # Orbax insists on an absolute path
         with self._explained("write", "Is the disk full, or the folder read-only?"):
+            self._path.mkdir(exist_ok=True)
             self._manager = ocp.CheckpointManager(self._path, options=options)
+        # Orbax would ask JAX too whether it is time to stop, with steps where
+        # `train.stop` counts calls: the processes would never agree.
+        self._manager.reached_preemption = lambda step: False
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself."""
