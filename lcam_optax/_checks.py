@@ -13,33 +13,87 @@ import jax.numpy as jnp
 import numpy as np
 
 _NUMBER_TYPES: tuple[type[Any], ...] = (numbers.Real, np.ndarray, jax.Array)
+_REAL_DTYPES = (jnp.floating, jnp.integer, jnp.bool_)
+
+
+def shown(thing: Any) -> str:
+    """What came instead, for a message."""
+    try:
+        return f"{thing!r:.80}"
+    except ValueError:  # Python does not write out integers of thousands of digits
+        return "one of thousands of digits"
 
 
 def check_number(name: str, number: Any, low: float, high: float) -> None:
     """Refuses a Python number outside `[low, high)`, and what is no number at all.
 
     Raises:
-      TypeError: `number` is neither a real number nor an array.
+      TypeError: `number` is neither a real number nor an array of such.
       ValueError: `number` is a Python number outside the range (or a NaN), or an array
         of several.
     """
-    if not isinstance(number, _NUMBER_TYPES):
+    if not isinstance(number, _NUMBER_TYPES) or not _is_real(number):
         raise TypeError(
-            f"`{name}` must be a number in [{low:g}, {high:g}), got {number!r}."
+            f"`{name}` must be a number in [{low:g}, {high:g}), got {shown(number)}."
         )
     if jnp.shape(number) != ():
         raise ValueError(
             f"`{name}` must be one number in [{low:g}, {high:g}), got an array of "
             f"shape {jnp.shape(number)}."
         )
-    if not isinstance(number, jax.Array) and not low <= number < high:
+    if isinstance(number, jax.Array):
+        return
+    try:
+        in_range = low <= float(number) < high
+    except OverflowError:  # an integer beyond every float, and still below infinity
+        raise ValueError(
+            f"`{name}` must be in [{low:g}, {high:g}), got an integer beyond that."
+        ) from None
+    if not in_range:
         raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")
+
+
+def _is_real(number: Any) -> bool:
+    """Whether JAX takes it for a real number; no device is asked."""
+    try:
+        dtype = jnp.result_type(number)
+    except TypeError:  # an array of strings, objects or dates; a fraction
+        return False
+    return any(jnp.issubdtype(dtype, kind) for kind in _REAL_DTYPES)
 
 
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:
     """As `check_number`, but a schedule (any callable of the count) passes too."""
     if not callable(setting):
         check_number(name, setting, low, high)
+
+
+def check_flag(name: str, flag: Any) -> None:
+    """Refuses what is neither true nor false: the string "False" would be true.
+
+    Raises:
+      TypeError: `flag` is no boolean.
+    """
+    if not isinstance(flag, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be a bool, got {shown(flag)}.")
+
+
+def check_dtype(name: str, dtype: Any) -> Any:
+    """Returns the dtype of numbers that JAX uses for `dtype`.
+
+    Raises:
+      TypeError: `dtype` is none, or not one of numbers.
+    """
+    try:
+        known = jax.dtypes.canonicalize_dtype(dtype)
+        jnp.result_type(known)
+    except (TypeError, ValueError, SyntaxError):
+        known = None
+    if known is None or not jnp.issubdtype(known, jnp.number):
+        raise TypeError(
+            f"`{name}` must be a dtype of numbers or None, got {shown(dtype)}."
+        )
+    return known
 
 
 def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
@@ -63,12 +117,17 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
             "LCAM's `update` needs the keyword `value`, the scalar loss of this batch; "
             f"{got}. Pass it as in {example}."
         )
+    if isinstance(value, (numbers.Integral, np.ndarray)):
+        array = np.asarray(value)
+        # JAX would take the lower 32 bits, of 10**10 for one.
+        if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+            value = array.astype(np.float32)
     try:
         loss = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(
             "`value` must be the scalar loss of this batch, a real number, got "
-            f"{type(value).__name__}: {value!r:.80}. Pass it as in {example}."
+            f"{type(value).__name__}: {shown(value)}. Pass it as in {example}."
         ) from None
     if loss.shape != ():
         raise ValueError(

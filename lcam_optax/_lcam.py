@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from lcam_optax._checks import check_loss, check_number, check_number_or_schedule
+from lcam_optax._checks import (
+    check_dtype,
+    check_flag,
+    check_loss,
+    check_number,
+    check_number_or_schedule,
+    shown,
+)
 from lcam_optax._loss_average import LossAverage, ema_average
 from lcam_optax._phase import Phase, detect_phase
 
@@ -74,10 +81,12 @@ def scale_by_lcam(
     if not isinstance(loss_average, LossAverage):
         raise TypeError(
             "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
-            f"`epoch_average(391)`, got {loss_average!r}."
+            f"`epoch_average(391)`, got {shown(loss_average)}."
         )
+    check_flag("lagged", lagged)
+    check_flag("nesterov", nesterov)
     if accumulator_dtype is not None:
-        accumulator_dtype = jax.dtypes.canonicalize_dtype(accumulator_dtype)
+        accumulator_dtype = check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init_fn(params: optax.Params) -> ScaleByLcamState:
         return ScaleByLcamState(
@@ -276,6 +285,7 @@ def lcam(
       Under `optax.MultiSteps` only the last micro-batch's `value` reaches the
       optimizer: pass the mean of the micro-batches' losses with the last one.
     """
+    check_number_or_schedule("learning_rate", learning_rate, -(2**31), 2**31)
     return optax.chain(
         scale_by_lcam(
             high_loss_momentum,

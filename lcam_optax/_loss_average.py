@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from lcam_optax._checks import check_number
+from lcam_optax._checks import check_number, shown
 
 
 class LossAverage(NamedTuple):
@@ -97,13 +98,20 @@ def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
     message = (
         "`steps_per_epoch` must be a positive integer below 2**31 (update calls in an "
         "epoch), "
-        f"got {steps_per_epoch!r}."
+        f"got {shown(steps_per_epoch)}."
     )
-    if isinstance(steps_per_epoch, numbers.Integral):
-        if not 1 <= steps_per_epoch < 2**31:
-            raise ValueError(message)
-    elif not jnp.issubdtype(getattr(steps_per_epoch, "dtype", object), jnp.integer):
+    if isinstance(steps_per_epoch, (np.ndarray, np.generic)):
+        is_integer = steps_per_epoch.dtype.kind in "iu"
+    elif isinstance(steps_per_epoch, jax.Array):
+        is_integer = jnp.issubdtype(steps_per_epoch.dtype, jnp.integer)
+    else:
+        is_integer = isinstance(steps_per_epoch, numbers.Integral)
+    if not is_integer:
         raise TypeError(message)
+    if jnp.shape(steps_per_epoch) != ():
+        raise ValueError(message)
+    if not isinstance(steps_per_epoch, jax.Array) and not 1 <= steps_per_epoch < 2**31:
+        raise ValueError(message)
 
     def init_fn() -> WeightedMeanState:
         return WeightedMeanState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
