@@ -15,6 +15,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax
 import pytest
+from hypothesis import settings
 
 from train import devices
 
@@ -36,3 +37,18 @@ def _one_device():
 def _no_silent_broadcasting():
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--torture", action="store_true", help="many more faults and inputs"
+    )
+
+
+def pytest_configure(config):
+    # The same inputs each time, but under --torture.
+    settings.register_profile("suite", max_examples=40, deadline=None, derandomize=True)
+    settings.register_profile(
+        "torture", max_examples=2500, deadline=None, derandomize=False
+    )
+    settings.load_profile("torture" if config.getoption("--torture") else "suite")

@@ -24,6 +24,7 @@ from train.config import (
     Study,
 )
 from train.errors import DivergedError, InputError, PeerError, StoppedError
+from train.paths import printable
 from train.presets import PRESETS
 
 Command = Run | Compare | Study | Studies | Plot | Presets
@@ -169,7 +170,7 @@ def _execute(config: Command) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
     if "jax" in sys.modules:
         from train import devices
 
@@ -178,4 +179,5 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # paths may be any bytes
     sys.exit(main())

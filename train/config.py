@@ -23,7 +23,7 @@ def _check_range(option: str, number: float, low: float, high: float) -> None:
     [rounded] = struct.unpack("f", struct.pack("f", min(max(number, -1e30), 1e30)))
     _check(
         low <= number and rounded < high,
-        f"{option} must be in [{low:g}, {high:g}), got {number:.12g}.",
+        f"{option} must be in [{low:g}, {high:g}), got {number}.",
     )
 
 
@@ -37,7 +37,7 @@ def _check_positive(option: str, number: float) -> None:
 def _check_at_least(option: str, number: float, least: float) -> None:
     _check(
         least <= number <= HUGE,
-        f"{option} must be at least {least:g} (and at most {HUGE:g}), got {number:g}.",
+        f"{option} must be at least {least:g} (and at most {HUGE:g}), got {number}.",
     )
 
 

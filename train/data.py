@@ -1,18 +1,22 @@
 """Data sources: labelled images in NumPy arrays, checked on loading."""
 
 import dataclasses
+import math
+import os
+import sys
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from train import wheel_data
 from train.config import Data
 from train.dataset import Dataset
 from train.errors import InputError
-from train.paths import expand
+from train.paths import expand, printable
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -20,10 +24,15 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # ask for a classifier of that many outputs.
 MAX_CLASSES = 100_000
 
+# What arrays must fit into, in bytes.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
 # What NumPy and zipfile raise on files that are damaged or made to do harm.
 UNREADABLE = (
     OSError,
     ValueError,
+    TypeError,
+    LookupError,
     EOFError,
     SyntaxError,
     MemoryError,
@@ -141,33 +150,34 @@ def load_npz(path: Path) -> Dataset:
     """
     try:
         with path.open("rb") as file:
-            # Pickled objects are refused: a data file cannot run code.
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+            magic = file.read(len(npy.MAGIC_PREFIX))
+            if magic == npy.MAGIC_PREFIX:  # np.load would read all of it
                 raise InputError(
                     f"{path} is not an .npz file: save it with numpy.savez."
                 )
+            file.seek(0)
+            # Pickled objects are refused: a data file cannot run code.
+            archive = np.load(file, allow_pickle=False)
             missing = [name for name in ARRAYS if name not in archive.files]
             if missing:
+                found = printable(", ".join(archive.files) or "none")
                 raise InputError(
                     f"{path} lacks {', '.join(missing)}: expected the arrays "
-                    f"{', '.join(ARRAYS)}, found {', '.join(archive.files) or 'none'}."
+                    f"{', '.join(ARRAYS)}, found {found}."
                 )
-            arrays = [archive[name] for name in ARRAYS]
-            if not all(isinstance(array, np.ndarray) for array in arrays):
-                raise InputError(
-                    f"{path} holds files that are no arrays: save it with numpy.savez."
-                )
-            x_train, y_train, x_test, y_test = arrays
+            _check_sizes(path, archive.zip)
+            x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
     except FileNotFoundError:
         raise InputError(
             f"no file {path}: --data npz:PATH takes an .npz file holding "
             f"{', '.join(ARRAYS)}."
         ) from None
     except UNREADABLE as error:
+        # Some say nothing, and some repeat thousands of letters of the file.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         # NumPy's own words on pickles advise to load them all the same.
-        is_pickle = "pickle" in str(error)
-        reason = "no .npz file, or one with pickled objects" if is_pickle else error
+        if "pickle" in reason:
+            reason = "no .npz file, or one with pickled objects"
         raise InputError(
             f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
             f"objects, holding {', '.join(ARRAYS)}."
@@ -191,6 +201,47 @@ def load_npz(path: Path) -> Dataset:
             f"y_train is {num_classes - 1}: every tested class must also be trained."
         )
     return Dataset(x_train, y_train, x_test, y_test, num_classes)
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuses, before they are read, arrays that are damaged or larger than memory.
+
+    Raises:
+      InputError: the arrays do not fit into memory, or a file is no array.
+      ValueError: a file is not what NumPy writes, as are others of `UNREADABLE`.
+    """
+    total = 0
+    for name in ARRAYS:
+        info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+        # Of what zip knows besides, a few bytes can unpack to more than memory at once.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name} is compressed in a way that NumPy never does")
+        with archive.open(info) as file:
+            if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+                raise InputError(
+                    f"{path} holds files that are no arrays: save it with numpy.savez."
+                )
+            file.seek(0)
+            first = npy.read_magic(file) == (1, 0)
+            # Version 3 differs from 2 in the names of fields, which images have not.
+            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+            shape, _, dtype = read(file)
+            if dtype.hasobject:
+                raise ValueError(f"{name} holds pickled objects")
+            if not all(0 <= side <= sys.maxsize for side in shape):
+                raise ValueError(f"{name} cannot have the shape {shape}")
+            told = min(math.prod(shape) * dtype.itemsize, sys.maxsize)
+            held = info.file_size - file.tell()
+        total += max(told, held)
+        # NumPy would read less: labels, but not those that were saved.
+        if told != held and total <= MEMORY:
+            raise ValueError(f"{name} should have {told} bytes, and has {held}")
+    if total > MEMORY:
+        raise InputError(
+            f"{path} claims {total / 1e9:.1f} GB for {', '.join(ARRAYS)}, and this "
+            f"machine has {MEMORY / 1e9:.1f} GB of memory: save fewer or smaller "
+            "images, or anew if the file is damaged."
+        )
 
 
 def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:

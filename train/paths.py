@@ -5,6 +5,13 @@ from pathlib import Path
 from train.errors import InputError
 
 
+def printable(text: str) -> str:
+    """Escapes what would break a line, steer a terminal, or is no character at all."""
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )
+
+
 def expand(path: Path) -> Path:
     """Replaces `~` by the home folder.
 

@@ -14,11 +14,13 @@ from lcam_optax import Phase
 from train import run_folder
 from train.config import Plot
 from train.errors import InputError
-from train.paths import expand
+from train.paths import expand, printable
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # after the backend is chosen
+
+plt.rcParams["text.parse_math"] = False  # names of folders may hold dollars
 
 PHASE_COLORS = {Phase.LOW_LOSS: "#0072B2", Phase.HIGH_LOSS: "#D55E00"}
 PHASE_LABELS = {Phase.LOW_LOSS: "low-loss phase", Phase.HIGH_LOSS: "high-loss phase"}
@@ -200,17 +202,57 @@ def _read(folder: Path) -> _Run:
         metrics = {
             name: np.array([row[name] for row in rows], float) for name in METRICS
         }
+        _check_drawable(metrics, steps)
     except FileNotFoundError:
         raise InputError(
             f"{folder} holds no run with a finished epoch (metrics.jsonl and "
             "steps.csv): name the folder of a run."
         ) from None
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, csv.Error):
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        ZeroDivisionError,
+        csv.Error,
+    ):
         raise InputError(
             f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
             "or a run is writing them; wait for its next epoch."
         ) from None
-    return _Run(folder.resolve().name, metrics, steps, epochs)
+    name = printable(folder.resolve().name)
+    # Matplotlib leaves what begins with an underscore out of legends.
+    name = f" {name}" if name.startswith("_") else name
+    return _Run(name, metrics, steps, epochs)
+
+
+def _check_drawable(
+    metrics: dict[str, np.ndarray], steps: dict[str, np.ndarray]
+) -> None:
+    """Makes sure of what is drawn: that a run has written it.
+
+    Raises:
+      ValueError: a run has not.
+    """
+    numbered = (metrics["epoch"], steps["step"])
+    if not all(
+        len(column) and np.array_equal(column, np.arange(1, len(column) + 1))
+        for column in numbered
+    ):
+        raise ValueError("epochs or steps are not numbered from 1")
+    largest = np.finfo(np.float32).max
+    for column in (*metrics.values(), *steps.values()):
+        if column.ndim != 1 or (np.abs(column[np.isfinite(column)]) > largest).any():
+            raise ValueError("there are others than float32 numbers")
+    # AdamW has neither phase nor momentum; losses may be infinite, if it diverged.
+    phase, momentum = steps["phase"], steps["momentum"]
+    if not (np.isin(phase, (0, 1)).all() or np.isnan(phase).all()):
+        raise ValueError("phases are others than 0 and 1")
+    if not (((momentum >= 0) & (momentum <= 1)).all() or np.isnan(momentum).all()):
+        raise ValueError("momentum is not in [0, 1]")
+    if any(np.isinf(column).any() for column in metrics.values()):
+        raise ValueError("metrics are infinite, which would be null")
 
 
 def _new_picture(out: Path | None) -> Path:

@@ -30,6 +30,10 @@ FREE_OPTIONS = (
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
 )
+
+# What reading a file raises that is damaged, or another than it should be.
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError)
+
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
@@ -131,7 +135,7 @@ def check_claim(
     """
     try:
         saved = _flat(json.loads((folder / "config.json").read_text()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(
             f"cannot read {folder / 'config.json'}, the options of the run to go on "
             f"with: move {folder} away, or name another folder with --out."
@@ -173,7 +177,7 @@ def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
 
     One that was damaged has not: going on with it will tell.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+    with contextlib.suppress(*UNREADABLE):
         rows = read_metrics(folder)
         is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
         # The last checkpoint is a run's last act.
@@ -192,7 +196,7 @@ def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     rows = read_finished(folder, epochs)
     if rows is not None:
         return rows
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+    with contextlib.suppress(*UNREADABLE):
         rows = read_metrics(folder)
         return rows if has_diverged(rows) else None
     return None
@@ -219,7 +223,9 @@ def add_provenance(folder: Path, **facts: Any) -> None:
     path = folder / "provenance.json"
     try:
         entries = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        entries = []
+    if not isinstance(entries, list):
         entries = []
     entry = environment() | facts
     replace(path, json.dumps([*entries, entry], indent=2) + "\n")
@@ -266,16 +272,16 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
       InputError: there are none, or not of so many steps.
     """
     try:
-        phases = np.float32(read_steps(expand(folder))["phase"])
-    except (OSError, ValueError, KeyError, TypeError):
-        phases = np.float32([])
+        phases = np.array(read_steps(expand(folder))["phase"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        phases = np.array([])
     if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
         raise InputError(
             f"--phases-of {folder} must be a run of {num_steps} steps, got "
             f"{len(phases)} with phases: name the folder of a run with sgd or lcam, as "
             "many epochs, and the same data and batches."
         )
-    return phases
+    return phases.astype(np.float32)
 
 
 def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
@@ -294,7 +300,7 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
         text = path.read_text(errors="replace") if path.exists() else ""
         kept[path] = text.splitlines(keepends=True)[: len(beginnings)]
         is_whole = len(kept[path]) == len(beginnings) and all(
-            line.startswith(beginning) and line.endswith("\n")
+            line.startswith(beginning) and line.endswith("\n") and "\ufffd" not in line
             for line, beginning in zip(kept[path], beginnings, strict=True)
         )
         if not is_whole:
