@@ -1,10 +1,13 @@
 """Checkpoints, by Orbax: the whole training state after a step."""
 
 import contextlib
+import functools
+import logging
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -50,6 +53,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int):
         import orbax.checkpoint as ocp  # takes two seconds: not for `--help`
 
+        _expect_noise()
         self._ocp = ocp
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -131,8 +135,24 @@ class Checkpoints:
         except Exception as error:  # Orbax raises all kinds, Exception itself included
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"cannot {verb} the checkpoint in {self._path}: {reason:.200} {advice}"
+                f"cannot {verb} the checkpoint in {self._path}: "
+                f"{reason[:200].rstrip(' .')}. {advice}"
             ) from None
+
+
+@functools.cache  # once
+def _expect_noise() -> None:
+    """Keeps quiet what Orbax's threads say of a failure that comes as an exception."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    report = sys.unraisablehook
+
+    def report_others(unraisable: Any) -> None:
+        # Of the arrays that are given up when one fails, now or a little later.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = report_others
 
 
 def _crc32(snapshot: Snapshot) -> int:
