@@ -1,0 +1,120 @@
+"""Two real processes that train one network, over loopback."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_faults import OPTIONS, images, wait_for
+from train import devices, run_folder
+from train.__main__ import main
+
+__all__ = ["images"]  # a fixture
+
+# Seconds in which a process that has lost the other must end.
+BOUND = 60
+
+
+@pytest.fixture
+def pair(images):
+    """Starts both processes of a run; what is left of them is killed at the end."""
+    running = []
+
+    def start(out, *options, second=()):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "train", "run", "--data", images, *OPTIONS]
+        command += ["--out", str(out), *options, "--num-processes", "2"]
+        command += ["--coordinator", f"127.0.0.1:{port}", "--process-id"]
+        for number, more in (("0", ()), ("1", second)):
+            process = subprocess.Popen(
+                [*command, number, *more],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=Path(__file__).parents[1],
+                env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            )
+            running.append(process)
+        return running[-2:]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def ended(process, timeout=BOUND):
+    """The exit code and what a process has written to stderr, but for JAX's log."""
+    _, errors = process.communicate(timeout=timeout)
+    return process.returncode, errors
+
+
+def test_two_processes_train_what_two_devices_of_one_do(pair, images, tmp_path):
+    processes = pair(tmp_path / "two")
+    assert [ended(process)[0] for process in processes] == [0, 0]
+    command = ["run", "--data", images, *OPTIONS, "--devices", "2"]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    two, one = map(run_folder.read_steps, (tmp_path / "two", tmp_path / "one"))
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
+    assert two["phase"] == one["phase"]
+    [entry] = json.loads((tmp_path / "two" / "provenance.json").read_text())
+    assert entry["num_devices"] == 2
+
+
+ENDLESS = ["--epochs", "100000", "--checkpoint-every", "1"]
+
+
+def test_process_whose_peer_is_killed_says_so_and_a_restart_goes_on(pair, tmp_path):
+    first, second = pair(tmp_path / "run", *ENDLESS)
+    wait_for(lambda: len(list(tmp_path.glob("run/checkpoints/*"))) > 1)
+    second.kill()
+    code, errors = ended(first)
+    assert code == 1
+    assert "another process of this run is gone" in errors
+    assert "start all processes again, with --out and --resume" in errors
+    assert "Traceback" not in errors
+    done = len(run_folder.read_metrics(tmp_path / "run"))
+    first, second = pair(tmp_path / "run", *ENDLESS, "--resume")
+    wait_for(lambda: len(run_folder.read_metrics(tmp_path / "run")) > done)
+    second.send_signal(signal.SIGTERM)
+    codes, errors = zip(ended(first), ended(second), strict=True)
+    assert codes == (143, 143)  # both, at one step
+    last = [line for text in errors for line in text.splitlines() if "saved" in line]
+    assert len({line.partition(". To go on")[0].rstrip(".") for line in last}) == 1
+    assert f"--out {tmp_path / 'run'} --resume" in last[0]
+
+
+def test_process_with_other_options_is_refused_in_both(pair, tmp_path):
+    processes = pair(tmp_path / "run", second=["--seed", "1"])
+    for code, errors in map(ended, processes):
+        assert code == 2
+        assert "the processes have other options or data" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    first, second = map(ended, pair(tmp_path))
+    assert first[0] == second[0] == 2
+    assert "is not empty" in first[1]
+    assert "the first process could not begin; its message says why" in second[1]
+
+
+def test_process_that_finds_no_other_says_so(capsys, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("DEADLINE_EXCEEDED: no connection\nmore")
+
+    monkeypatch.setattr(devices.jax.distributed, "initialize", fail)
+    options = ["--coordinator", "10.0.0.1:1", "--num-processes", "2"]
+    assert main(["run", *options, "--process-id", "1"]) == 2
+    errors = capsys.readouterr().err
+    assert "cannot join the other processes: DEADLINE_EXCEEDED: no connection" in errors
+    assert errors.count("\n") == 1
