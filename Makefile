@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint lock gpu-benchmarks clean
+.PHONY: demo test torture lint lock gpu-benchmarks clean
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
 # 22 steps an epoch: an average over some 10 steps follows the loss, the default's 100
@@ -14,6 +14,11 @@ demo: $(VENV)/.ok
 # Two processes: half of the time goes into compiling, on one core each.
 test: $(VENV)/.ok
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+# Many more faults and inputs than the tests try, each time others; half an hour.
+torture: $(VENV)/.ok
+	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
+	  tests/test_faults.py tests/test_fuzz.py tests/test_processes.py
 
 lint: $(VENV)/.ok
 	$(BIN)/ruff check

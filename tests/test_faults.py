@@ -4,6 +4,7 @@ A few of each here; with `--torture` many more.
 """
 
 import itertools
+import json
 import os
 import random
 import shlex
@@ -15,12 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 from train import recorder, run_folder
 from train.__main__ import main
+from train.training import Training
 
 SIZES = {"train": 64, "test": 16}
 EPOCHS, STEPS = 8, 4  # of 16 examples
@@ -177,10 +180,12 @@ def test_signal_saves_in_the_middle_of_an_epoch_and_says_how_to_go_on(
     assert result(tmp_path / "run") == result(whole)
 
 
+@pytest.mark.parametrize("data_on", ["device", "host"])
 def test_run_stopped_again_and_again_comes_to_the_same_end(
-    whole, command, tmp_path, monkeypatch
+    whole, command, tmp_path, monkeypatch, data_on
 ):
-    command = [*command, "--out", str(tmp_path / "run"), "--resume"]
+    options = ["--data-on", data_on, "--out", str(tmp_path / "run"), "--resume"]
+    command = [*command, *options]
     codes = []
     while not codes or codes[-1] != 0:
         with monkeypatch.context() as patch:
@@ -291,6 +296,21 @@ def number_in(path):
     return int(path.name)
 
 
+def test_checkpoint_that_is_not_what_was_written_is_told(
+    stopped, command, tmp_path, capsys
+):
+    # As a bit that changed in a weight, which Orbax has no checksum of.
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    about = max((folder / "checkpoints").iterdir(), key=number_in) / "about"
+    [path] = [path for path in about.iterdir() if "crc32" in path.read_text()]
+    checksum = json.loads(path.read_text())["crc32"]
+    path.write_text(json.dumps({"crc32": checksum ^ 1}))
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "22 is not what was written. Move" in errors
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
 def test_cut_rows_are_told_or_made_anew(
     whole, stopped, command, tmp_path, capsys, number_of, name
@@ -323,6 +343,14 @@ def test_other_versions_checkpoint_is_told(stopped, command, tmp_path, capsys):
     assert code == 2
     assert "cannot read the checkpoint" in errors
     assert "22 away to go on from an earlier one, or from nothing" in errors
+
+
+def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
+    # `train.stop` asks JAX, and two that ask with other numbers never agree.
+    asked = []
+    monkeypatch.setattr(ocp.utils, "reached_preemption", asked.append)
+    assert main([*command, *ALWAYS, "--out", str(tmp_path / "run")]) == 0
+    assert not asked
 
 
 def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
@@ -413,6 +441,23 @@ def test_exploding_loss_stops_at_its_step_and_keeps_what_was_good(
         assert all(np.isfinite(x).all() for x in leaves(restore(path)["state"]))
         assert int(path.name) < first
     assert run_folder.has_diverged(run_folder.read_metrics(out))
+
+
+@pytest.mark.parametrize(("on_nan", "saves"), [("stop", False), ("continue", True)])
+def test_spoiled_weights_do_not_become_the_last_checkpoint(
+    command, tmp_path, monkeypatch, on_nan, saves
+):
+    snapshot = Training.snapshot
+
+    def spoiled(self):  # before any loss shows it
+        found = snapshot(self)
+        jax.tree.leaves(found.state.params)[0].flat[0] = np.nan
+        return found
+
+    monkeypatch.setattr(Training, "snapshot", spoiled)
+    options = ["--on-nan", on_nan, "--out", str(tmp_path / "run")]
+    assert main([*command, *ALWAYS, *options]) == 0
+    assert any((tmp_path / "run" / "checkpoints").iterdir()) == saves
 
 
 def test_run_goes_on_after_a_loss_that_is_not_finite_if_asked(command, tmp_path):

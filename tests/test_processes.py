@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.test_faults import OPTIONS, images, wait_for
-from train import devices, run_folder
+from train import run_folder
 from train.__main__ import main
 
 __all__ = ["images"]  # a fixture
@@ -108,13 +108,16 @@ def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
     assert "the first process could not begin; its message says why" in second[1]
 
 
-def test_process_that_finds_no_other_says_so(capsys, monkeypatch):
-    def fail(**_):
-        raise RuntimeError("DEADLINE_EXCEEDED: no connection\nmore")
-
-    monkeypatch.setattr(devices.jax.distributed, "initialize", fail)
-    options = ["--coordinator", "10.0.0.1:1", "--num-processes", "2"]
-    assert main(["run", *options, "--process-id", "1"]) == 2
-    errors = capsys.readouterr().err
-    assert "cannot join the other processes: DEADLINE_EXCEEDED: no connection" in errors
-    assert errors.count("\n") == 1
+def test_cluster_that_is_none_is_told(images, tmp_path):
+    arguments = ["run", "--data", images, *OPTIONS, "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "train", *arguments, "--coordinator", "auto"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        timeout=BOUND,
+    )
+    assert done.returncode == 2
+    waits, error = done.stderr.splitlines()
+    assert waits.startswith("waits for the other processes, at most 5 minutes")
+    assert error.startswith("error: --coordinator auto: cannot join the other process")

@@ -23,6 +23,9 @@ from train.errors import InputError, PeerError
 
 AXIS = "data"
 
+# Seconds that a process waits for the others at the start.
+JOINING = 300
+
 # Seconds that a process which fails waits for the others, which may fail too.
 GOODBYE = 5
 
@@ -44,8 +47,13 @@ def connect(cluster: Cluster) -> None:
             "num_processes": cluster.num_processes,
             "process_id": cluster.process_id,
         }
+    print(
+        f"waits for the other processes, at most {JOINING // 60} minutes; whoever has "
+        "waited in vain is then ended by JAX",
+        file=sys.stderr,
+    )
     try:
-        jax.distributed.initialize(**options)
+        jax.distributed.initialize(**options, initialization_timeout=JOINING)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
