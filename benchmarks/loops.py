@@ -52,7 +52,8 @@ class OurLoop:
         data = Data("npz:", crop_padding=PADDING, flip=True, normalize="imagenet")
         if not dataset.is_images:
             data = experiment.data
-        experiment = dataclasses.replace(experiment, data=data)
+        devices = experiment.devices or 1  # its rivals have one
+        experiment = dataclasses.replace(experiment, data=data, devices=devices)
         self.spec = program.make_spec(experiment, optimizers.method_of(METHOD), dataset)
         self._feed = make_feed(dataset, self.spec, data.normalize)
         self._program = program.compile_program(self.spec, self._feed.data)

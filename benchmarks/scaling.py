@@ -9,11 +9,15 @@ its points are timed in turn, in one process:
   time over arithmetic is 1; below 1 the small networks leave the machine idle;
 - batch: so do the images of a step; the exponent is again 1 at best;
 - images: the training set grows, and a step does not: the exponent is 0, and an epoch
-  takes as long as it has images.
+  takes as long as it has images;
+- devices: the same batch is split among more. With as many GPUs the exponent is -1 at
+  best. The devices of a CPU are made up and share its cores: 0 at best, and what is
+  above is the price of splitting.
 
 Runs unchanged on a GPU.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from functools import partial
@@ -51,12 +55,14 @@ class Config:
     #: Points of the training images, at least a round's; the first is that of the other
     #: axes.
     images: tuple[int, ...] = (1_000, 10_000, 50_000)
+    #: Points of the devices; those beyond the GPUs there are are left out.
+    devices: tuple[int, ...] = (1, 2, 4, 8)
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
 
     def __post_init__(self):
         """Checks the options."""
-        check_counts(self, "rounds", "steps", "widen", "batch", "images")
+        check_counts(self, "rounds", "steps", "widen", "batch", "images", "devices")
         for axis in AXES:
             if len(set(getattr(self, axis))) < 2:
                 raise ValueError(f"--{axis} must be two numbers or more that differ.")
@@ -71,24 +77,33 @@ AXES: dict[str, Callable[[dict[str, Any]], float]] = {
     "widen": lambda point: point["flops"],
     "batch": lambda point: point["batch"],
     "images": lambda point: point["images"],
+    "devices": lambda point: point["devices"],
 }
 
 
-def make_loop(config: Config, widen: int, batch: int, images: int) -> loops.OurLoop:
+def make_loop(
+    config: Config, widen: int, batch: int, images: int, devices: int
+) -> loops.OurLoop:
     """The loop of a point."""
     model = Model("wide_resnet", config.depth, widen, dtype=config.dtype)
     experiment = Experiment(
-        model=model, batch_size=batch, steps_per_call=config.steps, eval_batch_size=100
+        model=model,
+        batch_size=batch,
+        steps_per_call=config.steps,
+        eval_batch_size=100,
+        devices=devices,
     )
     return loops.OurLoop(experiment, loops.made_up_images(images))
 
 
 def measure(axis: str, config: Config) -> dict[str, Any]:
     """Measures the points of an axis."""
-    base = {"widen": config.widen[0], "batch": config.batch[0]}
+    base = {"widen": config.widen[0], "batch": config.batch[0], "devices": 1}
     base["images"] = max(config.images[0], config.steps * max(config.batch))
     points, calls = [], {}
     for number in getattr(config, axis):
+        if axis == "devices" and number > jax.device_count():
+            continue
         point = base | {axis: number}
         loop = make_loop(config, **point)
         loop.run(config.steps)
@@ -130,8 +145,13 @@ def main() -> None:
     config = tyro.cli(Config, prog="python -m benchmarks.scaling")
     options = dataclasses.asdict(config)
     del options["out"]
+    with contextlib.suppress(RuntimeError):  # too late where JAX has begun already
+        jax.config.update("jax_num_cpu_devices", max(config.devices))
     report = Report(config.out, **options)
     for axis in AXES:
+        if axis == "devices" and jax.device_count() < 2:
+            print("devices: there is one")
+            continue
         report.add(axis, measure(axis, config))
         print(table(axis, report.results[axis]), flush=True)
         jax.clear_caches()  # memory of programs that are not needed again

@@ -159,7 +159,7 @@ def test_augmentation_measures_ours_and_numpys(results, small_images):
 
 
 def test_scaling_fits_the_exponent_of_the_time(monkeypatch, results):
-    def make_loop(config, widen, batch, images):
+    def make_loop(config, widen, batch, images, devices):
         network = NetworkSpec(Model("wide_resnet", 10, widen), (8, 8, 3), 10)
         spec = types.SimpleNamespace(network=network)
         return types.SimpleNamespace(spec=spec, run=lambda steps: None)
@@ -171,11 +171,13 @@ def test_scaling_fits_the_exponent_of_the_time(monkeypatch, results):
         scaling, "alternate", lambda calls, _: {name: times[name] for name in calls}
     )
     sizes = ["--widen", "1", "2", "--batch", "2", "8", "--images", "16", "32"]
+    sizes += ["--devices", "2", "8", "16"]  # of which the tests have 8
     found = results(scaling, "--rounds", "1", "--steps", "1", *sizes)
     assert found["batch"]["exponent"] == pytest.approx(1.5)
     assert found["images"]["exponent"] == pytest.approx(0, abs=1e-9)
     assert [point["batch"] for point in found["batch"]["points"]] == [2, 8]
     assert [point["images"] for point in found["images"]["points"]] == [16, 32]
+    assert [point["devices"] for point in found["devices"]["points"]] == [2, 8]
 
 
 def test_all_benchmarks_run_one_after_another_until_the_time_is_over(

@@ -15,11 +15,14 @@ import pytest
 
 import lcam_optax
 import train.data
+import train.devices
 import train.plot
+import train.study
 from train.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+LONG_RUNS = (ROOT / "docs" / "long_runs.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 
 
@@ -54,14 +57,18 @@ def test_readme_diff_is_the_example():
 
 
 @pytest.mark.parametrize(
-    "command", re.findall(r"^ *\$ python -m train (.*)", README, re.M)
+    "command",
+    re.findall(r"^ *\$ python -m train (.*)", README, re.M)
+    + re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", LONG_RUNS, re.M),
 )
-def test_readme_commands_have_options_that_exist(command, monkeypatch):
+def test_documents_commands_have_options_that_exist(command, monkeypatch):
     # Stops where data or runs are read: all options are parsed and checked by then.
     def stop(*_):
         raise SystemExit(33)
 
     monkeypatch.setattr(train.data, "load_dataset", stop)
+    monkeypatch.setattr(train.devices, "connect", stop)
+    monkeypatch.setattr(train.study, "study", stop)
     monkeypatch.setattr(train.plot, "plot_runs", stop)
     if command in ("presets", "studies"):
         assert main([command]) == 0

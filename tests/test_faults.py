@@ -122,6 +122,14 @@ def number_of(pytestconfig):
     return lambda few, many: many if tortures else few
 
 
+@pytest.fixture
+def rng(pytestconfig):
+    """The same chances each time, but with --torture others."""
+    seed = time.time_ns() if pytestconfig.getoption("--torture") else 0
+    print(f"seed of the faults: {seed}")
+    return random.Random(seed)
+
+
 # --- Kills and signals ----------------------------------------------------------------
 
 
@@ -142,11 +150,10 @@ def wait_for(condition):
         time.sleep(0.005)
 
 
-def test_killed_run_goes_on_to_the_same_end(whole, command, tmp_path, number_of):
+def test_killed_run_goes_on_to_the_same_end(whole, command, tmp_path, number_of, rng):
     # From its first checkpoint to its end, most of which it is saving, a run takes a
     # second or so; what comes before takes longer, and is killed in some of the cases.
-    rng, expected = random.Random(0), result(whole)
-    saved = []
+    expected, saved = result(whole), []
     for number in range(number_of(2, 50)):
         out = tmp_path / f"{number}"
         process = start(command, out, *ALWAYS, "--resume")
@@ -251,13 +258,13 @@ def go_on(command, folder, capsys):
     return code, errors
 
 
-def damaged(stopped, tmp_path, files, number):
+def damaged(stopped, tmp_path, files, number, rng):
     """Copies of the stopped run, with one of the files for each of them."""
-    rng = random.Random(0)
     for index in range(number):
         folder = tmp_path / f"{index}"
         shutil.copytree(stopped, folder)
-        yield folder, rng.choice(sorted(folder.glob(files))), rng
+        found = [path for path in sorted(folder.glob(files)) if path.is_file()]
+        yield folder, rng.choice([path for path in found if path.stat().st_size])
 
 
 def in_last_checkpoint(stopped):
@@ -267,14 +274,11 @@ def in_last_checkpoint(stopped):
 
 @pytest.mark.parametrize("kind", ["flip", "cut"])
 def test_damaged_checkpoint_is_told_and_never_gone_on_with(
-    whole, stopped, command, tmp_path, capsys, number_of, kind
+    whole, stopped, command, tmp_path, capsys, number_of, rng, kind
 ):
     expected, told = result(whole), 0
-    for folder, path, rng in damaged(
-        stopped, tmp_path, in_last_checkpoint(stopped), number_of(6, 200)
-    ):
-        if path.is_dir() or not path.stat().st_size:
-            continue
+    files = in_last_checkpoint(stopped)
+    for folder, path in damaged(stopped, tmp_path, files, number_of(6, 200), rng):
         content = bytearray(path.read_bytes())
         if kind == "flip":
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -289,6 +293,7 @@ def test_damaged_checkpoint_is_told_and_never_gone_on_with(
             shutil.rmtree(max((folder / "checkpoints").iterdir(), key=number_in))
             assert main([*command, "--out", str(folder), "--resume"]) == 0
         assert result(folder) == expected
+    print(f"{told} told")
     assert told
 
 
@@ -313,10 +318,10 @@ def test_checkpoint_that_is_not_what_was_written_is_told(
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
 def test_cut_rows_are_told_or_made_anew(
-    whole, stopped, command, tmp_path, capsys, number_of, name
+    whole, stopped, command, tmp_path, capsys, number_of, rng, name
 ):
     expected = result(whole)
-    for folder, path, rng in damaged(stopped, tmp_path, name, number_of(4, 50)):
+    for folder, path in damaged(stopped, tmp_path, name, number_of(4, 50), rng):
         size = path.stat().st_size
         path.write_bytes(path.read_bytes()[: rng.randrange(size)])
         code, errors = go_on(command, folder, capsys)

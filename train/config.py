@@ -321,8 +321,9 @@ class Experiment:
     drop_last: bool = True
     #: Images a testing step, at least 1. The test set is always scored whole.
     eval_batch_size: int = 500
-    #: Training steps in one call of the compiled program. None: a whole epoch, but on a
-    #: CPU what takes a second or two: progress and Ctrl-C come between calls.
+    #: Training steps in one call of the compiled program, between which progress and
+    #: Ctrl-C come. None: a whole epoch, but no more than takes a second or two on a
+    #: CPU, some seconds on an H200.
     steps_per_call: int | None = None
     #: Where the training examples lie: on the device, or on the host, which sends those
     #: of each call in time. None: on the device, if all data take less than half of its

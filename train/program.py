@@ -36,6 +36,10 @@ CALL_BYTES = 2**26
 # calls. A call of one step takes longer than its share of a call of ten.
 CPU_CALL_FLOPS = 150 * 10**9
 
+# The same on an accelerator, some seconds of an H200: a signal waits for a call. An
+# epoch of WRN-28-10 on CIFAR takes 1.6 * 10**15.
+CALL_FLOPS = 2 * 10**15
+
 # XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
 # Its sums over arrays, as in normalisation, are kept (docs/speed.md has the figures).
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
@@ -204,9 +208,9 @@ def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
     if spec.from_host:
         train_bytes = feed.train_bytes(dataset, spec.crop_padding)
         most = min(most, spec.full_steps * CALL_BYTES // train_bytes)
-    if jax.default_backend() == "cpu":
-        step_flops = training_flops(spec.network) * spec.batch_size
-        most = min(most, CPU_CALL_FLOPS // step_flops)
+    limit = CPU_CALL_FLOPS if jax.default_backend() == "cpu" else CALL_FLOPS
+    step_flops = training_flops(spec.network) * spec.batch_size
+    most = min(most, limit // step_flops)
     most = max(1, most)
     # A divisor leaves no single steps over, which would be a program of their own.
     fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
