@@ -15,8 +15,8 @@ import pytest
 
 import lcam_optax
 import train.data
-import train.devices
 import train.plot
+import train.processes
 import train.study
 from train.__main__ import main
 
@@ -67,7 +67,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch):
         raise SystemExit(33)
 
     monkeypatch.setattr(train.data, "load_dataset", stop)
-    monkeypatch.setattr(train.devices, "connect", stop)
+    monkeypatch.setattr(train.processes, "connect", stop)
     monkeypatch.setattr(train.study, "study", stop)
     monkeypatch.setattr(train.plot, "plot_runs", stop)
     if command in ("presets", "studies"):

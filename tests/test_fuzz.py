@@ -25,7 +25,7 @@ from hypothesis.extra import numpy as hnp
 
 import lcam_optax
 from tests.test_plot import write_run
-from train import compare, config, data, devices, loop, plot, run_folder, study
+from train import compare, config, data, loop, plot, processes, run_folder, study
 from train.__main__ import main
 from train.config import Compare, Plot, Run, Study
 from train.dataset import Dataset
@@ -463,7 +463,7 @@ def no_work():
 
     load_real = data.load_dataset
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "connect", lambda _: None)
+        patch.setattr(processes, "connect", lambda _: None)
         patch.setattr(data, "load_dataset", load_dataset)
         patch.setattr(loop, "run", lambda *_: Path("run"))
         patch.setattr(compare, "compare", lambda *_: None)

@@ -151,10 +151,10 @@ def _execute(config: Command) -> None:
             dataset = load_dataset(config.data)
             compare.compare(config, arms, dataset)
         case Run():
-            from train import devices, loop
+            from train import loop, processes
             from train.data import load_dataset
 
-            devices.connect(config.cluster)
+            processes.connect(config.cluster)
             dataset = load_dataset(config.data)
             try:
                 folder = loop.run(config, dataset)
@@ -172,9 +172,9 @@ def _execute(config: Command) -> None:
 def _fail(message: str, code: int) -> int:
     print(printable(message), file=sys.stderr)
     if "jax" in sys.modules:
-        from train import devices
+        from train import processes
 
-        devices.leave(code)
+        processes.leave(code)
     return code
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from train import devices, optimizers, program, run_folder
+from train import optimizers, processes, program, run_folder
 from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, StoppedError
@@ -59,9 +59,9 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
         stack.enter_context(run_folder.locked(folder))
         return folder
 
-    with Stop() as stop, devices.among_peers(), contextlib.ExitStack() as stack:
-        devices.check_same(run_folder.digest(config, **facts))
-        folder = devices.by_first_process(partial(claim, stack))
+    with Stop() as stop, processes.among_peers(), contextlib.ExitStack() as stack:
+        processes.check_same(run_folder.digest(config, **facts))
+        folder = processes.by_first_process(partial(claim, stack))
         try:
             _train(config, spec, feed, phases, folder, stop, quiet=quiet)
         except StoppedError as error:
@@ -100,11 +100,11 @@ def _train(
 def _restore(training: Training, recorder: Recorder | SilentRecorder) -> int:
     """Goes back to the last checkpoint; returns the steps taken there, or 0."""
     template = training.template()
-    found = devices.by_first_process(partial(recorder.last, template))
+    found = processes.by_first_process(partial(recorder.last, template))
     done, snapshot = found or (0, template)
-    [done] = devices.from_first_process(np.array([done]))
+    [done] = processes.from_first_process(np.array([done]))
     if done:
-        training.restore(devices.from_first_process(snapshot))
+        training.restore(processes.from_first_process(snapshot))
     return int(done)
 
 
