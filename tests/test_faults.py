@@ -448,18 +448,32 @@ def test_exploding_loss_stops_at_its_step_and_keeps_what_was_good(
     assert run_folder.has_diverged(run_folder.read_metrics(out))
 
 
-@pytest.mark.parametrize(("on_nan", "saves"), [("stop", False), ("continue", True)])
-def test_spoiled_weights_do_not_become_the_last_checkpoint(
-    command, tmp_path, monkeypatch, on_nan, saves
-):
+def spoil_weights(patch):
+    """Makes one NaN of what is to be saved, before any loss shows it."""
     snapshot = Training.snapshot
 
-    def spoiled(self):  # before any loss shows it
+    def spoiled(self):
         found = snapshot(self)
         jax.tree.leaves(found.state.params)[0].flat[0] = np.nan
         return found
 
-    monkeypatch.setattr(Training, "snapshot", spoiled)
+    patch.setattr(Training, "snapshot", spoiled)
+
+
+def test_signal_does_not_save_spoiled_weights(command, tmp_path, monkeypatch, capsys):
+    spoil_weights(monkeypatch)
+    stop_at(monkeypatch, 6)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 143
+    errors = capsys.readouterr().err
+    assert "stopped with weights that are not finite after step 6 of 32." in errors
+    assert not any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(("on_nan", "saves"), [("stop", False), ("continue", True)])
+def test_spoiled_weights_do_not_become_the_last_checkpoint(
+    command, tmp_path, monkeypatch, on_nan, saves
+):
+    spoil_weights(monkeypatch)
     options = ["--on-nan", on_nan, "--out", str(tmp_path / "run")]
     assert main([*command, *ALWAYS, *options]) == 0
     assert any((tmp_path / "run" / "checkpoints").iterdir()) == saves

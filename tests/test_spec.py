@@ -40,6 +40,23 @@ def test_epoch_is_split_into_calls(changes, calls):
     assert epoch_calls(spec(**changes)) == calls
 
 
+@pytest.mark.parametrize(
+    ("done", "calls"),
+    [
+        (4, [Call(4, 4, 10), Call(8, 1, 10), Call(9, 1, 10), Call(10, 1, 5)]),
+        # Where a run with calls of another length stopped.
+        (5, [Call(5, 4, 10), Call(9, 1, 10), Call(10, 1, 5)]),
+        (9, [Call(9, 1, 10), Call(10, 1, 5)]),
+        (10, [Call(10, 1, 5)]),
+        (11, []),
+    ],
+)
+def test_rest_of_an_epoch_is_split_into_calls(done, calls):
+    shape = (105, 4, 4, 3)
+    changes = {"steps_per_call": 4, "drop_last": False, "train_shape": shape}
+    assert epoch_calls(spec(**changes), done) == calls
+
+
 def test_last_batch_counts_as_a_step():
     assert spec(batch_size=30).steps_per_epoch == 3
     assert spec(batch_size=30, drop_last=False).steps_per_epoch == 4

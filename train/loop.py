@@ -168,21 +168,23 @@ class _Loop(NamedTuple):
             self._save(done)
         return done
 
-    def _save(self, done: int) -> None:
+    def _save(self, done: int) -> bool:
         """Saves, but nothing that is spoiled: the last good checkpoint stays the last.
 
         The losses so far may be finite and the weights not any more.
         """
         snapshot = self.training.snapshot()
-        if self.config.on_nan == "continue" or snapshot.is_finite():
+        is_good = self.config.on_nan == "continue" or snapshot.is_finite()
+        if is_good:
             self.recorder.save(done, snapshot)
+        return is_good
 
     def _stop(self, done: int) -> NoReturn:
         """Saves and ends the run."""
-        self._save(done)
+        saved = "and saved" if self._save(done) else "with weights that are not finite"
         total = self.config.epochs * self.spec.steps_per_epoch
         raise StoppedError(
-            f"{self.stop.signal.name}: stopped and saved after step {done} of {total}.",
+            f"{self.stop.signal.name}: stopped {saved} after step {done} of {total}.",
             code=128 + self.stop.signal,
         )
 
