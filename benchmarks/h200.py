@@ -39,10 +39,10 @@ from benchmarks.hlo import find_loop, none_lost, read_hlo, summarize
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
 from train import augmentation, step
-from train.config import Model, Optimizer
 from train.errors import InputError
 from train.networks import NetworkSpec, describe
 from train.optimizers import any_hyperparameters, make_optimizer, method_of
+from train.options import Model, Optimizer
 from train.spec import Spec
 
 TARGET = Path(__file__).with_suffix(".txtpb")

@@ -13,11 +13,12 @@ from flax import nnx
 import lcam_optax
 from train import optimizers, program, step
 from train.augmentation import pad
-from train.config import Data, Experiment, Optimizer
+from train.config import Experiment
 from train.dataset import Dataset
 from train.errors import InputError
 from train.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
 from train.networks import NetworkSpec, make_network
+from train.options import Data, Optimizer
 from train.spec import Call
 from train.step import EpochPlan
 

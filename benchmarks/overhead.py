@@ -27,7 +27,8 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
-from train.config import Experiment, Model
+from train.config import Experiment
+from train.options import Model
 from train.table import aligned
 
 

@@ -31,8 +31,9 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate
-from train.config import Experiment, Model
+from train.config import Experiment
 from train.flops import training_flops
+from train.options import Model
 from train.table import aligned
 
 

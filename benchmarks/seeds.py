@@ -35,9 +35,10 @@ from benchmarks.command import check_counts, check_names, run
 from benchmarks.loops import make_plan
 from benchmarks.timing import Report, alternate, ratio
 from train import loop, optimizers, program, step
-from train.config import Data, Experiment, Model, Optimizer, make_run
+from train.config import Experiment, make_run
 from train.data import load_dataset
 from train.feed import make_feed
+from train.options import Data, Model, Optimizer
 from train.run_folder import read_metrics
 from train.spec import epoch_calls
 from train.step import EpochPlan, StepMetrics, TrainState

@@ -44,12 +44,13 @@ from benchmarks.command import check_counts, check_names, run
 from benchmarks.flops import matrix_rate
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
-from train.config import Data, Experiment, Model
+from train.config import Experiment
 from train.data import load_dataset
 from train.dataset import Dataset
 from train.errors import InputError
 from train.flops import training_flops
 from train.networks import NetworkSpec
+from train.options import Data, Model
 from train.table import aligned
 
 DTYPES = ("float32", "bfloat16")

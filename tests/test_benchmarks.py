@@ -20,9 +20,10 @@ from benchmarks import (
     timing,
 )
 from benchmarks.command import run
-from train.config import Experiment, Model
+from train.config import Experiment
 from train.errors import InputError
 from train.networks import NetworkSpec
+from train.options import Model
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import pytest
 
 from train.__main__ import main
 from train.compare import parse_arm, parse_arms
-from train.config import Optimizer
 from train.errors import InputError
+from train.options import Optimizer
 
 
 @pytest.mark.parametrize(

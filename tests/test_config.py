@@ -3,17 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from train.config import (
-    Compare,
-    Data,
-    Experiment,
-    Model,
-    Optimizer,
-    Run,
-    Schedule,
-    Study,
-)
+from train.config import Compare, Experiment, Run, Study
 from train.errors import InputError
+from train.options import Data, Model, Optimizer, Schedule
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from train.config import Data
 from train.data import load_dataset, load_digits, load_npz, reduce
 from train.dataset import Dataset
 from train.errors import InputError
+from train.options import Data
 
 GOOD = {
     "x_train": np.arange(5 * 4 * 3 * 2, dtype=np.uint8).reshape(5, 4, 3, 2),

@@ -11,9 +11,10 @@ import pytest
 
 from train import devices, feed, optimizers, program, run_folder
 from train.__main__ import main
-from train.config import Data, Experiment, Model, Optimizer, make_run
+from train.config import Experiment, make_run
 from train.dataset import Dataset
 from train.errors import InputError
+from train.options import Data, Model, Optimizer
 from train.spec import Call
 from train.training import Training
 

@@ -1,6 +1,6 @@
-from train.config import Model
 from train.flops import training_flops
 from train.networks import NetworkSpec
+from train.options import Model
 
 
 # For 8x8 images, by hand, two operations for each product of a pixel and a weight:

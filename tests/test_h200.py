@@ -8,8 +8,8 @@ from jax.experimental import topologies
 
 import models.wide_resnet
 from benchmarks import h200, hlo
-from train.config import Model
 from train.networks import NetworkSpec
+from train.options import Model
 
 # A batch of two out of ten images of four bytes, a small matrix product, a copy.
 STRAIGHT = """HloModule jit_f, entry_computation_layout={(u8[10,4]{1,0}, s32[2]{0})}

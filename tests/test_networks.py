@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from train.config import Model
 from train.dataset import Dataset
 from train.errors import InputError
 from train.networks import describe, make_network_spec
+from train.options import Model
 
 
 def dataset(inputs, num_classes):

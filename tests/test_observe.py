@@ -5,8 +5,8 @@ import optax
 import pytest
 
 from train import optimizers
-from train.config import Optimizer
 from train.observe import Step, make_observer
+from train.options import Optimizer
 
 CONFIG = Optimizer(loss_average="epoch")
 NUMBERS = optimizers.hyperparameters_of(CONFIG, steps_per_epoch=4)

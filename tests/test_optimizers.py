@@ -4,8 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from train.config import Optimizer
 from train.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.options import Optimizer
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 LOSSES = [3.0, 2.0, 2.5, 1.0, 4.0, 1.0]

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from train.config import Experiment, Optimizer
+from train.config import Experiment
+from train.options import Optimizer
 from train.outcomes import Result, compare_arms, read_result
 from train.studies import Arm, Block
 from train.trials import trial_folder

@@ -11,8 +11,8 @@ import pytest
 from train import __main__ as program
 from train import schedules
 from train.__main__ import main
-from train.config import Data, Model, Optimizer, Schedule
 from train.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.options import Data, Model, Optimizer, Schedule
 from train.presets import PRESETS
 
 STEPS_PER_EPOCH = 391  # len(DataLoader): ceil(50,000 / 128)

@@ -5,10 +5,11 @@ import pytest
 
 from tests.test_feed import dataset
 from train import program
-from train.config import Experiment, Model, Optimizer
+from train.config import Experiment
 from train.flops import training_flops
 from train.networks import NetworkSpec
 from train.optimizers import method_of
+from train.options import Model, Optimizer
 
 
 def steps_per_call(size, **options):

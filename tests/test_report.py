@@ -1,6 +1,7 @@
 import pytest
 
-from train.config import Experiment, Optimizer
+from train.config import Experiment
+from train.options import Optimizer
 from train.outcomes import num_last_epochs, run_outcomes
 from train.report import conclusion
 from train.statistics import Difference

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from train.config import Schedule
+from train.options import Schedule
 from train.schedules import learning_rates
 
 

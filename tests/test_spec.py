@@ -1,8 +1,8 @@
 import pytest
 
-from train.config import Model
 from train.networks import NetworkSpec
 from train.optimizers import Method
+from train.options import Model
 from train.spec import Call, Spec, epoch_calls
 
 

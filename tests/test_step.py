@@ -9,8 +9,8 @@ from flax import nnx
 
 from models import WideResNet
 from train import optimizers, step
-from train.config import Model, Optimizer
 from train.networks import NetworkSpec
+from train.options import Model, Optimizer
 from train.spec import Spec
 from train.step import DeviceData, EpochPlan
 

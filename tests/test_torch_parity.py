@@ -20,8 +20,8 @@ from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
 from train import feed, optimizers, step
-from train.config import Model, Optimizer
 from train.networks import NetworkSpec
+from train.options import Model, Optimizer
 from train.spec import Spec
 from train.step import DeviceData, EpochPlan, TrainState
 

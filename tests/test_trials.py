@@ -9,7 +9,8 @@ import pytest
 
 from train import run_folder
 from train.__main__ import main
-from train.config import Experiment, Optimizer
+from train.config import Experiment
+from train.options import Optimizer
 from train.studies import Arm, Block
 from train.trials import _in_order, _matched, matched_seed, trial_folder
 

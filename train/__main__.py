@@ -13,17 +13,9 @@ from typing import Annotated
 
 import tyro
 
-from train.config import (
-    Compare,
-    Optimizer,
-    Plot,
-    Presets,
-    Run,
-    Schedule,
-    Studies,
-    Study,
-)
+from train.config import Compare, Plot, Presets, Run, Studies, Study
 from train.errors import DivergedError, InputError, PeerError, StoppedError
+from train.options import Optimizer, Schedule
 from train.paths import printable
 from train.presets import PRESETS
 

@@ -11,9 +11,10 @@ import numpy as np
 import tyro
 
 from train import loop, run_folder, statistics
-from train.config import Compare, Optimizer, make_run
+from train.config import Compare, make_run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError, StoppedError
+from train.options import Optimizer
 from train.table import aligned
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from train import wheel_data
-from train.config import Data
 from train.dataset import Dataset
 from train.errors import InputError
+from train.options import Data
 from train.paths import expand, printable
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")

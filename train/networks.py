@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 
 from models import MLP, Transformer, WideResNet
-from train.config import Model
 from train.dataset import Dataset
 from train.errors import InputError
+from train.options import Model
 
 
 class NetworkSpec(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.config import Optimizer
+from train.options import Optimizer
 
 
 class Method(NamedTuple):

@@ -12,7 +12,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from train.config import Data, Model, Optimizer, Run, Schedule
+from train.config import Run
+from train.options import Data, Model, Optimizer, Schedule
 
 # Of WRN-28-10's convolutions on 50,000 images: two operations for each multiplication,
 # and a backward pass of twice the forward pass's 10.5 GFLOP an image.

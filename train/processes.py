@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from train.config import Cluster
 from train.errors import InputError, PeerError
+from train.options import Cluster
 
 # Seconds that a process waits for the others at the start.
 JOINING = 300

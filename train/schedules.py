@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.config import Schedule
+from train.options import Schedule
 
 
 def learning_rates(

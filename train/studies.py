@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from train.config import NO_IMAGES, Data, Experiment, Model, Optimizer, Schedule, Study
+from train.config import Experiment, Study
 from train.dataset import Dataset
 from train.errors import InputError
+from train.options import NO_IMAGES, Data, Model, Optimizer, Schedule
 
 
 class Arm(NamedTuple):

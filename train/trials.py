@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from train import loop, run_folder
-from train.config import Data, Optimizer, Run, make_run
+from train.config import Run, make_run
 from train.dataset import Dataset, fingerprint
 from train.errors import BusyError, DivergedError, InputError
+from train.options import Data, Optimizer
 from train.studies import Arm, Block
 
 

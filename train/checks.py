@@ -1,0 +1,46 @@
+"""Checks of what a user types: each raises `InputError` with the option as typed."""
+
+import struct
+
+from train.errors import InputError
+
+# No sensible option is larger or, if it must be positive, smaller; beyond lie overflow
+# and memory that no machine has.
+TINY, HUGE = 1e-30, 1e6
+
+
+def check(passes: bool, message: str) -> None:
+    """Raises the message unless the check passes."""
+    if not passes:
+        raise InputError(message)
+
+
+def check_range(option: str, number: float, low: float, high: float) -> None:
+    """Makes sure of a number in [low, high)."""
+    # As float32, which it will be: 0.99999999 is 1 then.
+    [rounded] = struct.unpack("f", struct.pack("f", min(max(number, -1e30), 1e30)))
+    check(
+        low <= number and rounded < high,
+        f"{option} must be in [{low:g}, {high:g}), got {number}.",
+    )
+
+
+def check_positive(option: str, number: float) -> None:
+    """Makes sure of a number greater than 0, within reason."""
+    check(
+        TINY <= number <= HUGE,
+        f"{option} must be greater than 0 ({TINY:g} to {HUGE:g}), got {number:g}.",
+    )
+
+
+def check_at_least(option: str, number: float, least: float) -> None:
+    """Makes sure of a number from `least` on, within reason."""
+    check(
+        least <= number <= HUGE,
+        f"{option} must be at least {least:g} (and at most {HUGE:g}), got {number}.",
+    )
+
+
+def flag(name: str) -> str:
+    """A field as it is typed."""
+    return "--" + name.replace("_", "-")
