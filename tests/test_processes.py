@@ -21,26 +21,44 @@ __all__ = ["images"]  # a fixture
 BOUND = 60
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def as_slurm_tells(number):
+    """What SLURM tells two tasks of a step on this host."""
+    return {
+        "SLURM_JOB_ID": f"{os.getpid()}",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_NUM_NODES": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": number,
+        "SLURM_LOCALID": number,
+    }
+
+
 @pytest.fixture
 def pair(images):
     """Starts both processes of a run; what is left of them is killed at the end."""
     running = []
 
-    def start(out, *options, second=()):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    def start(out, *options, second=(), slurm=False):
         command = [sys.executable, "-m", "train", "run", "--data", images, *OPTIONS]
-        command += ["--out", str(out), *options, "--num-processes", "2"]
-        command += ["--coordinator", f"127.0.0.1:{port}", "--process-id"]
+        command += ["--out", str(out), *options, "--coordinator"]
+        command.append("auto" if slurm else f"127.0.0.1:{free_port()}")
         for number, more in (("0", ()), ("1", second)):
+            told = ["--num-processes", "2", "--process-id", number]
             process = subprocess.Popen(
-                [*command, number, *more],
+                [*command, *(() if slurm else told), *more],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=Path(__file__).parents[1],
-                env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                env=os.environ
+                | {"JAX_PLATFORMS": "cpu"}
+                | (as_slurm_tells(number) if slurm else {}),
             )
             running.append(process)
         return running[-2:]
@@ -66,6 +84,13 @@ def test_two_processes_train_what_two_devices_of_one_do(pair, images, tmp_path):
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     assert two["phase"] == one["phase"]
     [entry] = json.loads((tmp_path / "two" / "provenance.json").read_text())
+    assert entry["num_devices"] == 2
+
+
+def test_tasks_of_slurm_find_each_other(pair, tmp_path):
+    processes = pair(tmp_path / "run", slurm=True)
+    assert [ended(process)[0] for process in processes] == [0, 0]
+    [entry] = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert entry["num_devices"] == 2
 
 
