@@ -1,8 +1,12 @@
 """Several devices, here eight virtual ones of a CPU, train what one device trains."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -151,6 +155,18 @@ def test_run_goes_on_with_other_devices(npz, tmp_path, first, then):
     assert ours["phase"] == theirs["phase"]
     entries = json.loads((parts / "provenance.json").read_text())
     assert [entry["num_devices"] for entry in entries] == [int(first), int(then)]
+
+
+def test_run_takes_all_devices_unless_told_otherwise(npz, tmp_path):
+    options = ["--network", "mlp", "--epochs", "1", "--out", str(tmp_path / "run")]
+    subprocess.run(
+        [sys.executable, "-m", "train", "run", "--data", npz, *options],
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"},
+    )
+    [entry] = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert entry["num_devices"] == 3
 
 
 def test_more_devices_than_there_are_are_refused():
