@@ -3,6 +3,7 @@
 A few of each here; with `--torture` many more.
 """
 
+import gc
 import itertools
 import json
 import os
@@ -171,7 +172,7 @@ def test_killed_run_goes_on_to_the_same_end(whole, command, tmp_path, number_of,
     print(*saved, sep="\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_saves_in_the_middle_of_an_epoch_and_says_how_to_go_on(
     whole, command, tmp_path, monkeypatch, capsys, number
 ):
@@ -208,6 +209,27 @@ def test_signal_in_the_last_epoch_ends_as_any_run_that_is_done(
     stop_at(monkeypatch, EPOCHS * STEPS)
     assert main([*command, "--out", str(tmp_path / "run")]) == 0
     assert result(tmp_path / "run") == result(whole)
+
+
+def test_run_whose_output_nobody_reads_goes_on_and_is_saved(command, tmp_path):
+    # As Ctrl-C does with `| tee log`, which dies of it too.
+    process = start([*command, "--epochs", "100000"], tmp_path / "run")
+    wait_for((tmp_path / "run" / "steps.csv").exists)
+    process.stdout.close()
+    done = len(run_folder.read_metrics(tmp_path / "run"))
+    wait_for(lambda: len(run_folder.read_metrics(tmp_path / "run")) > done + 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+
+
+def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        stop_at(monkeypatch, 5, signal.SIGHUP)
+        assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_second_signal_ends_at_once(command, tmp_path):
@@ -358,6 +380,34 @@ def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
     assert not asked
 
 
+def test_checkpoint_beyond_the_end_is_told(stopped, command, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    last = max((folder / "checkpoints").iterdir(), key=number_in)
+    last.rename(last.with_name("33"))
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "has a checkpoint of step 33, but the run has 32" in errors
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "holds no config.json"),
+        (lambda path: path.write_text("{}"), "cannot read"),
+    ],
+    ids=["missing", "empty"],
+)
+def test_folder_without_its_options_is_told(
+    stopped, command, tmp_path, capsys, damage, message
+):
+    shutil.copytree(stopped, tmp_path / "run")
+    damage(tmp_path / "run" / "config.json")
+    code, errors = go_on(command, tmp_path / "run", capsys)
+    assert code == 2
+    assert message in errors
+
+
 def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
     shutil.copytree(stopped, tmp_path / "run")
     with run_folder.locked(tmp_path / "run"):
@@ -378,7 +428,8 @@ def test_clock_that_jumps_loses_nothing(
         patch.setattr(time, "time", lambda: real() + direction * 7200 * next(looks))
         code = main([*command, *ALWAYS, "--out", str(tmp_path / "run")])
     errors = capsys.readouterr().err
-    # Orbax gives up on what takes many minutes by that clock.
+    gc.collect()  # coroutines that Orbax leaves, while their complaint is ignored
+    # It gives up on what takes many minutes by that clock.
     assert code == 0 if direction < 0 else "cannot write the checkpoint" in errors
     assert main([*command, "--out", str(tmp_path / "run"), "--resume"]) == 0
     assert result(tmp_path / "run") == result(whole)
@@ -420,7 +471,8 @@ def test_full_disk_and_read_only_disk_lose_nothing(whole, command, tmp_path):
     messages = done.stderr.splitlines()
     assert len(messages) == 2, done.stderr
     assert messages[0].startswith("error: cannot write")
-    assert messages[1].startswith("error: cannot read or write: [Errno 30] Read-only")
+    assert messages[1].startswith("error: cannot write into")
+    assert "Read-only file system. Make room, or the folder writable" in messages[1]
     assert result(tmp_path / "run") == result(whole)
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_process_whose_peer_is_killed_says_so_and_a_restart_goes_on(pair, tmp_pa
     second.kill()
     code, errors = ended(first)
     assert code == 1
-    assert "another process of this run is gone" in errors
+    assert "Most likely another process is gone" in errors
     assert "start all processes again, with --out and --resume" in errors
     assert "Traceback" not in errors
     done = len(run_folder.read_metrics(tmp_path / "run"))
@@ -123,6 +124,41 @@ def test_process_with_other_options_is_refused_in_both(pair, tmp_path):
         assert code == 2
         assert "the processes have other options or data" in errors
     assert not (tmp_path / "run").exists()
+
+
+def test_data_that_one_process_has_not_end_both(pair, tmp_path):
+    missing = ["--data", f"npz:{tmp_path / 'nothing.npz'}"]
+    first, second = map(ended, pair(tmp_path / "run", second=missing))
+    assert first[0] == second[0] == 2
+    assert "process 1 cannot begin; its message says why" in first[1]
+    assert "no file" in second[1]
+
+
+def test_port_that_is_taken_is_told(images, tmp_path, capsys):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        coordinator = f"127.0.0.1:{other.getsockname()[1]}"
+        options = ["--coordinator", coordinator, "--num-processes", "2"]
+        assert main(["run", "--data", images, *options, "--process-id", "0"]) == 2
+    errors = capsys.readouterr().err
+    assert f"cannot listen on port {coordinator.partition(':')[2]}" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_process_that_waits_for_the_others(images, tmp_path, number):
+    options = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train", "run", *options, "--process-id", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert "waits for the other processes" in process.stderr.readline()
+    time.sleep(1)
+    process.send_signal(number)
+    process.communicate(timeout=BOUND)
+    assert process.returncode == -number
 
 
 def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
@@ -146,3 +182,4 @@ def test_cluster_that_is_none_is_told(images, tmp_path):
     waits, error = done.stderr.splitlines()
     assert waits.startswith("waits for the other processes, at most 5 minutes")
     assert error.startswith("error: --coordinator auto: cannot join the other process")
+    assert "no SLURM, Open MPI, Kubernetes or Cloud TPU is found" in error

@@ -198,7 +198,10 @@ def resumable(images, folder):
             lambda out: (out / "steps.csv").write_text("step\n"),
             "does not hold the rows",
         ),
-        (lambda out: (out / "config.json").write_text("[]"), "cannot go on as another"),
+        (
+            lambda out: (out / "config.json").write_text('{"epochs": 4}'),
+            "cannot go on as another",
+        ),
         (lambda out: (out / "config.json").write_text("{"), "cannot read"),
         (
             lambda out: [

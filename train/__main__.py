@@ -39,28 +39,31 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        return _fail(f"error: cannot read or write: {error}", 2)
+        return _fail(
+            f"error: cannot read or write: {error}. Is the disk full, or the folder "
+            "read-only? --resume goes on with what is there.",
+            2,
+        )
     except (DivergedError, PeerError) as error:
         return _fail(f"error: {error}", 1)
     except StoppedError as error:
         return _fail(str(error), error.code)
-    except _Terminated:
-        return _fail("terminated", 143)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     return 0
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came, while no run was under way that could be saved."""
-
-
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Lets SIGTERM end the program as Ctrl-C does, with a word."""
+    """Lets SIGTERM end the program with a word, while no run is under way to be saved.
+
+    At once: an exception in the midst of an import of C++ would abort it.
+    """
 
     def terminate(*_: object) -> None:
-        raise _Terminated
+        with contextlib.suppress(OSError):
+            os.write(2, b"terminated\n")
+        os._exit(143)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -147,14 +150,15 @@ def _execute(config: Command) -> None:
             from train.data import load_dataset
 
             processes.connect(config.cluster)
-            dataset = load_dataset(config.data)
+            dataset = processes.by_each_process(lambda: load_dataset(config.data))
             try:
                 folder = loop.run(config, dataset)
             except StoppedError as error:
                 if error.folder is None:  # another process knows, and says so
                     raise
-                way = f"To go on: the same command, --out {error.folder} --resume"
-                raise StoppedError(f"{error} {way}", error.code) from None
+                raise error.with_advice(
+                    f"To go on: the same command, --out {error.folder} --resume"
+                ) from None
             if folder is not None:
                 from train.plot import plot_run
 
@@ -162,7 +166,8 @@ def _execute(config: Command) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(printable(message), file=sys.stderr)
+    with contextlib.suppress(OSError):  # of a terminal that is gone
+        print(printable(message), file=sys.stderr)
     if "jax" in sys.modules:
         from train import processes
 

@@ -88,8 +88,11 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     run_folder.renew_claim(folder, config, **facts)
     try:
         rows, diverged = _run_all(config, arms, dataset, folder)
-    except (KeyboardInterrupt, StoppedError):
-        print(f"To go on: the same command, --out {folder} --resume", file=sys.stderr)
+    except (KeyboardInterrupt, StoppedError) as error:
+        advice = f"To go on: the same command, --out {folder} --resume"
+        if isinstance(error, StoppedError):
+            raise error.with_advice(advice) from None
+        print(advice, file=sys.stderr)
         raise
 
     # Pairs need every seed.

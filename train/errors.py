@@ -40,3 +40,7 @@ class StoppedError(Exception):
         super().__init__(message)
         self.code = code
         self.folder: Path | None = None
+
+    def with_advice(self, advice: str) -> "StoppedError":
+        """The same, saying how to go on."""
+        return StoppedError(f"{self} {advice}", self.code)

@@ -39,51 +39,58 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
       StoppedError: a signal ended it; where it was is saved.
       PeerError: another process that trains with this one is gone.
     """
-    method = optimizers.method_of(config.optimizer)
-    spec = program.make_spec(config, method, dataset)
-    feed = make_feed(dataset, spec, config.data.normalize)
-    kind = config.data.data.partition(":")[0]
-    name = (
-        f"{config.preset or f'{kind}-{config.optimizer.optimizer}'}-seed{config.seed}"
-    )
-    facts, phases = {"data_sha256": fingerprint(dataset)}, None
-    if config.optimizer.phases_of is not None:  # refused before anything is written
-        phases = run_folder.read_phases(
-            config.optimizer.phases_of, config.epochs * spec.steps_per_epoch
-        )
-        # The folder may be moved; what it says may not change.
-        facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
-
-    def claim(stack: contextlib.ExitStack) -> Path:
-        folder = run_folder.open_folder(config, name, **facts)
-        stack.enter_context(run_folder.locked(folder))
-        return folder
-
     with Stop() as stop, processes.among_peers(), contextlib.ExitStack() as stack:
-        processes.check_same(run_folder.digest(config, **facts))
-        folder = processes.by_first_process(partial(claim, stack))
+        # Refused before anything is written.
+        prepared = processes.by_each_process(partial(_prepare, config, dataset))
+        processes.check_same(run_folder.digest(config, **prepared.facts))
+
+        def claim() -> Path:
+            folder = run_folder.open_folder(config, _name(config), **prepared.facts)
+            stack.enter_context(run_folder.locked(folder))
+            return folder
+
+        folder = processes.by_first_process(claim)
         try:
-            _train(config, spec, feed, phases, folder, stop, quiet=quiet)
+            _train(config, prepared, folder, stop, quiet=quiet)
         except StoppedError as error:
             error.folder = folder
             raise
     return folder
 
 
-def _train(
-    config: Run,
-    spec: Spec,
-    feed: Feed,
-    phases: np.ndarray | None,
-    folder: Path | None,
-    stop: Stop,
-    *,
-    quiet: bool,
-) -> None:
-    """Trains from the last checkpoint, or from nothing, to the end.
+class _Prepared(NamedTuple):
+    spec: Spec
+    feed: Feed
+    phases: np.ndarray | None  # of every step, for --phases-of
+    facts: dict[str, str]  # that a resumed run must agree with
 
-    `phases`, of every step, are those of --phases-of.
-    """
+
+def _prepare(config: Run, dataset: Dataset) -> _Prepared:
+    method = optimizers.method_of(config.optimizer)
+    spec = program.make_spec(config, method, dataset)
+    feed = make_feed(dataset, spec, config.data.normalize)
+    facts, phases = {"data_sha256": fingerprint(dataset)}, None
+    if config.optimizer.phases_of is not None:
+        phases = run_folder.read_phases(
+            config.optimizer.phases_of, config.epochs * spec.steps_per_epoch
+        )
+        # The folder may be moved; what it says may not change.
+        facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
+    return _Prepared(spec, feed, phases, facts)
+
+
+def _name(config: Run) -> str:
+    """Of the folder, if none is named."""
+    kind = config.data.data.partition(":")[0]
+    what = config.preset or f"{kind}-{config.optimizer.optimizer}"
+    return f"{what}-seed{config.seed}"
+
+
+def _train(
+    config: Run, prepared: _Prepared, folder: Path | None, stop: Stop, *, quiet: bool
+) -> None:
+    """Trains from the last checkpoint, or from nothing, to the end."""
+    spec, feed, phases, _ = prepared
     training = Training(config, spec, feed, phases)
     with (
         SilentRecorder()

@@ -6,6 +6,8 @@ they train, and how one leaves.
 
 import contextlib
 import os
+import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -42,20 +44,51 @@ def connect(cluster: Cluster) -> None:
             "num_processes": cluster.num_processes,
             "process_id": cluster.process_id,
         }
+        if cluster.process_id == 0:
+            _check_port(int(cluster.coordinator.rpartition(":")[2]))
     print(
-        f"waits for the other processes, at most {JOINING // 60} minutes; whoever has "
-        "waited in vain is then ended by JAX",
+        f"waits for the other processes, at most {JOINING // 60} minutes, after which "
+        "JAX ends it",
         file=sys.stderr,
     )
+    # JAX waits in C++, where handlers in Python would not run: signals end it.
+    handlers = {
+        number: signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         jax.distributed.initialize(**options, initialization_timeout=JOINING)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
+        if not options:
+            reason = "no SLURM, Open MPI, Kubernetes or Cloud TPU is found"
         raise InputError(
             f"--coordinator {cluster.coordinator}: cannot join the other processes: "
-            f"{reason:.200} Start every process with the address of the first, "
-            "--num-processes, and a --process-id of its own from 0."
+            f"{reason[:200].rstrip('. ')}. Start every process with the address of the "
+            "first, --num-processes, and a --process-id of its own from 0."
         ) from None
+    finally:
+        signal.signal(signal.SIGINT, handlers[signal.SIGINT])
+        if not jax.distributed.is_initialized():  # else JAX has one for SIGTERM
+            signal.signal(signal.SIGTERM, handlers[signal.SIGTERM])
+
+
+def _check_port(port: int) -> None:
+    """Makes sure that the first process can listen: JAX would crash.
+
+    Raises:
+      InputError: something else listens.
+    """
+    with socket.socket() as listener:
+        # A connection that has just ended is no hindrance.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", port))
+        except OSError as error:
+            raise InputError(
+                f"--coordinator: cannot listen on port {port}: {error.strerror}. Name "
+                "another one, in all processes."
+            ) from None
 
 
 def from_first_process(tree: Any) -> Any:
@@ -75,6 +108,27 @@ def from_first_process(tree: Any) -> Any:
         part.view(x.dtype).reshape(x.shape)
         for part, x in zip(parts, arrays, strict=True)
     )
+
+
+def by_each_process(action: Callable[[], T]) -> T:
+    """Lets every process do something, and ends all if one can't.
+
+    Raises:
+      InputError: it could not be done here, or in another process.
+    """
+    result, failure = None, None
+    try:
+        result = action()
+    except InputError as error:
+        failure = error
+    if jax.process_count() > 1:
+        fails = multihost_utils.process_allgather(np.array(failure is not None))
+        if failure is None and np.any(fails):
+            number = np.flatnonzero(fails)[0]
+            raise InputError(f"process {number} cannot begin; its message says why.")
+    if failure is not None:
+        raise failure
+    return result
 
 
 def by_first_process(action: Callable[[], T]) -> T | None:
@@ -118,10 +172,10 @@ def check_same(digest: str) -> None:
 
 @contextlib.contextmanager
 def among_peers() -> Iterator[None]:
-    """Tells what has happened if another process is gone.
+    """Tells what has happened if a step fails, most likely for want of a process.
 
     Raises:
-      PeerError: it is.
+      PeerError: it did.
     """
     try:
         yield
@@ -130,8 +184,9 @@ def among_peers() -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0]
         raise PeerError(
-            f"another process of this run is gone ({reason:.120}). Checkpoints are "
-            "whole: start all processes again, with --out and --resume."
+            f"a step of several processes failed: {reason[:200].rstrip('. ')}. Most "
+            "likely another process is gone, and its own message says why. Checkpoints "
+            "are whole: start all processes again, with --out and --resume."
         ) from None
 
 

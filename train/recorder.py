@@ -1,6 +1,7 @@
 """What a run writes while it goes on: rows, checkpoints, and a line an epoch."""
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import tqdm
 from train import networks, run_folder, step
 from train.checkpoint import Checkpoints, Snapshot
 from train.config import Run
+from train.errors import InputError
 from train.program import Program
 
 
@@ -29,7 +31,9 @@ class Recorder:
         self._config = config
         self._compiled = compiled
         self._total = config.epochs * compiled.spec.steps_per_epoch
-        self._prints = not quiet and not sys.stderr.isatty()
+        # A progress bar and lines would mix on one terminal.
+        shows_both = sys.stdout.isatty() and sys.stderr.isatty()
+        self._prints = not quiet and not shows_both
         self._saved = time.monotonic()  # a clock that nobody sets
         self._stack = contextlib.ExitStack()
 
@@ -58,6 +62,11 @@ class Recorder:
         """
         spec = self._compiled.spec
         done = self._checkpoints.last_step() or 0
+        if done > self._total:
+            raise InputError(
+                f"{self._folder} has a checkpoint of step {done}, but the run has "
+                f"{self._total}: it is another run's. Move it away."
+            )
         snapshot = self._checkpoints.restore(done, like) if done else like
         run_folder.keep_rows(
             self._folder, done // spec.steps_per_epoch, spec.steps_per_epoch
@@ -97,7 +106,8 @@ class Recorder:
 
     def advance(self, num_steps: int) -> None:
         """Moves the progress bar."""
-        self._progress.update(num_steps)
+        with contextlib.suppress(OSError):  # of a terminal that is gone
+            self._progress.update(num_steps)
 
     def write(self, row: dict[str, Any], steps: list[tuple]) -> None:
         """Writes an epoch's row, and those of its steps; prints a line."""
@@ -110,7 +120,8 @@ class Recorder:
             f"test error {row['test_error']:.2f} %, "
             f"{row['images_per_second']:.0f} images/s"
         )
-        self._progress.set_postfix_str(line.partition(": ")[2])
+        with contextlib.suppress(OSError):
+            self._progress.set_postfix_str(line.partition(": ")[2])
         self._print(line)
 
     def is_due(self) -> bool:
@@ -134,8 +145,14 @@ class Recorder:
         self._saved = time.monotonic()
 
     def _print(self, line: str) -> None:
-        if self._prints:
+        if not self._prints:
+            return
+        try:
             print(line, flush=True)
+        except OSError:
+            # Nobody reads on, as after `| tee` died: training is worth more than that.
+            self._prints = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class SilentRecorder:

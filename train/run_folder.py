@@ -97,6 +97,11 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
         if (folder / "config.json").exists():
             check_claim(folder, config, **facts)
             return folder
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(
+                f"{folder} holds no config.json: it is not the folder of a run, or it "
+                "was damaged. Name the run's folder, or another --out to begin anew."
+            )
     return new_folder(config.out, default_name, config, **facts)
 
 
@@ -108,14 +113,18 @@ def locked(folder: Path) -> Iterator[None]:
       BusyError: another process has it.
     """
     lock = filelock.FileLock(folder / ".lock", blocking=False)
+    with writing(folder):
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise BusyError(
+                f"another process is at work in {folder}: wait for it, or name another "
+                "--out."
+            ) from None
     try:
-        with lock:
-            yield
-    except filelock.Timeout:
-        raise BusyError(
-            f"another process is at work in {folder}: wait for it, or name another "
-            "--out."
-        ) from None
+        yield
+    finally:
+        lock.release()
 
 
 def check_claim(
@@ -135,6 +144,8 @@ def check_claim(
     """
     try:
         saved = _flat(json.loads((folder / "config.json").read_text()))
+        if not saved:
+            raise ValueError
     except (OSError, ValueError, RecursionError):
         raise InputError(
             f"cannot read {folder / 'config.json'}, the options of the run to go on "
@@ -237,7 +248,7 @@ def append_metrics(folder: Path, row: dict[str, Any]) -> None:
         key: None if isinstance(number, float) and not math.isfinite(number) else number
         for key, number in row.items()
     }
-    with (folder / "metrics.jsonl").open("a") as file:
+    with writing(folder), (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(finite) + "\n")
 
 
@@ -251,7 +262,7 @@ def append_steps(folder: Path, rows: Iterable[tuple]) -> None:
     """Appends steps' rows, in the order of `STEP_COLUMNS`, to `steps.csv`."""
     path = folder / "steps.csv"
     is_new = not path.exists()
-    with path.open("a", newline="") as file:
+    with writing(folder), path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(STEP_COLUMNS)
@@ -319,5 +330,22 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
 def replace(path: Path, text: str) -> None:
     """Writes a file that is old or new at any moment, never half."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
-    new.replace(path)
+    with writing(path.parent):
+        new.write_text(text)
+        new.replace(path)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Says where, and what to do, if the disk does not take what is written.
+
+    Raises:
+      InputError: it does not.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {folder}: {error.strerror}. Make room, or the folder "
+            "writable; --resume then goes on with what is there."
+        ) from None

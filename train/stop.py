@@ -1,5 +1,6 @@
 """Ends a run on a signal, between two calls, so that it can be saved."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,7 +11,10 @@ from jax.experimental import multihost_utils
 
 
 class Stop:
-    """Whether SIGINT (Ctrl-C) or SIGTERM (as of a cluster that takes a machine back).
+    """Whether a signal asks a run to end.
+
+    SIGINT (Ctrl-C), SIGTERM (as of a cluster that takes a machine back) or SIGHUP (of a
+    terminal that goes away, unless it is ignored, as under nohup).
 
     A context. In it a signal is only noted: an exception in the middle of a compilation
     or of a checkpoint could be lost or leave a thread waiting. A second one ends the
@@ -25,9 +29,12 @@ class Stop:
     def __enter__(self) -> "Stop":
         """Watches out for signals, which only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            # Of several processes JAX's runtime notes SIGTERM itself, and tells all.
             numbers = [signal.SIGINT]
-            numbers += [signal.SIGTERM] if jax.process_count() == 1 else []
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
+            # Of several processes JAX's runtime notes SIGTERM itself, and tells all.
+            if jax.process_count() == 1:
+                numbers.append(signal.SIGTERM)
             self._handlers = {n: signal.signal(n, self._note) for n in numbers}
         return self
 
@@ -38,10 +45,10 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            os.write(2, b"\nstopped at once: what came after a checkpoint is lost\n")
+            _say(b"\nstopped at once: what came after a checkpoint is lost\n")
             os._exit(128 + number)
         self.signal = signal.Signals(number)
-        os.write(2, b"\nstopping and saving; once more to stop at once\n")
+        _say(b"\nstopping and saving; once more to stop at once\n")
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -54,3 +61,9 @@ class Stop:
                 return True
             return False
         return self.signal is not None
+
+
+def _say(message: bytes) -> None:
+    """Writes to stderr, if somebody reads it: Ctrl-C ends `| tee` too."""
+    with contextlib.suppress(OSError):
+        os.write(2, message)

@@ -25,8 +25,11 @@ def study(config: Study) -> Path:
     folder = _open(config)
     try:
         run_trials(blocks, seeds, folder, load, budget=config.budget)
-    except (KeyboardInterrupt, StoppedError):
-        print("To go on: the same command.", file=sys.stderr)
+    except (KeyboardInterrupt, StoppedError) as error:
+        advice = "To go on: the same command."
+        if isinstance(error, StoppedError):
+            raise error.with_advice(advice) from None
+        print(advice, file=sys.stderr)
         raise
     report = write_report(config.name, blocks, seeds, folder)
     if report is None:
