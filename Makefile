@@ -13,7 +13,7 @@ demo: $(VENV)/.ok
 
 # Two processes: half of the time goes into compiling, on one core each.
 test: $(VENV)/.ok
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Many more faults and inputs than the tests try, each time others; half an hour.
 torture: $(VENV)/.ok

@@ -47,7 +47,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     # The same inputs each time, but under --torture.
-    settings.register_profile("suite", max_examples=40, deadline=None, derandomize=True)
+    settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True)
     settings.register_profile(
         "torture", max_examples=2500, deadline=None, derandomize=False
     )

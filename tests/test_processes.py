@@ -76,8 +76,8 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-def test_two_processes_train_what_two_devices_of_one_do(pair, images, tmp_path):
-    processes = pair(tmp_path / "two")
+def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(pair, images, tmp_path):
+    processes = pair(tmp_path / "two", slurm=True)
     assert [ended(process)[0] for process in processes] == [0, 0]
     command = ["run", "--data", images, *OPTIONS, "--devices", "2"]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
@@ -85,13 +85,6 @@ def test_two_processes_train_what_two_devices_of_one_do(pair, images, tmp_path):
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     assert two["phase"] == one["phase"]
     [entry] = json.loads((tmp_path / "two" / "provenance.json").read_text())
-    assert entry["num_devices"] == 2
-
-
-def test_tasks_of_slurm_find_each_other(pair, tmp_path):
-    processes = pair(tmp_path / "run", slurm=True)
-    assert [ended(process)[0] for process in processes] == [0, 0]
-    [entry] = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert entry["num_devices"] == 2
 
 
@@ -145,8 +138,7 @@ def test_port_that_is_taken_is_told(images, tmp_path, capsys):
     assert f"cannot listen on port {coordinator.partition(':')[2]}" in errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_a_process_that_waits_for_the_others(images, tmp_path, number):
+def test_signal_ends_a_process_that_waits_for_the_others():
     options = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "train", "run", *options, "--process-id", "1"],
@@ -156,9 +148,9 @@ def test_signal_ends_a_process_that_waits_for_the_others(images, tmp_path, numbe
     )
     assert "waits for the other processes" in process.stderr.readline()
     time.sleep(1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=BOUND)
-    assert process.returncode == -number
+    assert process.returncode == -signal.SIGINT
 
 
 def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
