@@ -45,7 +45,16 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--torture"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("torture")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "torture: takes long: with --torture only")
     # The same inputs each time, but under --torture.
     settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True)
     settings.register_profile(

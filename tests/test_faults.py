@@ -413,6 +413,7 @@ def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
     assert "another process is at work in" in errors
 
 
+@pytest.mark.torture
 @pytest.mark.filterwarnings("ignore:coroutine", "ignore:unclosed", "ignore:Exception")
 @pytest.mark.parametrize("direction", [-1, 1])
 def test_clock_that_jumps_loses_nothing(
@@ -451,6 +452,7 @@ def on_disk_of(size, script):
         )
 
 
+@pytest.mark.torture
 def test_full_disk_and_read_only_disk_lose_nothing(whole, command, tmp_path):
     run = shlex.join([sys.executable, "-m", "train", *command, *ALWAYS])
     script = f"""

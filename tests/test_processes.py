@@ -119,6 +119,7 @@ def test_process_with_other_options_is_refused_in_both(pair, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.torture
 def test_data_that_one_process_has_not_end_both(pair, tmp_path):
     missing = ["--data", f"npz:{tmp_path / 'nothing.npz'}"]
     first, second = map(ended, pair(tmp_path / "run", second=missing))
@@ -138,6 +139,7 @@ def test_port_that_is_taken_is_told(images, tmp_path, capsys):
     assert f"cannot listen on port {coordinator.partition(':')[2]}" in errors
 
 
+@pytest.mark.torture
 def test_signal_ends_a_process_that_waits_for_the_others():
     options = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
     process = subprocess.Popen(
@@ -153,6 +155,7 @@ def test_signal_ends_a_process_that_waits_for_the_others():
     assert process.returncode == -signal.SIGINT
 
 
+@pytest.mark.torture
 def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     first, second = map(ended, pair(tmp_path))
@@ -161,6 +164,7 @@ def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
     assert "the first process could not begin; its message says why" in second[1]
 
 
+@pytest.mark.torture
 def test_cluster_that_is_none_is_told(images, tmp_path):
     arguments = ["run", "--data", images, *OPTIONS, "--out", str(tmp_path / "run")]
     done = subprocess.run(

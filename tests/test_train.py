@@ -30,7 +30,9 @@ def images(tmp_path_factory):
     return f"npz:{path}"
 
 
+# A network that compiles fast.
 SHARED = ["--epochs", "3", "--batch-size", "8", "--eval-batch-size", "8"]
+SHARED += ["--network", "mlp"]
 TINY = [*SHARED, "--learning-rate", "0.02"]
 
 
@@ -130,7 +132,7 @@ def test_smaller_last_batch_is_trained_on_if_asked(images, tmp_path):
     "options",
     [
         ("--crop-padding", "1", "--flip", "True", "--normalize", "imagenet"),
-        ("--dtype", "bfloat16", "--normalize", "none"),
+        ("--network", "wide_resnet", "--dtype", "bfloat16", "--normalize", "none"),
         ("--optimizer", "adamw", "--schedule", "constant"),
         ("--optimizer", "sgd", "--nesterov", "--schedule", "exponential"),
         ("--lagged", "--loss-average", "epoch", "--margin", "0.1"),
