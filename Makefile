@@ -15,10 +15,12 @@ demo: $(VENV)/.ok
 test: $(VENV)/.ok
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
-# Many more faults and inputs than the tests try, each time others; half an hour.
+# Many more faults and inputs than the tests try, each time others, and the tests that
+# take long; half an hour.
 torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
-	  tests/test_faults.py tests/test_fuzz.py tests/test_processes.py
+	  tests/test_faults.py tests/test_fuzz.py tests/test_processes.py \
+	  tests/test_devices.py tests/test_benchmarks.py
 
 lint: $(VENV)/.ok
 	$(BIN)/ruff check

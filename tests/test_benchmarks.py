@@ -147,6 +147,7 @@ def test_throughput_compares_our_calls_with_plain_flax(
     assert "ours, float32, 2 a call: compiled in" in capsys.readouterr().out
 
 
+@pytest.mark.torture
 def test_overhead_separates_the_host_from_the_wall(results, small_images):
     found = results(overhead, "--rounds", "1", "--steps", "3", "--depth", "10")
     assert list(found) == ["an epoch a call", "a step a call", "plain flax"]

@@ -102,7 +102,9 @@ def test_batch_need_not_divide(dataset):
     np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [(16, 4), (20, 3)])
+@pytest.mark.parametrize(
+    ("batch_size", "steps"), [(16, 4), pytest.param(20, 3, marks=pytest.mark.torture)]
+)
 def test_host_sends_each_device_what_it_would_take_itself(dataset, batch_size, steps):
     options = {"batch_size": batch_size, "steps_per_call": steps}
     ours = first_epoch(*begin(dataset, 8, data_on="host", **options))
@@ -134,7 +136,9 @@ def test_examples_and_activations_stay_on_their_devices(dataset, data_on):
     assert kinds == {"all-reduce"}  # sums of gradients, losses and statistics
 
 
-@pytest.mark.parametrize(("first", "then"), [("1", "8"), ("8", "1")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("1", "8"), pytest.param("8", "1", marks=pytest.mark.torture)]
+)
 def test_run_goes_on_with_other_devices(npz, tmp_path, first, then):
     options = ["--batch-size", "16", "--learning-rate", "0.01", "--epochs", "2"]
     options += ["--network", "mlp", "--checkpoint-every", "1"]
