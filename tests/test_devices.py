@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.two_classes import two_classes
 from train import devices, feed, optimizers, program, run_folder
 from train.__main__ import main
 from train.config import Experiment, make_run
@@ -20,25 +21,24 @@ from train.training import Training
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    """Two classes, dark and bright: 64 training and 24 test images of 8x8."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 88).astype(np.int32)
-    noise = rng.integers(0, 100, (88, 8, 8, 1))
-    images = (noise + 150 * labels.reshape(-1, 1, 1, 1)).astype(np.uint8)
-    return Dataset(images[:64], labels[:64], images[64:], labels[64:], 2)
+def arrays():
+    """64 training and 24 test images of 8x8."""
+    return two_classes({"train": 64, "test": 24}, side=8, channels=1)
 
 
 @pytest.fixture(scope="module")
-def npz(dataset, tmp_path_factory):
+def dataset(arrays):
+    labels = {
+        split: arrays[f"y_{split}"].astype(np.int32) for split in ("train", "test")
+    }
+    x_train, x_test = arrays["x_train"], arrays["x_test"]
+    return Dataset(x_train, labels["train"], x_test, labels["test"], 2)
+
+
+@pytest.fixture(scope="module")
+def npz(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(
-        path,
-        x_train=dataset.train_inputs,
-        y_train=dataset.train_targets,
-        x_test=dataset.test_inputs,
-        y_test=dataset.test_targets,
-    )
+    np.savez(path, **arrays)
     return f"npz:{path}"
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from tests.two_classes import two_classes
 from train import recorder, run_folder
 from train.__main__ import main
 from train.training import Training
@@ -40,15 +41,8 @@ ALWAYS = ["--checkpoint-minutes", "1e-9"]
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Two classes that overlap, so that losses go up and down."""
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, size in SIZES.items():
-        labels = rng.integers(0, 2, size)
-        noise = rng.integers(0, 200, (size, 4, 4, 1))
-        arrays[f"x_{split}"] = (noise + 50 * labels[:, None, None, None]).astype("u1")
-        arrays[f"y_{split}"] = labels
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **two_classes(SIZES, channels=1, noise=200, contrast=50))
     return f"npz:{path}"
 
 

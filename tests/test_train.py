@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.two_classes import two_classes
 from train import loop, run_folder
 from train.__main__ import main
 from train.config import Run
@@ -18,15 +19,8 @@ SIZES = {"train": 52, "test": 21}
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Two classes, dark and bright: 52 training and 21 test images of 4x4x3."""
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, size in SIZES.items():
-        labels = rng.integers(0, 2, size)
-        noise = rng.integers(0, 100, (size, 4, 4, 3))
-        arrays[f"x_{split}"] = (noise + 150 * labels[:, None, None, None]).astype("u1")
-        arrays[f"y_{split}"] = labels
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **two_classes(SIZES))
     return f"npz:{path}"
 
 
