@@ -45,6 +45,10 @@ def test_grey_images_get_a_channel(tmp_path):
         ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
         ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
         ({"y_train": np.zeros(5)}, "y_train must be integers, got float64"),
+        (
+            {"y_test": np.array([-1, "NaT"], "m8[Y]")},
+            "y_test must be integers, got time",
+        ),
         ({"y_train": np.zeros(4, int)}, r"y_train must hold one label .*got \(4,\)"),
         ({"y_train": np.array([0, -1, 0, 0, 0])}, "from 0 to 99999, got -1 to 0"),
         ({"y_train": np.array([0, 1, 10**9, 0, 0])}, "got 0 to 1000000000"),

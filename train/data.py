@@ -260,7 +260,7 @@ def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
 
 
 def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.ndarray:
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
         raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
     if labels.shape not in ((size,), (size, 1)):
         raise InputError(
