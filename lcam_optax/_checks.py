@@ -124,7 +124,7 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
             value = array.astype(np.float32)
     try:
         loss = jnp.asarray(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, SyntaxError):
         raise TypeError(
             "`value` must be the scalar loss of this batch, a real number, got "
             f"{type(value).__name__}: {shown(value)}. Pass it as in {example}."
