@@ -286,6 +286,10 @@ def lcam(
       optimizer: pass the mean of the micro-batches' losses with the last one.
     """
     check_number_or_schedule("learning_rate", learning_rate, -(2**31), 2**31)
+    if not callable(learning_rate) and jnp.issubdtype(
+        jnp.result_type(learning_rate), jnp.unsignedinteger
+    ):
+        learning_rate = jnp.asarray(learning_rate, jnp.float32)  # Optax negates it
     return optax.chain(
         scale_by_lcam(
             high_loss_momentum,

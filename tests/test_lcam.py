@@ -440,3 +440,17 @@ def test_margin_out_of_range_is_refused(margin):
 def test_setting_of_a_wrong_type_is_refused(name, setting):
     with pytest.raises(TypeError, match=f"`{name}` must be a"):
         lcam_optax.lcam(0.1, **{name: setting})
+
+
+@pytest.mark.parametrize("kind", [np.uint8, jnp.uint8])
+def test_unsigned_learning_rate_still_descends(kind):
+    optimizer = lcam_optax.lcam(kind(2))
+    params = jnp.float32(1)
+    updates, _ = optimizer.update(params, optimizer.init(params), value=jnp.float32(1))
+    assert updates == -2
+
+
+def test_text_for_a_loss_is_refused_by_name():
+    optimizer = lcam_optax.lcam(0.1)
+    with pytest.raises(TypeError, match="`value` must be the scalar loss"):
+        optimizer.update(0.0, optimizer.init(0.0), value=",")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import tyro
 from train import loop, run_folder, statistics
 from train.config import Compare, make_run
 from train.dataset import Dataset, fingerprint
-from train.errors import DivergedError, InputError, StoppedError
+from train.errors import DivergedError, InputError, advising
 from train.options import Optimizer
 from train.table import aligned
 
@@ -86,14 +85,8 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     facts = {"data_sha256": fingerprint(dataset)}
     folder = run_folder.open_folder(config, f"compare-{kind}", **facts)
     run_folder.renew_claim(folder, config, **facts)
-    try:
+    with advising(f"To go on: the same command, --out {folder} --resume"):
         rows, diverged = _run_all(config, arms, dataset, folder)
-    except (KeyboardInterrupt, StoppedError) as error:
-        advice = f"To go on: the same command, --out {folder} --resume"
-        if isinstance(error, StoppedError):
-            raise error.with_advice(advice) from None
-        print(advice, file=sys.stderr)
-        raise
 
     # Pairs need every seed.
     whole = {arm: runs for arm, runs in rows.items() if len(runs) == len(config.seeds)}

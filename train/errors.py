@@ -1,5 +1,8 @@
 """What can go wrong, as the program tells it."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -44,3 +47,15 @@ class StoppedError(Exception):
     def with_advice(self, advice: str) -> "StoppedError":
         """The same, saying how to go on."""
         return StoppedError(f"{self} {advice}", self.code)
+
+
+@contextlib.contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """Says how to go on if a signal ends what is done."""
+    try:
+        yield
+    except StoppedError as error:
+        raise error.with_advice(advice) from None
+    except KeyboardInterrupt:
+        print(advice, file=sys.stderr)
+        raise

@@ -56,6 +56,7 @@ class Feed(NamedTuple):
             yield from ((call, self.data, plan) for call in calls)
             return
         order = np.asarray(plan.order)
+        nothing = np.zeros(0, np.int32)
         padding = self.crop_padding if self.host.is_images else 0
         for call in calls:
             start = call.first * batch_size
@@ -65,7 +66,7 @@ class Feed(NamedTuple):
                 train_inputs=self._send(self.host.train_inputs, rows, padding),
                 train_targets=self._send(self.host.train_targets, rows),
             )
-            part = plan._replace(order=plan.order[:0], first=np.int32(call.first))
+            part = plan._replace(order=nothing, first=np.int32(call.first))
             yield call, sent, part
 
     def _send(

@@ -1,12 +1,11 @@
 """Runs a named study and writes its report."""
 
-import sys
 from functools import cache
 from pathlib import Path
 
 from train import data, run_folder
 from train.config import Study
-from train.errors import StoppedError
+from train.errors import advising
 from train.paths import expand
 from train.report import write_report
 from train.studies import make_blocks, seeds_of
@@ -23,14 +22,8 @@ def study(config: Study) -> Path:
     blocks = make_blocks(config, load)
     seeds = list(seeds_of(config))
     folder = _open(config)
-    try:
+    with advising("To go on: the same command."):
         run_trials(blocks, seeds, folder, load, budget=config.budget)
-    except (KeyboardInterrupt, StoppedError) as error:
-        advice = "To go on: the same command."
-        if isinstance(error, StoppedError):
-            raise error.with_advice(advice) from None
-        print(advice, file=sys.stderr)
-        raise
     report = write_report(config.name, blocks, seeds, folder)
     if report is None:
         print("No seed is whole yet: there is nothing to report.")
