@@ -214,7 +214,6 @@ def _data_and_plan() -> tuple[step.DeviceData, step.EpochPlan]:
     )
     return data, step.EpochPlan(
         order=integers,
-        first=_array(jnp.int32),
         learning_rates=steps,
         noise=steps,
         key=key,

@@ -117,7 +117,6 @@ def make_plan(spec, key: jax.Array) -> EpochPlan:
     order = jax.random.permutation(key, spec.train_shape[0])
     return EpochPlan(
         order=order.astype(jnp.int32),
-        first=jnp.int32(0),
         learning_rates=jnp.full(spec.steps_per_epoch, 0.01),
         noise=jnp.zeros(spec.steps_per_epoch),
         key=key,

@@ -226,6 +226,21 @@ def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monke
         signal.signal(signal.SIGHUP, before)
 
 
+def test_termination_at_the_start_ends_with_a_word_at_most(
+    command, tmp_path, number_of, rng
+):
+    # Python and its modules load, and a compiler runs, for a few seconds.
+    for number in range(number_of(1, 30)):
+        process = start(command, tmp_path / f"{number}")
+        time.sleep(rng.uniform(0, 4))
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+        # Before Python runs the program, the signal ends it without one.
+        assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        *_, last = ["terminated", *output.splitlines()]
+        assert last == "terminated" or "stopped and saved" in last
+
+
 def test_second_signal_ends_at_once(command, tmp_path):
     process = start([*command, "--epochs", "100000"], tmp_path / "run")
     wait_for((tmp_path / "run" / "steps.csv").exists)

@@ -71,7 +71,6 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
     order = np.array([6, 1, 3, 0, 2, 7, 5, 4], np.int32)
     plan = EpochPlan(
         order=jnp.asarray(order),
-        first=jnp.int32(0),
         learning_rates=jnp.array([0.05, 0.02], jnp.float32),
         noise=jnp.zeros(2),
         key=jax.random.key(1),

@@ -155,7 +155,6 @@ def test_twenty_training_steps_follow_torch():
     )
     plan = EpochPlan(
         order=np.arange(len(images), dtype=np.int32),
-        first=np.int32(0),
         learning_rates=np.full(steps_per_epoch, 0.1, np.float32),
         noise=np.zeros(steps_per_epoch, np.float32),
         key=jax.random.key(0),

@@ -5,7 +5,9 @@ them. XLA turns means over the batch into means over all devices, so loss, phase
 batch statistics are those of the whole batch.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -39,6 +41,26 @@ def count(asked: int | None) -> int:
             "leave it away."
         )
     return asked
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Says what to do where a device's memory does not hold what is asked of it.
+
+    Raises:
+      InputError: it does not.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        if "RESOURCE_EXHAUSTED" not in reason:
+            raise
+        raise InputError(
+            f"the device's memory is too small: {reason[:200].rstrip('. ')}. Take a "
+            "smaller --batch-size, --eval-batch-size or network, more devices, or "
+            "leave the examples on the host (--data-on host)."
+        ) from None
 
 
 @functools.cache

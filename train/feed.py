@@ -66,8 +66,7 @@ class Feed(NamedTuple):
                 train_inputs=self._send(self.host.train_inputs, rows, padding),
                 train_targets=self._send(self.host.train_targets, rows),
             )
-            part = plan._replace(order=nothing, first=np.int32(call.first))
-            yield call, sent, part
+            yield call, sent, plan._replace(order=nothing)
 
     def _send(
         self, examples: np.ndarray, rows: np.ndarray, padding: int = 0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from train import optimizers, processes, program, run_folder
+from train import devices, optimizers, processes, program, run_folder
 from train.config import Run
 from train.dataset import Dataset, fingerprint
 from train.errors import DivergedError, StoppedError
@@ -33,13 +33,19 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
       The folder; None in a process that leaves writing to another.
 
     Raises:
-      InputError: the folder cannot be used, or an option does not fit the data.
+      InputError: the folder cannot be used, or an option does not fit the data or the
+        device's memory.
       BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
       StoppedError: a signal ended it; where it was is saved.
       PeerError: another process that trains with this one is gone.
     """
-    with Stop() as stop, processes.among_peers(), contextlib.ExitStack() as stack:
+    with (
+        Stop() as stop,
+        processes.among_peers(),
+        devices.enough_memory(),
+        contextlib.ExitStack() as stack,
+    ):
         # Refused before anything is written.
         prepared = processes.by_each_process(partial(_prepare, config, dataset))
         processes.check_same(run_folder.digest(config, **prepared.facts))

@@ -58,7 +58,6 @@ class Planner:
                 noise = jax.random.permutation(noise_key, noise)
         plan = EpochPlan(
             order=order,
-            first=np.int32(0),
             learning_rates=self._rates[epoch],
             noise=noise,
             key=key,

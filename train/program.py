@@ -238,7 +238,6 @@ def _abstract_arguments(
         )
     plan = EpochPlan(
         order=array(jnp.int32, 0 if spec.from_host else spec.train_shape[0]),
-        first=array(jnp.int32),
         learning_rates=array(jnp.float32, spec.steps_per_epoch),
         noise=array(jnp.float32, spec.steps_per_epoch),
         key=jax.eval_shape(lambda: jax.random.key(0)),

@@ -70,15 +70,12 @@ class EpochPlan(NamedTuple):
     Attributes:
       order: int32 [n], which of the training examples come one after another; empty
         if the host sends them so.
-      first: int32, number in the epoch of the first step that there are examples of: 0
-        where all are on the device.
       learning_rates: float32 [steps per epoch].
       noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
       key: of the augmentation.
     """
 
     order: jax.Array
-    first: jax.Array
     learning_rates: jax.Array
     noise: jax.Array
     key: jax.Array
@@ -151,16 +148,17 @@ def make_train(
     def step(
         state: TrainState,
         index: jax.Array,
+        first: jax.Array,
         data: DeviceData,
         plan: EpochPlan,
         hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, StepMetrics]:
         if spec.from_host:
-            inputs = share(data.train_inputs[index - plan.first])
-            targets = data.train_targets[index - plan.first]
+            inputs = share(data.train_inputs[index - first])
+            targets = data.train_targets[index - first]
             chosen = None
         else:
-            start = (index - plan.first) * spec.batch_size
+            start = index * spec.batch_size
             chosen = jax.lax.dynamic_slice(plan.order, (start,), (batch_size,))
             chosen = share(chosen)
             inputs = data.train_inputs
@@ -224,7 +222,7 @@ def make_train(
 
     def train(state, data, plan, hyperparameters, first):
         def body(state, index):
-            return step(state, index, data, plan, hyperparameters)
+            return step(state, index, first, data, plan, hyperparameters)
 
         if num_steps > 1:
             return jax.lax.scan(body, state, first + jnp.arange(num_steps))
