@@ -127,6 +127,7 @@ def small_images(monkeypatch):
     )
 
 
+@pytest.mark.torture
 def test_throughput_compares_our_calls_with_plain_flax(
     monkeypatch, capsys, results, small_images
 ):

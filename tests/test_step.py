@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from models import WideResNet
-from train import optimizers, step
+from train import optimizers, program, step
 from train.networks import NetworkSpec
 from train.options import Model, Optimizer
 from train.spec import Spec
@@ -32,8 +32,8 @@ SPEC = Spec(
 
 @pytest.fixture(scope="module")
 def state():
-    params, batch_stats = jax.jit(step.make_network_init(NETWORK))(jax.random.key(0))
-    opt_state = step.make_optimizer_init(SPEC.method)(params)
+    params, batch_stats = program.network_init(NETWORK)(jax.random.key(0))
+    opt_state = jax.jit(step.make_optimizer_init(SPEC.method))(params)
     return step.TrainState(params, batch_stats, opt_state)
 
 
@@ -94,12 +94,17 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
         probabilities = jax.nn.softmax(network(images, train=True))
         return -jnp.mean(jnp.log(probabilities[jnp.arange(4), labels]))
 
-    loop_step = nnx.jit(nnx.value_and_grad(loss_fn))
+    @nnx.jit
+    def loop_step(network, optimizer, images, labels):
+        loss, grads = nnx.value_and_grad(loss_fn)(network, images, labels)
+        optimizer.update(network, grads)
+        return loss
+
     for index in range(2):
         chosen = order[4 * index : 4 * index + 4]
         images = pixels(data.train_inputs[chosen], data)
-        loss, grads = loop_step(network, images, data.train_targets[chosen])
-        optimizer.update(network, grads)
+        labels = data.train_targets[chosen]
+        loss = loop_step(network, optimizer, images, labels)
         assert losses[index] == pytest.approx(loss.item(), rel=1e-4)
 
     for ours, theirs in (
@@ -115,10 +120,10 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
 
 
 def test_test_counts_every_image_once_and_no_filling(state, data):
-    actual = step.make_test(SPEC)(state, data)
+    actual = jax.jit(step.make_test(SPEC))(state, data)
     images = pixels(data.test_inputs.reshape(8, 5, 5, 1)[:5], data)
     labels = np.array([0, 1, 2, 0, 1])
-    logits = network_of(state)(images, train=False)
+    logits = nnx.jit(lambda net: net(images, train=False))(network_of(state))
     probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
     assert actual.error == np.sum(np.argmax(logits, axis=1) != labels)
     np.testing.assert_allclose(actual.loss, -np.mean(np.log(probabilities)), rtol=1e-5)
