@@ -20,7 +20,7 @@ test: $(VENV)/.ok
 torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
 	  tests/test_faults.py tests/test_fuzz.py tests/test_processes.py \
-	  tests/test_devices.py tests/test_benchmarks.py
+	  tests/test_devices.py tests/test_benchmarks.py tests/test_torch_parity.py
 
 lint: $(VENV)/.ok
 	$(BIN)/ruff check

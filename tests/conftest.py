@@ -39,6 +39,12 @@ def _no_silent_broadcasting():
         yield
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Runs draw none, which would take as long as all else that they do here."""
+    monkeypatch.setattr("train.plot.plot_run", lambda folder: folder)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--torture", action="store_true", help="many more faults and inputs"

@@ -108,6 +108,7 @@ def test_optimizer_step_reports_every_side_of_a_case(monkeypatch, capsys, result
         assert found["sides"][side]["median_ms"] > 0
 
 
+@pytest.mark.torture
 def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, results):
     tiny = dataclasses.replace(seeds.CASES["table"], epochs=1, batch_size=200)
     monkeypatch.setitem(seeds.CASES, "tiny", tiny)
@@ -232,7 +233,9 @@ def test_options_that_the_gpu_runs_with_are_the_benchmarks_own(monkeypatch, name
 
 
 def test_our_loop_takes_the_steps_it_is_asked_for():
-    experiment = Experiment(batch_size=4, steps_per_call=2, eval_batch_size=4)
+    experiment = Experiment(
+        model=Model("mlp"), batch_size=4, steps_per_call=2, eval_batch_size=4
+    )
     loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
     assert loop.run(2).loss.shape == (2,)
     assert loop.run(4).loss.shape == (2,)  # of the last call
@@ -240,7 +243,9 @@ def test_our_loop_takes_the_steps_it_is_asked_for():
 
 
 def test_our_loop_refuses_rounds_longer_than_an_epoch():
-    experiment = Experiment(batch_size=4, steps_per_call=7, eval_batch_size=4)
+    experiment = Experiment(
+        model=Model("mlp"), batch_size=4, steps_per_call=7, eval_batch_size=4
+    )
     loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
     with pytest.raises(InputError, match="4 steps are too few for 7 in a round"):
         loop.run(7)
@@ -250,7 +255,11 @@ def test_our_loop_is_sent_all_the_images_by_the_host():
     losses = []
     for data_on in ("device", "host"):
         experiment = Experiment(
-            batch_size=4, steps_per_call=1, eval_batch_size=4, data_on=data_on
+            model=Model("mlp"),
+            batch_size=4,
+            steps_per_call=1,
+            eval_batch_size=4,
+            data_on=data_on,
         )
         loop = loops.OurLoop(experiment, loops.made_up_images(16, 8))
         losses.append([float(loop.run(1).loss[0]) for _ in range(4)])

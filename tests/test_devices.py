@@ -19,6 +19,8 @@ from train.options import Data, Model, Optimizer
 from train.spec import Call
 from train.training import Training
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture(scope="module")
 def arrays():

@@ -27,6 +27,8 @@ from train import recorder, run_folder
 from train.__main__ import main
 from train.training import Training
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SIZES = {"train": 64, "test": 16}
 EPOCHS, STEPS = 8, 4  # of 16 examples
 OPTIONS = [

@@ -76,9 +76,8 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-@pytest.mark.parametrize(
-    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
-)
+@pytest.mark.torture
+@pytest.mark.parametrize("data_on", ["device", "host"])
 def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
     pair, images, tmp_path, data_on
 ):

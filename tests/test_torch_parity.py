@@ -43,7 +43,14 @@ def seeded_network(depth, widen, num_classes):
     return from_torch(seeded.weights(shapes))
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+# The large one takes as long as all others, twice.
+MARKED = [
+    pytest.param(name, marks=[pytest.mark.torture] if name == "WRN-28-10" else [])
+    for name in NETWORKS
+]
+
+
+@pytest.fixture(scope="module", params=MARKED)
 def passed(request):
     """What one forward and backward pass gives: name, logits, gradients, statistics."""
     depth, widen, num_classes = NETWORKS[request.param]

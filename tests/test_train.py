@@ -24,6 +24,9 @@ def images(tmp_path_factory):
     return f"npz:{path}"
 
 
+# But for the first run.
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 # A network that compiles fast.
 SHARED = ["--epochs", "3", "--batch-size", "8", "--eval-batch-size", "8"]
 SHARED += ["--network", "mlp"]
