@@ -1,10 +1,12 @@
 """What a program is compiled for."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tests.test_feed import dataset
-from train import program
+from train import program, step
 from train.config import Experiment
 from train.flops import training_flops
 from train.networks import NetworkSpec
@@ -48,3 +50,11 @@ def test_calls_from_the_host_are_of_bounded_size(monkeypatch):
 def test_compiler_without_the_option_for_cpus_does_without(monkeypatch):
     monkeypatch.setattr(program, "CPU_OPTIONS", {"xla_no_such_option": True})
     assert program._compile(1, lambda x: 2 * x, jnp.ones(3))(jnp.ones(3))[0] == 2
+
+
+def test_initial_weights_are_those_of_jax_with_all_its_optimisation():
+    spec, key = NetworkSpec(Model("mlp"), (4, 4, 3), 10), jax.random.key(3)
+    expected = jax.jit(step.make_network_init(spec))(key)
+    jax.tree.map(
+        np.testing.assert_array_equal, program.network_init(spec)(key), expected
+    )
