@@ -119,7 +119,7 @@ def main() -> None:
     if importlib.util.find_spec("torchvision"):
         sides["torchvision"] = make_torchvision(dataset, config.batch_size)
     else:
-        print("without PyTorch: it wants torch and torchvision")
+        print("without PyTorch: not asked for, or torch or torchvision is missing")
     batches = {side: config.batches for side in sides}
     batches["ours"] *= 20  # so short that the clock would tell
     calls = {side: partial(sides[side], batches[side]) for side in sides}

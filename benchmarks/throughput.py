@@ -291,7 +291,8 @@ def main() -> None:
     if len(dataset.train_inputs) < config.steps * config.batch_size:
         raise InputError(
             f"--data must hold a round's {config.steps} times {config.batch_size} "
-            f"images, got {len(dataset.train_inputs)}: take fewer --steps."
+            f"images, has {len(dataset.train_inputs)}: take fewer --steps or a smaller "
+            "--batch-size."
         )
     size = 2048 if jax.default_backend() == "cpu" else 8192
     rates = {dtype: matrix_rate(dtype, size) for dtype in DTYPES}
@@ -305,7 +306,7 @@ def main() -> None:
     for dtype, rate in rates.items():
         print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s")
     if not has_torch(config):
-        print("without PyTorch: it wants torch and torchvision")
+        print("without PyTorch: not asked for, or torch or torchvision is missing")
     for name in config.networks:
         print(name, flush=True)
         report.add(name, measure(name, config, dataset, rates))

@@ -11,7 +11,7 @@ import numpy as np
 
 from train.errors import InputError
 from train.provenance import environment
-from train.run_folder import replace
+from train.run_folder import write_whole
 
 # Threads of the side before that spin while they wait for work (OpenMP's do, for some
 # milliseconds) would take the next one's cores.
@@ -101,10 +101,10 @@ class Report:
             return
         content = self._head | {"results": self.results}
         try:
-            if self._out.is_dir():
-                raise IsADirectoryError("it is a folder")
+            if self._out.exists() and not self._out.is_file():
+                raise OSError("it is no file")  # but a folder, or a device
             self._out.parent.mkdir(parents=True, exist_ok=True)
-            replace(self._out, json.dumps(content, indent=2) + "\n")
+            write_whole(self._out, json.dumps(content, indent=2) + "\n")
         except (OSError, ValueError) as error:  # ValueError: a path without a name
             raise InputError(
                 f"cannot write --out {self._out}: {error}. Name a file in a folder "

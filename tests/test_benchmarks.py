@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 import types
 
@@ -77,6 +78,12 @@ def test_unusable_file_is_refused_before_anything_is_measured(
         run(scaling.main)
     assert error.value.code == 2
     assert f"error: cannot write --out {out}" in capsys.readouterr().err
+
+
+def test_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # as /dev/null is a device
+    with pytest.raises(InputError, match="it is no file"):
+        timing.Report(tmp_path / "pipe")
 
 
 def test_numpys_augmentation_takes_crops_that_are_in_the_image():

@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from tests.two_classes import two_classes
-from train import recorder, run_folder
+from train import recorder, run_folder, training
 from train.__main__ import main
 from train.training import Training
 
@@ -228,19 +228,53 @@ def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monke
         signal.signal(signal.SIGHUP, before)
 
 
-def test_termination_at_the_start_ends_with_a_word_at_most(
-    command, tmp_path, number_of, rng
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_at_the_start_ends_with_a_word(
+    command, tmp_path, number_of, rng, number
 ):
-    # Python and its modules load, and a compiler runs, for a few seconds.
-    for number in range(number_of(1, 30)):
-        process = start(command, tmp_path / f"{number}")
-        time.sleep(rng.uniform(0, 4))
-        process.terminate()
+    # Modules load for a second or two; then a compiler runs.
+    for index in range(number_of(1, 20)):
+        process = start([*command, "--epochs", "100000"], tmp_path / f"{index}")
+        time.sleep(rng.uniform(0.5, 5))
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
-        # Before Python runs the program, the signal ends it without one.
-        assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
-        *_, last = ["terminated", *output.splitlines()]
-        assert last == "terminated" or "stopped and saved" in last
+        assert process.returncode == 128 + number
+        *_, last = output.splitlines()
+        assert last in ("terminated", "interrupted") or "To go on" in last
+
+
+def test_signal_between_runs_says_how_to_go_on():
+    script = """
+import signal
+from train.__main__ import _terminable
+from train.errors import advising
+with _terminable(), advising("To go on: again."):
+    signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 130
+    assert done.stderr == "\nTo go on: again.\ninterrupted\n"
+
+
+def test_signal_while_a_program_compiles_ends_before_training(
+    command, tmp_path, monkeypatch, capsys
+):
+    compile_program = training.compile_program
+
+    def compile_and_stop(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return compile_program(*arguments)
+
+    monkeypatch.setattr(training, "compile_program", compile_and_stop)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 143
+    errors = capsys.readouterr().err
+    assert "SIGTERM: stopped before training, after step 0 of 32. To go on" in errors
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_second_signal_ends_at_once(command, tmp_path):

@@ -12,6 +12,7 @@ from tests.two_classes import two_classes
 from train import loop, run_folder
 from train.__main__ import main
 from train.config import Run
+from train.errors import StoppedError
 
 SIZES = {"train": 52, "test": 21}
 
@@ -290,13 +291,13 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
 
     def run_two(config, *args, **options):
         if len(started) == 2:
-            raise KeyboardInterrupt
+            raise StoppedError("stopped.", code=143)
         started.append(config.out.name)
         return real_run(config, *args, **options)
 
     monkeypatch.setattr(loop, "run", run_two)
     capsys.readouterr()
-    assert main([*arguments, "--seeds", "0", "1", "--out", str(parts)]) == 130
+    assert main([*arguments, "--seeds", "0", "1", "--out", str(parts)]) == 143
     assert f"--out {parts} --resume" in capsys.readouterr().err
     first = (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns
 

@@ -14,7 +14,13 @@ from typing import Annotated
 import tyro
 
 from train.config import Compare, Plot, Presets, Run, Studies, Study
-from train.errors import DivergedError, InputError, PeerError, StoppedError
+from train.errors import (
+    ADVICE,
+    DivergedError,
+    InputError,
+    PeerError,
+    StoppedError,
+)
 from train.options import Optimizer, Schedule
 from train.paths import printable
 from train.presets import PRESETS
@@ -55,24 +61,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Lets SIGTERM end the program with a word, while no run is under way to be saved.
+    """Lets a signal end the program with a word, while no run is under way to be saved.
 
-    At once: an exception in the midst of an import of C++ would abort it.
+    At once: an exception in the midst of an import of C++ would abort it, and one in a
+    callback of the garbage collector would be lost.
     """
+    words = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
-    def terminate(*_: object) -> None:
+    def end(number: int, _: object) -> None:
         with contextlib.suppress(OSError):
-            os.write(2, b"terminated\n")
-        os._exit(143)
+            os.write(2, "\n".join(["", *ADVICE, words[number], ""]).encode())
+        os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, end) for number in words}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parse(arguments: list[str]) -> Command:

@@ -1,9 +1,11 @@
 """What can go wrong, as the program tells it."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# How to go on with what is under way: printed when a signal ends it at once.
+ADVICE: list[str] = []
 
 
 class InputError(Exception):
@@ -52,10 +54,10 @@ class StoppedError(Exception):
 @contextlib.contextmanager
 def advising(advice: str) -> Iterator[None]:
     """Says how to go on if a signal ends what is done."""
+    ADVICE.append(advice)
     try:
         yield
     except StoppedError as error:
         raise error.with_advice(advice) from None
-    except KeyboardInterrupt:
-        print(advice, file=sys.stderr)
-        raise
+    finally:
+        ADVICE.pop()

@@ -104,9 +104,16 @@ def _train(
         else Recorder(folder, config, training.compiled, quiet=quiet)
     ) as recorder:
         done = _restore(training, recorder)
+        total = config.epochs * spec.steps_per_epoch
+        if stop.is_due() and done < total:
+            raise StoppedError(
+                f"{stop.signal.name}: stopped before training, after step {done} of "
+                f"{total}.",
+                code=128 + stop.signal,
+            )
         recorder.begin(done)
         loop = _Loop(config, spec, training, recorder, stop)
-        while done < config.epochs * spec.steps_per_epoch:
+        while done < total:
             done = loop.train_epoch(done)
 
 

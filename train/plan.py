@@ -1,6 +1,6 @@
 """What the epochs of a run draw on: all of it follows from seed, options and epoch."""
 
-from functools import partial
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,20 @@ class Planner:
     Args:
       config: the run.
       spec: its sizes.
+      draw: compiled, what `make_draw` returns.
       phases: 0 or 1 for each step of the run, for --phases-of; else None.
     """
 
-    def __init__(self, config: Run, spec: Spec, phases: np.ndarray | None):
+    def __init__(
+        self,
+        config: Run,
+        spec: Spec,
+        draw: Callable[..., tuple[jax.Array, ...]],
+        phases: np.ndarray | None,
+    ):
         self._seed = np.uint32(config.seed)
         self._spec = spec
+        self._draw = draw
         self._rates = schedules.learning_rates(
             config.schedule,
             config.optimizer.learning_rate,
@@ -47,9 +55,7 @@ class Planner:
     def plan(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, counted from 0."""
         steps = self._spec.steps_per_epoch
-        order, key, noise, noise_key = _draw(
-            self._seed, epoch, self._spec.train_shape[0], steps
-        )
+        order, key, noise, noise_key = self._draw(self._seed, np.int32(epoch))
         if self._phases is not None:
             # 0 is below the share, 1/2, for the low-loss phase; 3/4 is not.
             is_low = self._phases[epoch * steps : (epoch + 1) * steps] == 1
@@ -65,13 +71,24 @@ class Planner:
         return devices.put(plan, self._spec.num_devices)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _draw(seed: np.uint32, epoch: int, size: int, steps: int) -> tuple[jax.Array, ...]:
-    """Order, augmentation key, noise and its key: one program, as the device waits."""
-    _, *keys = jax.random.split(jax.random.key(seed), 4)
-    order_key, augmentation_key, noise_key = (
-        jax.random.fold_in(key, epoch) for key in keys
-    )
-    order = jax.random.permutation(order_key, size).astype(jnp.int32)
-    noise = jax.random.uniform(noise_key, (steps,))
-    return order, augmentation_key, noise, noise_key
+def make_draw(size: int, steps: int) -> Callable[..., tuple[jax.Array, ...]]:
+    """Returns what draws an epoch's random numbers: one program, as the device waits.
+
+    It is `draw(seed, epoch) -> (order, augmentation key, noise, key of the noise)`, of
+    uint32 and int32.
+
+    Args:
+      size: training examples.
+      steps: of an epoch.
+    """
+
+    def draw(seed: jax.Array, epoch: jax.Array) -> tuple[jax.Array, ...]:
+        _, *keys = jax.random.split(jax.random.key(seed), 4)
+        order_key, augmentation_key, noise_key = (
+            jax.random.fold_in(key, epoch) for key in keys
+        )
+        order = jax.random.permutation(order_key, size).astype(jnp.int32)
+        noise = jax.random.uniform(noise_key, (steps,))
+        return order, augmentation_key, noise, noise_key
+
+    return draw

@@ -20,6 +20,7 @@ from train.flops import training_flops
 from train.networks import NetworkSpec, make_network_spec
 from train.observe import make_observer
 from train.optimizers import Hyperparameters, Method, any_hyperparameters
+from train.plan import make_draw
 from train.spec import Call, Spec, epoch_calls
 from train.step import (
     DeviceData,
@@ -52,7 +53,8 @@ class Program:
     Attributes:
       spec: what they are compiled for.
       calls: the calls that make up an epoch.
-      compile_seconds: how long compiling took: initial weights, training and testing.
+      draw: compiled, of `train.plan.make_draw`.
+      compile_seconds: how long compiling took, all of it.
     """
 
     def __init__(self, spec: Spec, data: DeviceData):
@@ -61,6 +63,7 @@ class Program:
         self.calls = epoch_calls(spec)
         observer = make_observer(spec.observe, spec.method)
         self._init_network = network_init(spec.network)
+        self.draw = _draw(spec.train_shape[0], spec.steps_per_epoch)
         self._init_optimizer = jax.jit(step.make_optimizer_init(spec.method))
         self._init_observer = jax.jit(observer.init)
         init = step.make_network_init(spec.network)
@@ -153,15 +156,26 @@ def _abstract_key() -> jax.ShapeDtypeStruct:
 
 @functools.cache
 def network_init(spec: NetworkSpec) -> jax.stages.Compiled:
-    """Compiles `init(key) -> (params, batch_stats)`, which programs share.
+    """Compiles `init(key) -> (params, batch_stats)`, which programs share."""
+    return _compile_soon(step.make_network_init(spec), _abstract_key())
 
-    On a CPU with little optimisation, for what runs once: WRN-10-1's random numbers
-    would take longer to compile than its training step. They are the same, bit for bit.
+
+@functools.cache
+def _draw(size: int, steps: int) -> jax.stages.Compiled:
+    """Compiles what draws an epoch's random numbers, which programs share."""
+    seed, epoch = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.uint32, jnp.int32))
+    return _compile_soon(make_draw(size, steps), seed, epoch)
+
+
+def _compile_soon(function: Callable, *arguments: Any) -> jax.stages.Compiled:
+    """Compiles what seldom runs: on a CPU with little optimisation.
+
+    The random numbers of WRN-10-1's weights would take longer to compile than its
+    training step. They are the same, bit for bit.
     """
     is_cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 1} if is_cpu else None
-    lowered = jax.jit(step.make_network_init(spec)).lower(_abstract_key())
-    return lowered.compile(compiler_options=options)
+    return jax.jit(function).lower(*arguments).compile(compiler_options=options)
 
 
 def compile_program(spec: Spec, data: DeviceData) -> Program:

@@ -328,11 +328,20 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
 
 
 def replace(path: Path, text: str) -> None:
+    """Writes a file as `write_whole` does.
+
+    Raises:
+      InputError: the disk does not take it.
+    """
+    with writing(path.parent):
+        write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
     """Writes a file that is old or new at any moment, never half."""
     new = path.with_name(path.name + ".new")
-    with writing(path.parent):
-        new.write_text(text)
-        new.replace(path)
+    new.write_text(text)
+    new.replace(path)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ class Training:
         self.compiled = compile_program(spec, feed.data)
         self._spec = spec
         self._feed = feed
-        self._planner = Planner(config, spec, phases)
+        self._planner = Planner(config, spec, self.compiled.draw, phases)
         self._hyperparameters = devices.put(
             optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
             spec.num_devices,
