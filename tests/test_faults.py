@@ -228,7 +228,9 @@ def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monke
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.torture)]
+)
 def test_signal_at_the_start_ends_with_a_word(
     command, tmp_path, number_of, rng, number
 ):

@@ -11,12 +11,13 @@ from models import Transformer
 
 @pytest.fixture(scope="module")
 def network():
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})  # soon
     def make():
         return nnx.split(
             Transformer(11, 6, width=8, layers=2, heads=2, rngs=nnx.Rngs(0))
         )
 
-    return nnx.merge(*jax.jit(make)())
+    return nnx.merge(*make())
 
 
 @partial(jax.jit, static_argnames="train")
