@@ -34,6 +34,12 @@ from train.studies import STUDIES, make_blocks
 
 ORDINARY = settings.default.max_examples
 
+# What NumPy says of old headers and dtypes, to those who look at deprecations.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Reading `.npy`"),
+    pytest.mark.filterwarnings("ignore:Data type alias 'a'"),
+]
+
 
 def tried(function, *arguments, refusals=InputError, **keywords):
     """What a function returns, and the error it refuses its arguments with."""
@@ -141,7 +147,6 @@ odd_names = st.text(
 
 
 # NumPy advises to save files of Python 2 anew.
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @given(members=st.dictionaries(names | odd_names, arrays | st.none()))
 def test_any_arrays_are_data_or_refused(folder, members):
     assert_loads_or_is_refused(folder, archive(**members))
@@ -213,7 +218,6 @@ headers = st.one_of(
 )
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @given(
     name=names,
     header=headers,
@@ -250,7 +254,6 @@ def test_file_cut_short_is_refused(folder, at, compression):
     assert assert_loads_or_is_refused(folder, cut) is None
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @given(
     at=st.floats(0, 1, exclude_max=True),
     change=st.integers(1, 255),
@@ -267,7 +270,6 @@ def test_file_with_another_byte_is_refused_or_the_same(folder, at, change, compr
         np.testing.assert_array_equal(dataset.test_targets, GOOD["y_test"].ravel())
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @given(at=st.integers(0, 80), change=st.integers(1, 255), name=names)
 def test_header_with_another_byte_and_a_true_checksum_is_data_or_refused(
     folder, at, change, name
@@ -923,7 +925,6 @@ def updated(optimizer, value=1.0):
 
 @pytest.mark.filterwarnings("ignore:Warning. converting a masked element")
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
-@pytest.mark.filterwarnings("ignore:Data type alias 'a'")
 @given(
     name=st.sampled_from(SETTINGS.split()),
     thing=numbers_only | st.sampled_from([np.float32, jnp.bfloat16]),
@@ -964,7 +965,6 @@ def test_any_setting_of_an_average_works_or_is_refused_by_name(average, thing):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 # JAX takes strings for dtypes, and warns of some, before it refuses them.
-@pytest.mark.filterwarnings("ignore:Data type alias 'a'")
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 @given(value=things)
 @example(value=np.int64(10**10))

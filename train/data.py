@@ -160,7 +160,7 @@ def load_npz(path: Path) -> Dataset:
             archive = np.load(file, allow_pickle=False)
             missing = [name for name in ARRAYS if name not in archive.files]
             if missing:
-                found = printable(", ".join(archive.files) or "none")
+                found = printable(", ".join(map(repr, archive.files)) or "none")
                 raise InputError(
                     f"{path} lacks {', '.join(missing)}: expected the arrays "
                     f"{', '.join(ARRAYS)}, found {found}."
