@@ -54,8 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"error: {error}", 1)
     except StoppedError as error:
         return _fail(str(error), error.code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
     return 0
 
 
