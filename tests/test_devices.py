@@ -161,3 +161,14 @@ def test_run_goes_on_with_other_devices(npz, tmp_path, first, then):
 def test_more_devices_than_there_are_are_refused():
     with pytest.raises(InputError, match="--devices must be at most the 8 there are"):
         devices.count(9)
+
+
+def test_memory_that_does_not_suffice_is_told():
+    message = "memory is too small: RESOURCE_EXHAUSTED: .*Take a smaller network"
+    with pytest.raises(InputError, match=message), devices.enough_memory():
+        jax.numpy.zeros((10**7, 10**7)).block_until_ready()  # 400 TB
+
+
+def test_other_failures_are_not_taken_for_want_of_memory():
+    with pytest.raises(RuntimeError, match="other"), devices.enough_memory():
+        raise RuntimeError("other")
