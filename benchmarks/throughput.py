@@ -10,14 +10,13 @@ The same Wide ResNet, weights, batch and images in turn, in one process:
 - authors: the loop of LCAM's authors in PyTorch as they wrote it: batches from
   torchvision, one picture after another, float32, the loss fetched at every step;
 - tuned torch: the fastest loop a user of PyTorch would write: images on the device,
-  channels last, bfloat16 autocast, `torch.compile`, a fused optimizer, and a fixed
-  momentum, as it never waits for a loss;
+  channels last, autocast to bfloat16 unless the machine is slow in it, `torch.compile`,
+  a fused optimizer, and a fixed momentum, as it never waits for a loss;
 - plain flax: `nnx.jit`, `nnx.Optimizer` with LCAM, batches made by NumPy.
 
 MFU is the share of the machine's rate of matrix products, measured here in the dtype
 of each side (by JAX and PyTorch, the faster), that the network's arithmetic takes. The
-sides in PyTorch need torch and
-torchvision, and are left out without them.
+sides in PyTorch need torch and torchvision, and are left out without them.
 
 Runs unchanged on a GPU.
 """
@@ -41,7 +40,7 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
-from benchmarks.flops import matrix_rate
+from benchmarks.flops import make_product, matrix_rate
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
 from train.config import Experiment
@@ -213,11 +212,27 @@ def make_torch_sides(
     examples = dataset.train_inputs, dataset.train_targets, config.batch_size
     authors = torch_loops.AuthorsLoop(make(), *examples)
     sides = {"authors": Side(authors.run, "float32")}
+    dtype = torch_loops.fast_dtype()
     for mode in config.torch_modes:
         tuned = torch_loops.TunedLoop(make(), *examples, mode=mode)
-        name = "tuned torch" if mode == "default" else f"tuned torch, {mode}"
-        sides[name] = Side(tuned.run, "bfloat16")
+        name = f"tuned torch, {dtype}" + ("" if mode == "default" else f", {mode}")
+        sides[name] = Side(tuned.run, dtype)
     return sides
+
+
+def measure_rates(config: Config) -> dict[str, float]:
+    """The machine's operations a second in matrix products, by dtype."""
+    makers = [make_product]
+    if has_torch(config):
+        from benchmarks import torch_loops
+
+        makers.append(torch_loops.make_product)
+    rates = {}
+    for dtype in DTYPES:
+        rate = max(matrix_rate(maker, dtype) for maker in makers)
+        print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s", flush=True)
+        rates[dtype] = rate
+    return rates
 
 
 def measure(
@@ -294,17 +309,8 @@ def main() -> None:
             f"images, has {len(dataset.train_inputs)}: take fewer --steps or a smaller "
             "--batch-size."
         )
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    rates = {dtype: matrix_rate(dtype, size) for dtype in DTYPES}
-    if has_torch(config):
-        from benchmarks import torch_loops
-
-        for dtype in DTYPES:
-            theirs = torch_loops.matrix_rate(dtype, size)
-            rates[dtype] = max(rates[dtype], theirs)
+    rates = measure_rates(config)
     report.note(matrix_flops_per_second=rates)
-    for dtype, rate in rates.items():
-        print(f"matrix products in {dtype}: {rate / 1e12:.3f} TFLOP/s")
     if not has_torch(config):
         print("without PyTorch: not asked for, or torch or torchvision is missing")
     for name in config.networks:

@@ -3,7 +3,8 @@
 Needs torch, and torchvision for the authors' transforms.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.timing import median_of
+from benchmarks.flops import matrix_rate
 from train.feed import IMAGENET_MEAN, IMAGENET_STD
 
 PADDING = 4  # pixels, of which a crop is taken
@@ -169,9 +170,9 @@ class AuthorsLoop:
 class TunedLoop:
     """The fastest loop that a user of PyTorch would write, with a fixed momentum.
 
-    Pictures on the device, augmented there a batch at a time, channels last, bfloat16
-    autocast, `torch.compile`, a fused optimizer. It never waits for a loss, and so
-    could not choose a momentum by it.
+    Pictures on the device, augmented there a batch at a time, channels last, autocast
+    to bfloat16 where that is the `fast_dtype`, `torch.compile`, a fused optimizer. It
+    never waits for a loss, and so could not choose a momentum by it.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class TunedLoop:
         self._labels = torch.tensor(labels, device=place, dtype=torch.int64)
         self._side = images.shape[1]
         self._batch_size = batch_size
+        self._is_mixed = fast_dtype() == "bfloat16"
         self._mean = torch.tensor(IMAGENET_MEAN, device=place)
         self._std = torch.tensor(IMAGENET_STD, device=place)
         self._optimizer = torch.optim.SGD(
@@ -211,7 +213,8 @@ class TunedLoop:
             (corners[1, :, None] + across)[:, None, :],
         ]
         inputs = (images.float() / 255 - self._mean) / self._std
-        with torch.autocast(rows.device.type, torch.bfloat16):
+        place = rows.device.type
+        with torch.autocast(place, torch.bfloat16, enabled=self._is_mixed):
             # A view of what lies in memory channels last.
             outputs = self._network(inputs.permute(0, 3, 1, 2))
         return functional.cross_entropy(outputs.float(), self._labels[rows])
@@ -234,16 +237,26 @@ class TunedLoop:
         torch.stack(losses).cpu()
 
 
-def matrix_rate(dtype: str, size: int) -> float:
-    """As `benchmarks.flops.matrix_rate`, by PyTorch."""
+def make_product(dtype: str, size: int) -> Callable[[], None]:
+    """As `benchmarks.flops.make_product`, by PyTorch."""
     kind = getattr(torch, dtype)
     a, b = (torch.randn(size, size, device=device()).to(kind) for _ in range(2))
 
-    def run() -> None:
+    def product() -> None:
         a @ b
         _wait()
 
-    return 2 * size**3 / median_of(run, repeats=10)
+    return product
+
+
+@functools.cache
+def fast_dtype() -> str:
+    """Where PyTorch's products are faster: in float32, or in bfloat16.
+
+    A CPU without instructions for bfloat16 may take a hundred times as long in it.
+    """
+    rate = functools.partial(matrix_rate, make_product)
+    return max(("float32", "bfloat16"), key=rate)
 
 
 def _wait() -> None:

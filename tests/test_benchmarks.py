@@ -6,11 +6,13 @@ import os
 import sys
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import (
     augmentation,
+    flops,
     gpu,
     loops,
     optimizer_step,
@@ -135,11 +137,26 @@ def small_images(monkeypatch):
     )
 
 
+def test_matrix_rate_is_that_of_the_best_size_until_one_takes_long(monkeypatch):
+    # 2 n^3 operations: 256 are 33,554,432, and each next one eight times as many.
+    seconds = {256: 1e-3, 512: 4e-3, 1024: 0.1}
+    monkeypatch.setattr(flops, "median_of", lambda size, repeats: seconds[size])
+    rate = flops.matrix_rate(lambda dtype, size: size, "float32")
+    assert rate == 8 * 33_554_432 / 4e-3  # 1024 would have 64 * 33,554,432 / 0.1
+
+
+def test_matrix_rate_multiplies_matrices():
+    product = flops.make_product("bfloat16", 256)()
+    assert (product.shape, product.dtype) == ((256, 256), jnp.bfloat16)
+    # Sums of 256 products of normal numbers: a variance of 256.
+    assert np.var(np.asarray(product, np.float32)) == pytest.approx(256, rel=0.1)
+
+
 @pytest.mark.torture
 def test_throughput_compares_our_calls_with_plain_flax(
     monkeypatch, capsys, results, small_images
 ):
-    monkeypatch.setattr(throughput, "matrix_rate", lambda dtype, size: 1e9)
+    monkeypatch.setattr(throughput, "matrix_rate", lambda maker, dtype: 1e9)
     arguments = ["--networks", "WRN-10-1", "--rounds", "1", "--steps", "2"]
     found = results(throughput, *arguments, "--batch-size", "4", "--no-torch")
     ours = ["ours, float32, 2 a call", "ours, float32, 1 a call"]
