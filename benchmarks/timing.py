@@ -64,6 +64,19 @@ def median_of(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(alternate({"run": run}, repeats)["run"])
 
 
+def vector_instructions() -> list[str]:
+    """The CPU's sets of vector instructions, of those that rule its rates.
+
+    Empty where /proc/cpuinfo does not tell.
+    """
+    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+    try:
+        has = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return []
+    return [name for name in known if name in has]
+
+
 class Report:
     """The results of a benchmark, with their provenance.
 
@@ -83,7 +96,8 @@ class Report:
     ):
         self.results: dict[str, Any] = {}
         self._out = out
-        self._head = environment(*packages) | settings
+        machine = {"vector_instructions": vector_instructions()}
+        self._head = environment(*packages) | machine | settings
         self._write()  # what can't be written fails now, not after an hour
 
     def add(self, name: str, row: Any) -> None:

@@ -38,7 +38,7 @@ def results(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", ["benchmark", *arguments, "--out", str(out)])
         module.main()
         content = json.loads(out.read_text())
-        assert {"commit", "device", "versions"} <= set(content)
+        assert {"commit", "device", "vector_instructions"} <= set(content)
         return content["results"]
 
     return measured
@@ -86,6 +86,15 @@ def test_device_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # as /dev/null is a device
     with pytest.raises(InputError, match="it is no file"):
         timing.Report(tmp_path / "pipe")
+
+
+def test_vector_instructions_are_the_processors(monkeypatch, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("model name : one\nflags : fpu avx avx2 avx512_bf16 sse\n")
+    monkeypatch.setattr(timing, "Path", lambda _: cpuinfo)
+    assert timing.vector_instructions() == ["avx2", "avx512_bf16"]
+    cpuinfo.unlink()
+    assert timing.vector_instructions() == []
 
 
 def test_numpys_augmentation_takes_crops_that_are_in_the_image():
