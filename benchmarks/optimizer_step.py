@@ -223,8 +223,9 @@ def table(results: dict[str, dict[str, Any]], bytes_per_second: float) -> str:
                     f"{side['temporary_bytes']} B",
                 ]
             rows.append(row + [""] * (len(rows[0]) - len(row)))
+        arrays = f"{result['arrays']} array{'s' * (result['arrays'] > 1)}"
         lines += [
-            f"{case}: {count:,} parameters in {result['arrays']} arrays; floor "
+            f"{case}: {count:,} parameters in {arrays}; floor "
             f"{floor_ms:.2f} ms ({FLOOR_BYTES} bytes a parameter at "
             f"{bytes_per_second / 1e9:.1f} GB/s)",
             *aligned(rows),
