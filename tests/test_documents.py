@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 LONG_RUNS = (ROOT / "docs" / "long_runs.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+SPEED = (ROOT / "docs" / "speed.md").read_text()
 
 
 def blocks(text, language):
@@ -58,7 +59,7 @@ def test_readme_diff_is_the_example():
 
 @pytest.mark.parametrize(
     "command",
-    re.findall(r"^ *\$ python -m train (.*)", README, re.M)
+    re.findall(r"^ *\$ python -m train (.*)", README + SPEED, re.M)
     + re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", LONG_RUNS, re.M),
 )
 def test_documents_commands_have_options_that_exist(command, monkeypatch):
