@@ -3,9 +3,10 @@
     python -m benchmarks.gpu [--out FOLDER] [--minutes 9]
 
 Runs the other benchmarks one after another, the most wanted first, each in a process of
-its own, with a file FOLDER/NAME.json that holds its finished rows at any moment. One
-that fails, or that the time is too short for, is named at the end, and the others run
-all the same. Needs neither TensorFlow Datasets nor a network.
+its own, with a file FOLDER/NAME.json that holds its finished rows at any moment. Each
+has a share of the time, and what those before it left of theirs. One that fails, or
+that its time is too short for, is named at the end, and the others run all the same.
+Needs neither TensorFlow Datasets nor a network.
 """
 
 import dataclasses
@@ -14,22 +15,35 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import tyro
 
 from benchmarks.command import check_names, run
 from train.errors import InputError
 
-# Name and arguments, the most wanted first.
-JOBS: dict[str, list[str]] = {
-    "throughput": ["--rounds", "5", "--torch-modes", "default", "reduce-overhead"],
-    "optimizer_step": ["--rounds", "15"],
-    "overhead": [],
-    "seeds": ["--cases", "images", "table", "--rounds", "5"],
-    "scaling": ["--dtype", "bfloat16", "--depth", "16", "--steps", "50", "--widen",
-                "1", "2", "4", "8", "--batch", "128", "256", "512", "1024",
-                "--images", "10000", "50000", "200000"],
-    "augmentation": [],
+
+class Job(NamedTuple):
+    """A benchmark to run: its share of the time, and its arguments."""
+
+    share: float
+    arguments: list[str]
+
+
+# The most wanted first.
+JOBS = {
+    "throughput": Job(
+        5.5, ["--rounds", "5", "--torch-modes", "default", "reduce-overhead"]
+    ),
+    "optimizer_step": Job(0.5, ["--rounds", "15"]),
+    "overhead": Job(0.5, []),
+    "seeds": Job(1, ["--cases", "images", "table", "--rounds", "5"]),
+    "scaling": Job(
+        1, ["--dtype", "bfloat16", "--depth", "16", "--steps", "50", "--widen",
+            "1", "2", "4", "8", "--batch", "128", "256", "512", "1024",
+            "--images", "10000", "50000", "200000"]
+    ),
+    "augmentation": Job(0.5, []),
 }  # fmt: skip
 
 
@@ -55,13 +69,16 @@ class Config:
 
 def run_all(config: Config) -> dict[str, str]:
     """Runs the benchmarks; returns how each ended."""
-    deadline = time.monotonic() + 60 * config.minutes
+    jobs = {name: JOBS[name] for name in config.only or JOBS}
+    seconds_per_share = 60 * config.minutes / sum(job.share for job in jobs.values())
+    deadline = time.monotonic()
     environment = dict(os.environ)
     if config.cache:
         environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.resolve()))
     endings = {}
-    for name in config.only or JOBS:
-        arguments = [*JOBS[name], "--out", str(config.out / f"{name}.json")]
+    for name, job in jobs.items():
+        deadline += job.share * seconds_per_share
+        arguments = [*job.arguments, "--out", str(config.out / f"{name}.json")]
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
         print(f"\n$ python {' '.join(command[1:])}", flush=True)
         start = time.monotonic()

@@ -217,35 +217,54 @@ def test_scaling_fits_the_exponent_of_the_time(monkeypatch, results):
     assert [point["devices"] for point in found["devices"]["points"]] == [2, 8]
 
 
-def test_all_benchmarks_run_one_after_another_until_the_time_is_over(
-    monkeypatch, capsys, tmp_path
+@pytest.fixture
+def gpu_runs(monkeypatch):
+    """Benchmarks that take so many seconds, on a clock that only they move."""
+    now = [100.0]
+    timeouts = {}
+
+    def prepare(jobs, seconds):
+        def take(command, *, timeout, **_):
+            name = command[2].removeprefix("benchmarks.")
+            timeouts[name] = timeout
+            now[0] += min(seconds[name], timeout)
+            if seconds[name] > timeout:
+                raise gpu.subprocess.TimeoutExpired(command, timeout)
+            return gpu.subprocess.CompletedProcess(command, 2 * ("fails" in command))
+
+        clock = types.SimpleNamespace(monotonic=lambda: now[0])
+        monkeypatch.setattr(gpu, "time", clock)
+        monkeypatch.setattr(gpu, "JOBS", jobs)
+        monkeypatch.setattr(gpu.subprocess, "run", take)
+        return timeouts
+
+    return prepare
+
+
+def test_benchmarks_that_fail_or_take_too_long_leave_the_others_their_time(
+    gpu_runs, tmp_path
 ):
-    monkeypatch.setattr(
-        gpu, "JOBS", {"augmentation": ["--rounds", "0"], "scaling": [], "seeds": []}
-    )
-    config = gpu.Config(out=tmp_path, minutes=0.2)
-    started = []
+    jobs = {
+        "fails": gpu.Job(2, ["fails"]),
+        "long": gpu.Job(1, []),
+        "last": gpu.Job(1, []),
+    }
+    # Of 4 minutes: 2, 1 and 1.
+    timeouts = gpu_runs(jobs, {"fails": 30, "long": 1000, "last": 10})
+    endings = gpu.run_all(gpu.Config(out=tmp_path, minutes=4))
+    assert timeouts == {"fails": 120, "long": 150, "last": 60}  # 90 were left over
+    assert endings == {
+        "fails": "failed with exit code 2 after 30 s",
+        "long": "out of time after 150 s",
+        "last": "done after 10 s",
+    }
 
-    def take(command, *, timeout, **_):
-        started.append(command[2])
-        if command[2] == "benchmarks.augmentation":
-            return gpu.subprocess.CompletedProcess(command, 2)
-        if command[2] == "benchmarks.scaling":
-            return gpu.subprocess.CompletedProcess(command, 0)
-        raise gpu.subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(gpu.subprocess, "run", take)
-    endings = gpu.run_all(config)
-    assert started == [
-        "benchmarks.augmentation",
-        "benchmarks.scaling",
-        "benchmarks.seeds",
-    ]
-    assert [ending.split(" after")[0] for ending in endings.values()] == [
-        "failed with exit code 2",
-        "done",
-        "out of time",
-    ]
+def test_benchmarks_that_are_asked_for_share_all_the_time(gpu_runs, tmp_path):
+    jobs = {"one": gpu.Job(2, []), "other": gpu.Job(1, []), "third": gpu.Job(1, [])}
+    timeouts = gpu_runs(jobs, {"one": 1, "third": 1})
+    gpu.run_all(gpu.Config(out=tmp_path, minutes=3, only=("third", "one")))
+    assert timeouts == {"third": 60, "one": 179}  # of 60 and 120; 59 were left over
 
 
 @pytest.mark.parametrize("name", gpu.JOBS)
@@ -260,7 +279,7 @@ def test_options_that_the_gpu_runs_with_are_the_benchmarks_own(monkeypatch, name
         monkeypatch.setattr(loops, expensive, parsed)
     for function in ("matrix_rate", "bandwidth"):
         monkeypatch.setattr(module, function, parsed, raising=False)
-    monkeypatch.setattr(sys, "argv", ["benchmark", *gpu.JOBS[name]])
+    monkeypatch.setattr(sys, "argv", ["benchmark", *gpu.JOBS[name].arguments])
     with pytest.raises(StopIteration):  # and no SystemExit of the command line's
         module.main()
 
