@@ -47,6 +47,8 @@ class Config:
     def __post_init__(self):
         """Checks the options."""
         check_counts(self, "rounds", "batches", "batch_size", "images")
+        if self.images < self.batch_size:
+            raise ValueError(f"--images must be at least a batch's {self.batch_size}.")
 
 
 def make_ours(dataset: Dataset, batch_size: int) -> Callable[[int], None]:
@@ -119,7 +121,7 @@ def main() -> None:
     if importlib.util.find_spec("torchvision"):
         sides["torchvision"] = make_torchvision(dataset, config.batch_size)
     else:
-        print("without PyTorch: not asked for, or torch or torchvision is missing")
+        print("without PyTorch: torch or torchvision is missing")
     batches = {side: config.batches for side in sides}
     batches["ours"] *= 20  # so short that the clock would tell
     calls = {side: partial(sides[side], batches[side]) for side in sides}

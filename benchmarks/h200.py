@@ -21,7 +21,6 @@ Needs the CUDA plugin of the installed JAX, gigabytes that nothing else here nee
 import dataclasses
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -35,6 +34,7 @@ import optax
 import tyro
 
 import lcam_optax
+from benchmarks.command import run
 from benchmarks.hlo import find_loop, none_lost, read_hlo, summarize
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
@@ -247,14 +247,10 @@ def main() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_autotune_level" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_autotune_level=0"
-    try:
-        if config.steps < 2:
-            raise InputError(f"--steps must be at least 2, got {config.steps}.")
-        device = find_device()
-        report = Report(config.out, packages=PACKAGES, target=TARGET.name)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    if config.steps < 2:
+        raise InputError(f"--steps must be at least 2, got {config.steps}.")
+    report = Report(config.out, packages=PACKAGES, target=TARGET.name)
+    device = find_device()
     print(HEADING)
     for row in rows(device, config.steps):
         print(table_line(row), flush=True)
@@ -262,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

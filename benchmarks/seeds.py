@@ -5,9 +5,9 @@
 S runs of a small network that differ in their seed take an epoch each: one after
 another, as the study does it; side by side in one program (unrolled); as one program
 over a batch of runs (`vmap`); and each in a process of its own, all at a time. Sides
-alternate, every side goes first equally often, and what counts is the time of an epoch
-of one run. Below, a whole run of the study with everything it writes: what training
-costs of it, and so what running seeds together could save.
+alternate, and what counts is the time of an epoch of one run. Below, a whole run of
+the study with everything it writes: what training costs of it, and so what running
+seeds together could save.
 
 Runs unchanged on a GPU.
 """

@@ -142,7 +142,7 @@ def make_ours(
     first, *others = config.dtypes
     a_fifth = math.gcd(config.steps, max(1, config.steps // 5))
     kinds = [(first, config.steps, "device")]
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and config.steps > 1:
         kinds.append((first, 1, "device"))
     kinds.append((first, a_fifth, "host"))
     kinds += [(dtype, config.steps, "device") for dtype in others]

@@ -1,9 +1,13 @@
 """Alternating timings, and a result file that holds every finished row."""
 
+import contextlib
 import json
+import os
+import random
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,9 @@ PAUSE = 0.02  # seconds
 def alternate(
     sides: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
-    """Times sides in turn, each going first equally often.
+    """Times sides in turn, in an order that is drawn anew for each round.
+
+    So none goes first more often than by chance, nor always behind the same other.
 
     Args:
       sides: what is timed; a call returns when its work is done. Whatever a first call
@@ -33,9 +39,9 @@ def alternate(
     """
     names = list(sides)
     times: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+    orders = random.Random(0)
+    for _ in range(rounds):
+        for name in orders.sample(names, len(names)):
             time.sleep(PAUSE)
             start = time.perf_counter()
             sides[name]()
@@ -77,10 +83,15 @@ def vector_instructions() -> list[str]:
     return [name for name in known if name in has]
 
 
+# What can change a time and is no option of the command.
+VARIABLES = ("XLA_FLAGS", "GLIBC_TUNABLES", "OMP_NUM_THREADS")
+
+
 class Report:
     """The results of a benchmark, with their provenance.
 
-    The file is whole at any moment, and holds a row as soon as that is measured.
+    The file is whole at any moment, and holds a row as soon as that is measured. An
+    earlier one is replaced with the first row.
 
     Args:
       out: the file; None for none.
@@ -96,29 +107,37 @@ class Report:
     ):
         self.results: dict[str, Any] = {}
         self._out = out
-        machine = {"vector_instructions": vector_instructions()}
-        self._head = environment(*packages) | machine | settings
-        self._write()  # what can't be written fails now, not after an hour
+        self._head = environment(*packages) | settings
+        self._head["vector_instructions"] = vector_instructions()
+        self._head["variables"] = {
+            name: os.environ[name] for name in VARIABLES if name in os.environ
+        }
+        with self._writing() as file:  # what can't be written fails now, not in an hour
+            if file:
+                tempfile.TemporaryFile(dir=file.parent).close()
 
     def add(self, name: str, row: Any) -> None:
         """Adds a row, and writes the file, if there is one."""
         self.results[name] = row
-        self._write()
+        content = self._head | {"results": self.results}
+        with self._writing() as file:
+            if file:
+                write_whole(file, json.dumps(content, indent=2) + "\n")
 
     def note(self, **settings: Any) -> None:
-        """Adds settings that only a measurement could tell."""
+        """Adds what only a measurement could tell; the next row writes it."""
         self._head |= settings
-        self._write()
 
-    def _write(self) -> None:
-        if self._out is None:
-            return
-        content = self._head | {"results": self.results}
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Path | None]:
+        """The file, in a folder that exists, or None; what goes wrong is said."""
         try:
-            if self._out.exists() and not self._out.is_file():
-                raise OSError("it is no file")  # but a folder, or a device
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._out, json.dumps(content, indent=2) + "\n")
+            if self._out:
+                if self._out.exists() and not self._out.is_file():
+                    raise OSError("it is no file")  # but a folder, or a device
+                self._out.parent.mkdir(parents=True, exist_ok=True)
+                self._out.with_name(self._out.name)  # ValueError: it has no name
+            yield self._out
         except (OSError, ValueError) as error:  # ValueError: a path without a name
             raise InputError(
                 f"cannot write --out {self._out}: {error}. Name a file in a folder "

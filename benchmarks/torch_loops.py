@@ -124,9 +124,12 @@ class _Images(torch.utils.data.Dataset):
 def authors_batches(
     images: np.ndarray, labels: np.ndarray, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of the authors' loader, epoch after epoch, made in this process."""
+    """Batches of the authors' loader, epoch after epoch, made in this process.
+
+    Whole ones only, unlike theirs, as the other sides' are.
+    """
     loader = torch.utils.data.DataLoader(
-        _Images(images, labels), batch_size=batch_size, shuffle=True
+        _Images(images, labels), batch_size=batch_size, shuffle=True, drop_last=True
     )
     while True:
         yield from loader
@@ -265,9 +268,14 @@ def _wait() -> None:
 
 
 class SgdStep:
-    """`torch.optim.SGD` as the authors make it, on parameters of given shapes."""
+    """`torch.optim.SGD` as the authors make it, on parameters of given shapes.
 
-    def __init__(self, shapes: list[tuple[int, ...]]):
+    Args:
+      shapes: of the parameters.
+      fused: whether to ask for its fused form, which PyTorch's users must.
+    """
+
+    def __init__(self, shapes: list[tuple[int, ...]], *, fused: bool = False):
         place = device()
         self._parameters = [
             nn.Parameter(torch.ones(shape, device=place)) for shape in shapes
@@ -275,7 +283,11 @@ class SgdStep:
         for parameter in self._parameters:
             parameter.grad = torch.full_like(parameter, 1e-6)
         self._optimizer = torch.optim.SGD(
-            self._parameters, lr=0.1, momentum=0.9, weight_decay=5e-4
+            self._parameters,
+            lr=0.1,
+            momentum=0.9,
+            weight_decay=5e-4,
+            fused=True if fused else None,  # False would leave out the default's own
         )
 
     def run(self, steps: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from jax.experimental import topologies
 
 import models.wide_resnet
-from benchmarks import h200, hlo
+from benchmarks import command, h200, hlo
 from train.networks import NetworkSpec
 from train.options import Model
 
@@ -183,7 +183,7 @@ def test_training_is_compiled_with_the_convolution_of_a_gpu(monkeypatch):
 def run(monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["h200", *arguments])
-        h200.main()
+        command.run(h200.main)
 
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=0")
@@ -238,4 +238,4 @@ def test_a_scan_of_one_step_is_refused(run, capsys):
     with pytest.raises(SystemExit) as error:
         run("--steps", "1")
     assert error.value.code == 2
-    assert capsys.readouterr().err == "--steps must be at least 2, got 1.\n"
+    assert capsys.readouterr().err == "error: --steps must be at least 2, got 1.\n"
