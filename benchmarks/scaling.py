@@ -54,7 +54,7 @@ class Config:
     #: Points of the batch; the first is that of the other axes.
     batch: tuple[int, ...] = (64, 128, 256)
     #: Points of the training images, at least a round's; the first is that of the other
-    #: axes.
+    #: axes, unless a round of the largest batch takes more.
     images: tuple[int, ...] = (1_000, 10_000, 50_000)
     #: Points of the devices; those beyond the GPUs there are are left out.
     devices: tuple[int, ...] = (1, 2, 4, 8)
