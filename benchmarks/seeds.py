@@ -18,6 +18,7 @@ import os
 import signal
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -201,11 +202,20 @@ def _work(
     experiment: Experiment, seed: int, number: int, start: Any, end: Any, losses: Any
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     run = Bench(experiment, [seed]).make_sequential()
     while True:
         start.wait()
         [losses[number]] = last_losses(jax.block_until_ready(run()))
         end.wait()
+
+
+def _end_with_parent() -> None:
+    """Ends this process if its parent was killed, lest it keep the device's memory."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def last_losses(outputs: Any) -> np.ndarray:

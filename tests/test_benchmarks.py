@@ -1,8 +1,11 @@
 """Benchmarks measure what they say; how long it takes is never asserted."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
+import subprocess
 import sys
 import types
 
@@ -157,6 +160,35 @@ def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, resul
     assert set(sides) == {"one after another", "unrolled", "vmap", "processes"}
     for side in sides.values():
         assert side["loss_difference"] < 1e-5
+
+
+KILLED_PARENT = """
+import dataclasses, os, signal
+from benchmarks import seeds
+
+if __name__ == "__main__":
+    tiny = dataclasses.replace(seeds.CASES["table"], epochs=1, batch_size=200)
+    with seeds.Processes(tiny, [0]) as epoch:
+        epoch()  # it works, and so it watches its parent
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.torture
+def test_process_of_a_seed_ends_with_a_killed_benchmark(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_PARENT)
+    command = [sys.executable, script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True
+    ) as killed:
+        try:
+            # The pipe ends when the last process that holds it has ended.
+            killed.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
