@@ -252,7 +252,6 @@ def make_product(dtype: str, size: int) -> Callable[[], None]:
     return product
 
 
-@functools.cache
 def fast_dtype() -> str:
     """Where PyTorch's products are faster: in float32, or in bfloat16.
 
