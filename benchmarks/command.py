@@ -1,5 +1,6 @@
 """What the benchmarks' command lines share."""
 
+import os
 import sys
 from collections.abc import Callable, Collection
 from typing import Any
@@ -14,9 +15,14 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}. Ask for less.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # at an orderly exit what still compiles may crash
 
 
 def check_counts(config: Any, *options: str) -> None:

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,12 @@ from benchmarks.timing import Report, alternate, ratio
 from train import loop, optimizers, program, step
 from train.config import Experiment, make_run
 from train.data import load_dataset
+from train.errors import InputError
 from train.feed import make_feed
 from train.options import Data, Model, Optimizer
 from train.run_folder import read_metrics
 from train.spec import epoch_calls
 from train.step import EpochPlan, StepMetrics, TrainState
-
-TIMEOUT = 600  # seconds after which a process that does not answer is taken for dead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,21 +168,19 @@ class Processes:
 
     def __init__(self, experiment: Experiment, seeds: Sequence[int]):
         spawn = multiprocessing.get_context("spawn")  # JAX has threads: no fork
-        self._start = spawn.Barrier(len(seeds) + 1)
-        self._end = spawn.Barrier(len(seeds) + 1)
-        self._losses = spawn.Array("f", len(seeds))
-        shared = self._start, self._end, self._losses
+        pipes = [spawn.Pipe() for _ in seeds]
+        self._pipes = [ours for ours, _ in pipes]
+        self._their_ends = [theirs for _, theirs in pipes]
         self._processes = [
-            spawn.Process(
-                target=_work, args=(experiment, seed, number, *shared), daemon=True
-            )
-            for number, seed in enumerate(seeds)
+            spawn.Process(target=_work, args=(experiment, seed, end), daemon=True)
+            for seed, end in zip(seeds, self._their_ends, strict=True)
         ]
 
     def __enter__(self) -> "Processes":
         """Starts the processes, which compile."""
-        for process in self._processes:
+        for process, end in zip(self._processes, self._their_ends, strict=True):
             process.start()
+            end.close()  # so that ours tells when the process has ended
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -192,22 +190,29 @@ class Processes:
             process.join()
 
     def __call__(self) -> np.ndarray:
-        """Returns the last loss of every seed."""
-        self._start.wait(timeout=TIMEOUT)
-        self._end.wait(timeout=TIMEOUT)
-        return np.array(self._losses)
+        """Returns the last loss of every seed.
+
+        Raises:
+          InputError: a process has ended.
+        """
+        try:
+            for pipe in self._pipes:
+                pipe.send("go")
+            return np.array([pipe.recv() for pipe in self._pipes], np.float32)
+        except (EOFError, OSError):
+            raise InputError(
+                f"one of the processes of {len(self._pipes)} seeds has ended; the "
+                "system ends those that want too much memory. Take fewer --seeds."
+            ) from None
 
 
-def _work(
-    experiment: Experiment, seed: int, number: int, start: Any, end: Any, losses: Any
-) -> None:
+def _work(experiment: Experiment, seed: int, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     run = Bench(experiment, [seed]).make_sequential()
-    while True:
-        start.wait()
-        [losses[number]] = last_losses(jax.block_until_ready(run()))
-        end.wait()
+    while pipe.recv():
+        [loss] = last_losses(jax.block_until_ready(run()))
+        pipe.send(float(loss))
 
 
 def _end_with_parent() -> None:

@@ -12,11 +12,16 @@ The same Wide ResNet, weights, batch and images in turn, in one process:
 - tuned torch: the fastest loop a user of PyTorch would write: images on the device,
   channels last, autocast to bfloat16 unless the machine is slow in it, `torch.compile`,
   a fused optimizer, and a fixed momentum, as it never waits for a loss;
-- plain flax: `nnx.jit`, `nnx.Optimizer` with LCAM, batches made by NumPy.
+- plain flax: `nnx.jit`, `nnx.Optimizer` with LCAM, batches made by NumPy, in the dtype
+  of our first.
+
+Our order of the images is drawn beforehand, as the program does it once an epoch; the
+others draw theirs where they need it.
 
 MFU is the share of the machine's rate of matrix products, measured here in the dtype
 of each side (by JAX and PyTorch, the faster), that the network's arithmetic takes. The
-sides in PyTorch need torch and torchvision, and are left out without them.
+sides in PyTorch need torch and torchvision, and are left out without them. A side that
+fails is named and left out.
 
 Runs unchanged on a GPU.
 """
@@ -27,7 +32,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +58,12 @@ from train.options import Data, Model
 from train.table import aligned
 
 DTYPES = ("float32", "bfloat16")
+TORCH_MODES = (
+    "default",
+    "reduce-overhead",
+    "max-autotune",
+    "max-autotune-no-cudagraphs",
+)
 EPOCH = 50_000  # images, as in CIFAR
 
 
@@ -77,7 +88,8 @@ class Config:
     data: str | None = None
     #: Whether to run the sides in PyTorch, if it is there.
     torch: bool = True
-    #: Modes of torch.compile, each a side.
+    #: Modes of torch.compile, each a side: default, reduce-overhead, max-autotune,
+    #: max-autotune-no-cudagraphs.
     torch_modes: tuple[str, ...] = ("default",)
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
@@ -97,6 +109,7 @@ class Config:
                 object.__setattr__(self, option, default)
         check_counts(self, "rounds", "steps", "batch_size")
         check_names("--dtypes", self.dtypes, DTYPES)
+        check_names("--torch-modes", self.torch_modes, TORCH_MODES)
         if not self.networks:
             raise ValueError("--networks must be one or more.")
         for name in self.networks:
@@ -130,9 +143,20 @@ def model_of(name: str) -> Model:
         raise ValueError(f"--networks {name}: {error}") from None
 
 
-def has_torch(config: Config) -> bool:
-    """Whether to run the sides in PyTorch."""
-    return config.torch and importlib.util.find_spec("torchvision") is not None
+@cache
+def why_no_torch(config: Config) -> str | None:
+    """Why the sides in PyTorch are left out; None if they are not."""
+    if not config.torch:
+        return "not asked for"
+    if importlib.util.find_spec("torchvision") is None:
+        return "torch or torchvision is missing"
+    from benchmarks import torch_loops
+
+    kinds = {"cpu": "cpu", "gpu": "cuda"}
+    theirs, ours = torch_loops.device().type, jax.default_backend()
+    if theirs != kinds.get(ours):
+        return f"it would run on {theirs}, JAX on {ours}"
+    return None
 
 
 def make_ours(
@@ -165,22 +189,33 @@ def make_ours(
 def make_sides(
     ours: dict[str, loops.OurLoop], config: Config, dataset: Dataset
 ) -> dict[str, Side]:
-    """Makes the sides for a network, and lets each take the steps of a round."""
+    """Makes the sides for a network, and lets each take the steps of a round.
+
+    One of the others that fails is left out, as the rest is worth having.
+    """
     sides = {
         name: Side(loop.run, loop.spec.network.model.dtype)
         for name, loop in ours.items()
     }
     loop = list(ours.values())[-1]
-    model = dataclasses.replace(loop.spec.network.model, dtype="float32")
+    dtype = config.dtypes[0]
+    model = dataclasses.replace(loop.spec.network.model, dtype=dtype)
     plain = loops.FlaxLoop(
         loop.spec.network._replace(model=model), dataset, config.batch_size
     )
-    sides["plain flax"] = Side(plain.run, "float32")
-    if has_torch(config):
+    sides[f"plain flax, {dtype}"] = Side(plain.run, dtype)
+    if why_no_torch(config) is None:
         sides |= make_torch_sides(loop, config, dataset)
-    for name, side in sides.items():
-        side.run(config.steps)
-        print(f"  {name}: warm", flush=True)
+    for name, side in list(sides.items()):
+        try:
+            side.run(config.steps)
+        except Exception as error:
+            if name in ours:
+                raise
+            del sides[name]
+            print(f"  {name}: left out, as it failed: {error!r}", flush=True)
+        else:
+            print(f"  {name}: warm", flush=True)
     return sides
 
 
@@ -223,7 +258,7 @@ def make_torch_sides(
 def measure_rates(config: Config) -> dict[str, float]:
     """The machine's operations a second in matrix products, by dtype."""
     makers = [make_product]
-    if has_torch(config):
+    if why_no_torch(config) is None:
         from benchmarks import torch_loops
 
         makers.append(torch_loops.make_product)
@@ -236,20 +271,34 @@ def measure_rates(config: Config) -> dict[str, float]:
 
 
 def measure(
-    name: str, config: Config, dataset: Dataset, rates: dict[str, float]
+    name: str,
+    config: Config,
+    dataset: Dataset,
+    rates: dict[str, float],
+    save: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Measures a network; `rates` are operations a second by dtype."""
+    """Measures a network.
+
+    Args:
+      name: of the network.
+      config: what to measure.
+      dataset: what the sides train on.
+      rates: of matrix products, operations a second by dtype.
+      save: is given the result so far after each round.
+
+    Returns:
+      The result.
+    """
     model = model_of(name)
     our_loops = make_ours(model, config, dataset)
     sides = make_sides(our_loops, config, dataset)
     calls = {side: partial(sides[side].run, config.steps) for side in sides}
-    times = alternate(calls, config.rounds)
     images = config.steps * config.batch_size
     spec = NetworkSpec(model, dataset.train_inputs.shape[1:], dataset.num_classes)
     flops = training_flops(spec)
     ours = next(iter(sides))
 
-    def figures(side: str) -> dict[str, Any]:
+    def figures(side: str, times: dict[str, list[float]]) -> dict[str, Any]:
         seconds = float(np.median(times[side])) / images
         return {
             "images_per_second": 1 / seconds,
@@ -259,11 +308,16 @@ def measure(
         }
 
     test_seconds = median_of(our_loops[ours].test, repeats=3)
-    return {
-        "flops_per_image": flops,
-        "sides": {side: figures(side) for side in sides},
-        "evaluation_images_per_second": len(dataset.test_inputs) / test_seconds,
-    }
+
+    def result(times: dict[str, list[float]]) -> dict[str, Any]:
+        return {
+            "flops_per_image": flops,
+            "rounds": len(times[ours]),
+            "sides": {side: figures(side, times) for side in sides},
+            "evaluation_images_per_second": len(dataset.test_inputs) / test_seconds,
+        }
+
+    return result(alternate(calls, config.rounds, lambda times: save(result(times))))
 
 
 def table(name: str, result: dict[str, Any]) -> str:
@@ -311,12 +365,12 @@ def main() -> None:
         )
     rates = measure_rates(config)
     report.note(matrix_flops_per_second=rates)
-    if not has_torch(config):
-        print("without PyTorch: not asked for, or torch or torchvision is missing")
+    if why := why_no_torch(config):
+        print(f"without PyTorch: {why}", flush=True)
     for name in config.networks:
         print(name, flush=True)
-        report.add(name, measure(name, config, dataset, rates))
-        print(table(name, report.results[name]), flush=True)
+        save = partial(report.add, name)
+        print(table(name, measure(name, config, dataset, rates, save)), flush=True)
 
 
 if __name__ == "__main__":

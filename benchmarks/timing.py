@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -23,7 +24,9 @@ PAUSE = 0.02  # seconds
 
 
 def alternate(
-    sides: Mapping[str, Callable[[], object]], rounds: int
+    sides: Mapping[str, Callable[[], object]],
+    rounds: int,
+    after_round: Callable[[dict[str, list[float]]], object] = lambda times: None,
 ) -> dict[str, list[float]]:
     """Times sides in turn, in an order that is drawn anew for each round.
 
@@ -33,6 +36,7 @@ def alternate(
       sides: what is timed; a call returns when its work is done. Whatever a first call
         does besides (compiling) must be done.
       rounds: how often each side is timed, at least 1.
+      after_round: is given the seconds so far, as returned, after each round.
 
     Returns:
       Seconds of every call, in the order of the rounds.
@@ -46,6 +50,7 @@ def alternate(
             start = time.perf_counter()
             sides[name]()
             times[name].append(time.perf_counter() - start)
+        after_round(times)
     return times
 
 
@@ -70,21 +75,33 @@ def median_of(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(alternate({"run": run}, repeats)["run"])
 
 
-def vector_instructions() -> list[str]:
-    """The CPU's sets of vector instructions, of those that rule its rates.
+def processor() -> dict[str, Any]:
+    """The CPU's name, and those of its vector instructions that rule its rates.
 
-    Empty where /proc/cpuinfo does not tell.
+    Empty ones where /proc/cpuinfo does not tell.
     """
     known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
     try:
-        has = set(Path("/proc/cpuinfo").read_text().split())
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return []
-    return [name for name in known if name in has]
+        text = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    words = set(text.split())
+    return {
+        "processor": name[1] if name else "",
+        "vector_instructions": [name for name in known if name in words],
+    }
 
 
 # What can change a time and is no option of the command.
-VARIABLES = ("XLA_FLAGS", "GLIBC_TUNABLES", "OMP_NUM_THREADS")
+VARIABLES = (
+    "XLA_FLAGS",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "GLIBC_TUNABLES",
+)
 
 
 class Report:
@@ -107,8 +124,7 @@ class Report:
     ):
         self.results: dict[str, Any] = {}
         self._out = out
-        self._head = environment(*packages) | settings
-        self._head["vector_instructions"] = vector_instructions()
+        self._head = environment(*packages) | settings | processor()
         self._head["variables"] = {
             name: os.environ[name] for name in VARIABLES if name in os.environ
         }

@@ -192,6 +192,9 @@ class TunedLoop:
         padding = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
         self._images = torch.tensor(np.pad(images, padding), device=place)
         self._labels = torch.tensor(labels, device=place, dtype=torch.int64)
+        for tensor in (self._images, self._labels):
+            # Else CUDA graphs, of some modes, copy all images at every step.
+            torch._dynamo.mark_static_address(tensor)
         self._side = images.shape[1]
         self._batch_size = batch_size
         self._is_mixed = fast_dtype() == "bfloat16"

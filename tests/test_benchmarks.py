@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -41,7 +42,7 @@ def results(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", ["benchmark", *arguments, "--out", str(out)])
         module.main()
         content = json.loads(out.read_text())
-        assert {"commit", "device", "vector_instructions"} <= set(content)
+        assert {"commit", "device", "processor", "vector_instructions"} <= set(content)
         return content["results"]
 
     return measured
@@ -55,6 +56,12 @@ def test_sides_take_turns_in_changing_order():
     # Chance leaves one of the six orders out once in 40 times; it is fixed.
     assert set(rounds) == {"abc", "acb", "bac", "bca", "cab", "cba"}
     assert {name: len(times[name]) for name in times} == {"a": 30, "b": 30, "c": 30}
+
+
+def test_times_so_far_are_told_after_each_round():
+    told = []
+    timing.alternate({"a": lambda: None}, 3, lambda times: told.append(len(times["a"])))
+    assert told == [1, 2, 3]
 
 
 def test_ratios_are_paired_by_their_round():
@@ -112,13 +119,18 @@ def test_device_is_not_replaced_by_a_file(tmp_path):
         timing.Report(tmp_path / "pipe")
 
 
-def test_vector_instructions_are_the_processors(monkeypatch, tmp_path):
+def test_processor_is_what_the_system_says(monkeypatch, tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("model name : one\nflags : fpu avx avx2 avx512_bf16 sse\n")
+    cpuinfo.write_text(
+        "model name\t: A 9\nflags : fpu avx avx2 avx512_bf16 sse\nmodel name : B\n"
+    )
     monkeypatch.setattr(timing, "Path", lambda _: cpuinfo)
-    assert timing.vector_instructions() == ["avx2", "avx512_bf16"]
+    assert timing.processor() == {
+        "processor": "A 9",
+        "vector_instructions": ["avx2", "avx512_bf16"],
+    }
     cpuinfo.unlink()
-    assert timing.vector_instructions() == []
+    assert timing.processor() == {"processor": "", "vector_instructions": []}
 
 
 def test_numpys_augmentation_takes_crops_that_are_in_the_image():
@@ -160,6 +172,17 @@ def test_seeds_take_the_same_steps_together_and_alone(monkeypatch, capsys, resul
     assert set(sides) == {"one after another", "unrolled", "vmap", "processes"}
     for side in sides.values():
         assert side["loss_difference"] < 1e-5
+
+
+@pytest.mark.torture
+def test_process_of_a_seed_that_has_ended_is_told():
+    tiny = dataclasses.replace(seeds.CASES["table"], epochs=1, batch_size=200)
+    with seeds.Processes(tiny, [0, 1]) as epoch:
+        epoch()
+        [first, _] = multiprocessing.active_children()
+        first.kill()
+        with pytest.raises(InputError, match="one of the processes of 2 seeds has"):
+            epoch()
 
 
 KILLED_PARENT = """
@@ -214,6 +237,58 @@ def test_matrix_rate_multiplies_matrices():
     assert np.var(np.asarray(product, np.float32)) == pytest.approx(256, rel=0.1)
 
 
+def test_throughput_keeps_the_rounds_before_an_interruption(monkeypatch, tmp_path):
+    rounds = iter([None, None])
+
+    def stops_in_the_third(steps):
+        try:
+            next(rounds)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    ours = types.SimpleNamespace(test=lambda: None)
+    side = throughput.Side(stops_in_the_third, "float32")
+    monkeypatch.setattr(throughput, "matrix_rate", lambda maker, dtype: 1e9)
+    monkeypatch.setattr(throughput, "make_ours", lambda *_: {"ours": ours})
+    monkeypatch.setattr(throughput, "make_sides", lambda *_: {"ours": side})
+    out = tmp_path / "result.json"
+    arguments = ["--networks", "WRN-10-1", "--no-torch", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
+    with pytest.raises(KeyboardInterrupt):
+        throughput.main()
+    row = json.loads(out.read_text())["results"]["WRN-10-1"]
+    assert (row["rounds"], list(row["sides"])) == (2, ["ours"])
+
+
+def test_throughput_leaves_out_a_side_that_fails(monkeypatch, capsys):
+    def fails(steps):
+        raise RuntimeError("out of memory")
+
+    network = NetworkSpec(Model("wide_resnet", 10, 1), (8, 8, 3), 10)
+    spec = types.SimpleNamespace(network=network)
+    ours = types.SimpleNamespace(spec=spec, run=lambda steps: None)
+    flax = types.SimpleNamespace(run=fails)
+    monkeypatch.setattr(loops, "FlaxLoop", lambda *_: flax)
+    config = throughput.Config(torch=False)
+    assert list(throughput.make_sides({"ours": ours}, config, None)) == ["ours"]
+    assert "plain flax, float32: left out, as it failed" in capsys.readouterr().out
+    ours.run = fails
+    with pytest.raises(RuntimeError):  # without ours there is nothing to compare with
+        throughput.make_sides({"ours": ours}, config, None)
+
+
+def test_torch_is_left_out_if_it_would_run_elsewhere(monkeypatch):
+    place = types.SimpleNamespace(type="cuda")
+    fake = types.SimpleNamespace(device=lambda: place)
+    monkeypatch.setitem(sys.modules, "benchmarks.torch_loops", fake)
+    monkeypatch.setattr(throughput.importlib.util, "find_spec", lambda name: name)
+    config = throughput.Config()
+    why = throughput.why_no_torch.__wrapped__
+    assert why(config) == "it would run on cuda, JAX on cpu"
+    place.type = "cpu"
+    assert why(config) is None
+
+
 @pytest.mark.torture
 def test_throughput_compares_our_calls_with_plain_flax(
     monkeypatch, capsys, results, small_images
@@ -224,7 +299,7 @@ def test_throughput_compares_our_calls_with_plain_flax(
     ours = ["ours, float32, 2 a call", "ours, float32, 1 a call"]
     ours.append("ours, float32, 1 a call, from the host")
     sides = found["WRN-10-1"]["sides"]
-    assert list(sides) == [*ours, "plain flax"]
+    assert list(sides) == [*ours, "plain flax, float32"]
     for side in sides.values():
         rate = side["images_per_second"]
         assert side["mfu"] == pytest.approx(
@@ -313,6 +388,64 @@ def test_benchmarks_that_fail_or_take_too_long_leave_the_others_their_time(
     }
 
 
+def test_file_of_an_earlier_run_is_told(gpu_runs, tmp_path):
+    (tmp_path / "long.json").write_text("earlier")
+    gpu_runs(
+        {"long": gpu.Job(1, []), "short": gpu.Job(1, [])}, {"long": 90, "short": 1}
+    )
+    endings = gpu.run_all(gpu.Config(out=tmp_path, minutes=2))
+    file = tmp_path / "long.json"
+    assert endings == {
+        "long": f"out of time after 60 s; {file} is of an earlier run",
+        "short": "done after 1 s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "arguments", "code"), [(90, [], 0), (1, ["fails"], 1)]
+)
+def test_exit_code_tells_of_failures_only(
+    gpu_runs, monkeypatch, tmp_path, seconds, arguments, code
+):
+    gpu_runs({"job": gpu.Job(1, arguments)}, {"job": seconds})
+    monkeypatch.setattr(gpu.signal, "signal", lambda *_: None)
+    command = ["gpu", "--out", str(tmp_path), "--minutes", "1", "--only", "job"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) if code else contextlib.nullcontext() as error:
+        gpu.main()
+    if code:
+        assert error.value.code == code
+
+
+TERMINATED = """
+from benchmarks import gpu
+
+if __name__ == "__main__":
+    gpu.subprocess.run = lambda command, run=gpu.subprocess.run, **rest: run(
+        ["sleep", "100"], **rest
+    )
+    gpu.main()
+"""
+
+
+def test_terminated_command_ends_the_benchmark_that_runs(tmp_path):
+    script = tmp_path / "terminated.py"
+    script.write_text(TERMINATED)
+    command = [sys.executable, "-u", script, "--only", "overhead", "--out", tmp_path]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True
+    ) as terminated:
+        try:
+            while b"$ " not in terminated.stdout.readline():
+                pass
+            terminated.terminate()
+            terminated.communicate(timeout=30)  # till all that hold the pipe have ended
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(terminated.pid, signal.SIGKILL)
+    assert terminated.returncode == 143
+
+
 def test_benchmarks_that_are_asked_for_share_all_the_time(gpu_runs, tmp_path):
     jobs = {"one": gpu.Job(2, []), "other": gpu.Job(1, []), "third": gpu.Job(1, [])}
     timeouts = gpu_runs(jobs, {"one": 1, "third": 1})
@@ -371,11 +504,20 @@ def test_our_loop_is_sent_all_the_images_by_the_host():
     assert losses[0] == losses[1]
 
 
-def test_interrupted_benchmark_says_so(capsys):
+def test_interrupted_benchmark_says_so(monkeypatch, capsys):
     def interrupt():
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as error:
-        run(interrupt)
-    assert error.value.code == 130
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    run(interrupt)
+    assert codes == [130]
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_benchmark_that_wants_too_much_memory_says_so(capsys):
+    with pytest.raises(SystemExit) as error:
+        run(lambda: np.empty((2**50,), np.uint8))
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: not enough memory: Unable to allocate 1.00 PiB")
