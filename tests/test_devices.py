@@ -67,7 +67,10 @@ def first_epoch(training, spec):
     return training.metrics(spec.steps_per_epoch)
 
 
-@pytest.mark.parametrize(("number", "options"), [(2, {}), (8, NORMALISED)])
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [pytest.param(2, {}, marks=pytest.mark.torture), (8, NORMALISED)],
+)
 def test_devices_share_the_steps_of_one(dataset, number, options):
     training, spec = begin(dataset, number, **options)
     metrics, state = first_epoch(training, spec), training.snapshot().state
@@ -97,6 +100,7 @@ def test_all_devices_are_in_the_same_phase(dataset):
         assert len(array.addressable_shards) == 8
 
 
+@pytest.mark.torture
 def test_batch_need_not_divide(dataset):
     options = {"batch_size": 20, "drop_last": False}  # and a last batch of 4
     ours = first_epoch(*begin(dataset, 8, **options))
@@ -130,7 +134,9 @@ def test_device_gets_its_part_of_each_batch_only(dataset):
         np.testing.assert_array_equal(part.data, expected)
 
 
-@pytest.mark.parametrize("data_on", ["device", "host"])
+@pytest.mark.parametrize(
+    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
+)
 def test_examples_and_activations_stay_on_their_devices(dataset, data_on):
     training, _ = begin(dataset, 8, data_on=data_on, **NORMALISED)
     text = training.compiled._train_of(Call(0, 1, 16)).as_text()

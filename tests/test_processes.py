@@ -76,8 +76,9 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize("data_on", ["device", "host"])
+@pytest.mark.parametrize(
+    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
+)
 def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
     pair, images, tmp_path, data_on
 ):
@@ -96,6 +97,7 @@ def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
 ENDLESS = ["--epochs", "100000", "--checkpoint-every", "1"]
 
 
+@pytest.mark.torture
 def test_process_whose_peer_is_killed_says_so_and_a_restart_goes_on(pair, tmp_path):
     first, second = pair(tmp_path / "run", *ENDLESS)
     wait_for(lambda: len(list(tmp_path.glob("run/checkpoints/*"))) > 1)

@@ -130,7 +130,10 @@ def test_smaller_last_batch_is_trained_on_if_asked(images, tmp_path):
     "options",
     [
         ("--crop-padding", "1", "--flip", "True", "--normalize", "imagenet"),
-        ("--network", "wide_resnet", "--dtype", "bfloat16", "--normalize", "none"),
+        pytest.param(
+            ("--network", "wide_resnet", "--dtype", "bfloat16", "--normalize", "none"),
+            marks=pytest.mark.torture,
+        ),
         ("--optimizer", "adamw", "--schedule", "constant"),
         ("--optimizer", "sgd", "--nesterov", "--schedule", "exponential"),
         ("--lagged", "--loss-average", "epoch", "--margin", "0.1"),
