@@ -43,7 +43,7 @@ JOBS = {
     "overhead": Job(0.5, []),
     "seeds": Job(
         1, ["--cases", "images", "table", "--rounds", "5",
-            "--seeds", "8", "4", "2", "1"]
+            "--seeds", "4", "8", "2", "1"]
     ),
     "scaling": Job(
         1, ["--dtype", "bfloat16", "--depth", "16", "--steps", "50", "--widen",
