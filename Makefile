@@ -19,8 +19,7 @@ test: $(VENV)/.ok
 # take long; half an hour.
 torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
-	  tests/test_faults.py tests/test_fuzz.py tests/test_processes.py \
-	  tests/test_devices.py tests/test_benchmarks.py tests/test_torch_parity.py
+	  tests/train tests/benchmarks
 
 lint: $(VENV)/.ok
 	$(BIN)/ruff check

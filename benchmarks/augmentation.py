@@ -23,10 +23,10 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
-from train import augmentation
-from train.dataset import Dataset
-from train.feed import IMAGENET_MEAN, IMAGENET_STD
-from train.table import aligned
+from train.data import augmentation
+from train.data.dataset import Dataset
+from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD
+from train.studies.table import aligned
 
 
 @dataclasses.dataclass(frozen=True)

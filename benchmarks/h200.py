@@ -38,12 +38,13 @@ from benchmarks.command import run
 from benchmarks.hlo import find_loop, none_lost, read_hlo, summarize
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
-from train import augmentation, step
+from train.data import augmentation
+from train.engine import step
+from train.engine.networks import NetworkSpec, describe
+from train.engine.optimizers import any_hyperparameters, make_optimizer, method_of
+from train.engine.spec import Spec
 from train.errors import InputError
-from train.networks import NetworkSpec, describe
-from train.optimizers import any_hyperparameters, make_optimizer, method_of
-from train.options import Model, Optimizer
-from train.spec import Spec
+from train.settings.options import Model, Optimizer
 
 TARGET = Path(__file__).with_suffix(".txtpb")
 PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu13")

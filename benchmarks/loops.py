@@ -11,16 +11,16 @@ import optax
 from flax import nnx
 
 import lcam_optax
-from train import optimizers, program, step
-from train.augmentation import pad
-from train.config import Experiment
-from train.dataset import Dataset
+from train.data.augmentation import pad
+from train.data.dataset import Dataset
+from train.engine import optimizers, program, step
+from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
+from train.engine.networks import NetworkSpec, make_network
+from train.engine.spec import Call
+from train.engine.step import EpochPlan
 from train.errors import InputError
-from train.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
-from train.networks import NetworkSpec, make_network
-from train.options import Data, Optimizer
-from train.spec import Call
-from train.step import EpochPlan
+from train.settings.experiment import Experiment
+from train.settings.options import Data, Optimizer
 
 PADDING = 4  # pixels, of which a crop is taken
 METHOD = Optimizer("lcam", low_loss_momentum=0.95)

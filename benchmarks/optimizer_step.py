@@ -40,7 +40,7 @@ import lcam_optax
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models import WideResNet
-from train.table import aligned
+from train.studies.table import aligned
 
 FLOOR_BYTES = 20  # a parameter, float32
 

@@ -31,10 +31,10 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate
-from train.config import Experiment
-from train.flops import training_flops
-from train.options import Model
-from train.table import aligned
+from train.engine.flops import training_flops
+from train.settings.experiment import Experiment
+from train.settings.options import Model
+from train.studies.table import aligned
 
 
 @dataclasses.dataclass(frozen=True)

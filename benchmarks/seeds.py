@@ -36,15 +36,16 @@ import tyro
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.loops import make_plan
 from benchmarks.timing import Report, alternate, ratio
-from train import loop, optimizers, program, step
-from train.config import Experiment, make_run
-from train.data import load_dataset
+from train.data.sources import load_dataset
+from train.engine import optimizers, program, step
+from train.engine.feed import make_feed
+from train.engine.spec import epoch_calls
+from train.engine.step import EpochPlan, StepMetrics, TrainState
 from train.errors import InputError
-from train.feed import make_feed
-from train.options import Data, Model, Optimizer
-from train.run_folder import read_metrics
-from train.spec import epoch_calls
-from train.step import EpochPlan, StepMetrics, TrainState
+from train.runs import loop
+from train.runs.records import read_metrics
+from train.settings.experiment import Experiment, make_run
+from train.settings.options import Data, Model, Optimizer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,14 +48,14 @@ from benchmarks.command import check_counts, check_names, run
 from benchmarks.flops import make_product, matrix_rate
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
-from train.config import Experiment
-from train.data import load_dataset
-from train.dataset import Dataset
+from train.data.dataset import Dataset
+from train.data.sources import load_dataset
+from train.engine.flops import training_flops
+from train.engine.networks import NetworkSpec
 from train.errors import InputError
-from train.flops import training_flops
-from train.networks import NetworkSpec
-from train.options import Data, Model
-from train.table import aligned
+from train.settings.experiment import Experiment
+from train.settings.options import Data, Model
+from train.studies.table import aligned
 
 DTYPES = ("float32", "bfloat16")
 TORCH_MODES = (

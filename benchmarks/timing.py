@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from train.errors import InputError
-from train.provenance import environment
-from train.run_folder import write_whole
+from train.runs.provenance import environment
+from train.runs.writing import write_whole
 
 # Threads of the side before that spin while they wait for work (OpenMP's do, for some
 # milliseconds) would take the next one's cores.
@@ -112,7 +112,7 @@ class Report:
 
     Args:
       out: the file; None for none.
-      packages: whose versions matter besides those of `train.provenance`.
+      packages: whose versions matter besides those of `train.runs.provenance`.
       **settings: how it was measured.
 
     Raises:

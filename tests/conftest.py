@@ -1,4 +1,4 @@
-"""Settings of the whole suite."""
+"""Settings of the whole suite: they need nothing but the library and pytest."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ os.environ["XLA_FLAGS"] = (
 )  # devices on one CPU, for the tests of several
 # The processes that share the work compile the same programs: each is compiled once.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ.get(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax")
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax")
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
@@ -17,32 +17,15 @@ import jax
 import pytest
 from hypothesis import settings
 
-from train import devices
-
 jax.devices()
 # JAX has started. Programs that tests start have one device, as on a user's CPU.
 del os.environ["XLA_FLAGS"]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_device():
-    """Runs take all devices unless told otherwise: most tests want one."""
-    count = devices.count
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "count", lambda asked: count(asked or 1))
-        yield
 
 
 @pytest.fixture(autouse=True)
 def _no_silent_broadcasting():
     with jax.numpy_rank_promotion("raise"):
         yield
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Runs draw none, which would take as long as all else that they do here."""
-    monkeypatch.setattr("train.plot.plot_run", lambda folder: folder)
 
 
 def pytest_addoption(parser):

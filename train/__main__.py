@@ -13,7 +13,6 @@ from typing import Annotated
 
 import tyro
 
-from train.config import Compare, Plot, Presets, Run, Studies, Study
 from train.errors import (
     ADVICE,
     DivergedError,
@@ -21,9 +20,10 @@ from train.errors import (
     PeerError,
     StoppedError,
 )
-from train.options import Optimizer, Schedule
 from train.paths import printable
-from train.presets import PRESETS
+from train.settings.experiment import Compare, Plot, Presets, Run, Studies, Study
+from train.settings.options import Optimizer, Schedule
+from train.settings.presets import PRESETS
 
 Command = Run | Compare | Study | Studies | Plot | Presets
 
@@ -134,27 +134,27 @@ def _execute(config: Command) -> None:
         case Presets():
             print(*(preset.describe() for preset in PRESETS.values()), sep="\n\n")
         case Studies():
-            from train.studies import describe
+            from train.studies.catalogue import describe
 
             print(describe())
         case Study():
-            from train.study import study
+            from train.studies.study import study
 
             study(config)
         case Plot():
-            from train.plot import plot_runs
+            from train.runs.plot import plot_runs
 
             print(f"picture: {plot_runs(config)}")
         case Compare():
-            from train import compare
-            from train.data import load_dataset
+            from train.data.sources import load_dataset
+            from train.studies import compare
 
             arms = compare.parse_arms(config.arms)
             dataset = load_dataset(config.data)
             compare.compare(config, arms, dataset)
         case Run():
-            from train import loop, processes
-            from train.data import load_dataset
+            from train.data.sources import load_dataset
+            from train.runs import loop, processes
 
             processes.connect(config.cluster)
             dataset = processes.by_each_process(lambda: load_dataset(config.data))
@@ -167,7 +167,7 @@ def _execute(config: Command) -> None:
                     f"To go on: the same command, --out {error.folder} --resume"
                 ) from None
             if folder is not None:
-                from train.plot import plot_run
+                from train.runs.plot import plot_run
 
                 print(f"picture: {plot_run(folder)}")
 
@@ -176,7 +176,7 @@ def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # of a terminal that is gone
         print(printable(message), file=sys.stderr)
     if "jax" in sys.modules:
-        from train import processes
+        from train.runs import processes
 
         processes.leave(code)
     return code

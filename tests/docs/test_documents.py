@@ -1,0 +1,211 @@
+"""What README.md and docs/ promise: their code runs and prints what it says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lcam_optax
+import train.data.sources
+import train.runs.plot
+import train.runs.processes
+import train.studies.study
+from train.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+LONG_RUNS = (ROOT / "docs" / "long_runs.md").read_text()
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+SPEED = (ROOT / "docs" / "speed.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def run(text):
+    """Runs a document's Python; returns its names, what it said it prints, and did."""
+    code = "".join(blocks(text, "python"))
+    names = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, names)
+    said = re.findall(r"^print\(.*\)  # (.*)", code, re.M)
+    return names, said, printed.getvalue().splitlines()
+
+
+def test_readme_python_runs_and_prints_what_its_comments_say():
+    _, said, printed = run(README)
+    assert len(said) == len(printed) == 1
+    assert said[0].split(":")[0] == printed[0]
+
+
+def test_readme_diff_is_the_example():
+    [example] = blocks(README, "python")
+    [diff] = blocks(README, "diff")
+    added = re.findall(r"^\+(.*)", diff, re.M)
+    assert len(added) == 2
+    for line in added:
+        assert line in example
+
+
+@pytest.mark.parametrize(
+    "command",
+    re.findall(r"^ *\$ python -m train (.*)", README + SPEED, re.M)
+    + re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", LONG_RUNS, re.M),
+)
+def test_documents_commands_have_options_that_exist(command, monkeypatch):
+    # Stops where data or runs are read: all options are parsed and checked by then.
+    def stop(*_):
+        raise SystemExit(33)
+
+    monkeypatch.setattr(train.data.sources, "load_dataset", stop)
+    monkeypatch.setattr(train.runs.processes, "connect", stop)
+    monkeypatch.setattr(train.studies.study, "study", stop)
+    monkeypatch.setattr(train.runs.plot, "plot_runs", stop)
+    if command in ("presets", "studies"):
+        assert main([command]) == 0
+        return
+    with pytest.raises(SystemExit) as exit_:
+        main(command.split())
+    assert exit_.value.code == 33
+
+
+# --- Recipes --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recipes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 2)  # divides the recipes' batch
+        names, said, printed = run(RECIPES)
+    return SimpleNamespace(**names, said=said, printed=printed)
+
+
+def test_recipes_print_what_their_comments_say(recipes):
+    assert len(recipes.said) == 5
+    assert recipes.printed == recipes.said
+
+
+def test_every_wrapper_that_drops_value_has_a_recipe():
+    links = re.findall(r"\]\(#(.*?)\)", RECIPES)
+    headings = re.findall(r"^##+ (.*)", RECIPES, re.M)
+    assert links
+    assert set(links) <= {heading.lower().replace(" ", "-") for heading in headings}
+
+
+# SGD by LCAM must do in the recipe what SGD does in Optax's wrapper.
+SGD = optax.sgd(0.1, momentum=0.9)
+
+
+@pytest.fixture
+def recipes_with_sgd(recipes, monkeypatch):
+    """The recipes, where LCAM's two coefficients are equal."""
+    functions = recipes.lookahead_step.__globals__
+    monkeypatch.setitem(functions, "optimizer", lcam_optax.lcam(0.1, 0.9, 0.9))
+    return recipes
+
+
+def test_lookahead_recipe_does_what_optax_does(recipes_with_sgd):
+    names = recipes_with_sgd
+    lookahead = optax.lookahead(SGD, sync_period=5, slow_step_size=0.5)
+    theirs = optax.LookaheadParams.init_synced(names.params)
+    their_state = lookahead.init(theirs)
+    fast = slow = names.params
+    state = names.opt_state
+    for count in range(12):
+        grads = jax.grad(names.loss_fn)(theirs.fast, names.x, names.y)
+        updates, their_state = lookahead.update(grads, their_state, theirs)
+        theirs = optax.apply_updates(theirs, updates)
+        fast, slow, state = names.lookahead_step(
+            fast, slow, state, count, names.x, names.y
+        )
+    chex.assert_trees_all_close((fast, slow), (theirs.fast, theirs.slow), rtol=1e-5)
+
+
+def test_sam_recipe_does_what_optax_does(recipes_with_sgd):
+    names = recipes_with_sgd
+    ascent = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
+    sam = optax.contrib.sam(SGD, ascent, sync_period=2, opaque_mode=True)
+    theirs, their_state = names.params, sam.init(names.params)
+    ours, state = names.params, names.opt_state
+
+    def grad_fn(params, _):
+        return jax.grad(names.loss_fn)(params, names.x, names.y)
+
+    for _ in range(10):
+        updates, their_state = sam.update(
+            grad_fn(theirs, 0), their_state, theirs, grad_fn=grad_fn
+        )
+        theirs = optax.apply_updates(theirs, updates)
+        ours, state = names.sam_step(ours, state, names.x, names.y)
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-5)
+
+
+def test_multi_steps_recipe_equals_the_full_batch(recipes):
+    names = recipes
+    multi_steps = optax.MultiSteps(names.optimizer, every_k_schedule=2)
+    ours, state = names.params, multi_steps.init(names.params)
+    full, full_state = names.params, names.opt_state
+    for _ in range(4):
+        ours, state = names.accumulate(multi_steps, ours, state, names.halves)
+        loss, grads = jax.value_and_grad(names.loss_fn)(full, names.x, names.y)
+        updates, full_state = names.optimizer.update(
+            grads, full_state, full, value=loss
+        )
+        full = optax.apply_updates(full, updates)
+    chex.assert_trees_all_close(ours, full, rtol=1e-5)
+    chex.assert_trees_all_close(state.inner_opt_state, full_state, rtol=1e-5)
+
+
+def test_train_state_recipe_takes_lcams_step(recipes):
+    # One step from zero: minus the learning rate times the gradient, 2 / 4 (0 - y).
+    np.testing.assert_allclose(recipes.flax_state.params["w"], 0.1 * recipes.y / 2)
+    assert recipes.flax_state.step == 1
+
+
+def test_replicas_recipes_agree_on_the_phase(recipes):
+    # `out_axes=None` and `out_specs=P()` refuse replicas that differ.
+    for step, data in (
+        (recipes.sharded_step, recipes.sharded),
+        (recipes.replica_step, recipes.replicas),
+    ):
+        params, state = step(recipes.params, recipes.opt_state, *data)
+        _, state = step(params, state, *data)
+        assert optax.tree.get(state, "phase") == lcam_optax.Phase.LOW_LOSS
+
+
+def test_state_survives_orbax(recipes, tmp_path):
+    loss, grads = jax.value_and_grad(recipes.loss_fn)(
+        recipes.params, recipes.x, recipes.y
+    )
+    _, state = recipes.optimizer.update(
+        grads, recipes.opt_state, recipes.params, value=loss
+    )
+    recipes.save(tmp_path / "state", state)
+    restored = recipes.restore(tmp_path / "state", recipes.params)
+    chex.assert_trees_all_equal(restored, state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+
+
+def test_tunable_recipe_changes_the_coefficient_without_compiling_anew(recipes):
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def update(state, loss):
+        return recipes.tunable.update(recipes.params, state, value=loss)[1]
+
+    state = update(recipes.tunable_state, jnp.float32(2))
+    state = update(state, jnp.float32(1))
+    assert state.inner_state[0].momentum == jnp.float32(0.93)
+    state.hyperparams["low_loss_momentum"] = jnp.float32(0.5)
+    state = update(state, jnp.float32(0.5))
+    assert state.inner_state[0].momentum == 0.5

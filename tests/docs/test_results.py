@@ -1,0 +1,77 @@
+"""The committed reports: their numbers follow from their rows, worked out anew."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/report.md"))
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_comparisons_follow_from_the_epochs(folder):
+    curves = defaultdict(list)
+    for row in read(folder / "epochs.csv"):
+        key = row["block"], row["arm"]
+        if row["epoch"] == "1":
+            curves[key].append([])
+        curves[key][-1].append(float(row["test_error"]))
+    # 12, 20 or 40 epochs: the last 3, or a tenth.
+    outcomes = {
+        "last_epochs_error": lambda runs: runs[:, -max(3, runs.shape[1] // 10) :],
+        "area": lambda runs: runs,
+    }
+    p_values = []  # the primary outcome's, and then those of both
+    for outcome, chosen in outcomes.items():
+        rows = [
+            row for row in read(folder / "comparisons.csv") if row["outcome"] == outcome
+        ]
+        assert rows
+        for row in rows:
+            arm, reference = (
+                chosen(np.array(curves[row["block"], row[name]])).mean(axis=1)
+                for name in ("arm", "reference")
+            )
+            assert float(row["mean"]) == pytest.approx(np.mean(arm - reference))
+            if row["p_value"] != "nan":
+                p = scipy.stats.ttest_rel(arm, reference).pvalue
+                assert float(row["p_value"]) == pytest.approx(p)
+            p_values.append(float(row["p_value"]))
+        # Holm: the k-th smallest times (number - k), never below one before it.
+        largest = 0.0
+        for rank, index in enumerate(np.argsort(p_values)):
+            if np.isnan(p_values[index]):
+                continue
+            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+            if index >= len(p_values) - len(rows):
+                row = rows[index - len(p_values) + len(rows)]
+                assert float(row["corrected_p"]) == pytest.approx(largest)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_report_says_where_it_comes_from(folder):
+    text = (folder / "report.md").read_text()
+    for what in ("- command: `python -m train study", "- commit of the runs: ", "jax "):
+        assert what in text
+    assert "+" not in text.partition("commit of the runs: ")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [("README.md", "## Does it work?"), ("docs/mechanism.md", "## In a network")],
+)
+def test_tables_of_documents_are_those_of_the_reports(document, heading):
+    section = (ROOT / document).read_text().partition(heading)[2].partition("\n## ")[0]
+    reports = "".join((folder / "report.md").read_text() for folder in FOLDERS)
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) > 5
+    assert set(rows) <= set(reports.splitlines())

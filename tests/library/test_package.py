@@ -1,0 +1,62 @@
+"""What a user installs."""
+
+import doctest
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import lcam_optax
+import lcam_optax._lcam
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_public_names_are_the_agreed_ones():
+    assert set(lcam_optax.__all__) == {
+        "LossAverage",
+        "Phase",
+        "ScaleByLcamState",
+        "ema_average",
+        "epoch_average",
+        "lcam",
+        "scale_by_lcam",
+    }
+
+
+def test_wheel_holds_the_library_and_nothing_else(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    folders = {name.split("/")[0] for name in names}
+    assert folders == {"lcam_optax", f"lcam_optax-{lcam_optax.__version__}.dist-info"}
+    assert "lcam_optax/py.typed" in names
+    assert not [
+        name for name in names if not re.match(r"lcam_optax(/|-[\d.]+\.dist)", name)
+    ]
+
+
+def test_library_imports_jax_and_optax_only():
+    code = (
+        "import sys, jax, optax; before = set(sys.modules); import lcam_optax\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["lcam_optax"]
+
+
+def test_docstring_examples_print_what_they_say():
+    assert doctest.testmod(lcam_optax._lcam) == (
+        0,
+        doctest.testmod(lcam_optax._lcam)[1],
+    )
+    assert doctest.testmod(lcam_optax._lcam).attempted > 0

@@ -1,0 +1,435 @@
+import hashlib
+import http.server
+import io
+import json
+import socket
+import struct
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import tensorflow_datasets as tfds
+from array_record.python import array_record_data_source
+from tensorflow_datasets.core.download.checksums import UrlInfo
+
+from train.data import cifar
+from train.data.cifar import load_cifar
+from train.errors import InputError
+
+# The layout of the two archives: https://www.cs.toronto.edu/~kriz/cifar.html
+FOLDER = {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}
+ARCHIVE = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}
+TRAIN_FILES = {
+    "cifar10": [f"data_batch_{number}.bin" for number in range(1, 6)],
+    "cifar100": ["train.bin"],
+}
+TEST_FILE = {"cifar10": "test_batch.bin", "cifar100": "test.bin"}
+# File of names: number of classes, in the order of the label bytes of a row.
+NAMES = {
+    "cifar10": {"batches.meta.txt": 10},
+    "cifar100": {"coarse_label_names.txt": 20, "fine_label_names.txt": 100},
+}
+BOTH = pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+
+
+def make_rows(name, size, seed):
+    """Random rows of an archive's file: label bytes, then three colour planes."""
+    rng = np.random.default_rng(seed)
+    labels = [rng.integers(0, count, size) for count in NAMES[name].values()]
+    planes = rng.integers(0, 256, (size, 3 * 32 * 32))
+    return np.column_stack([*labels, planes]).astype(np.uint8)
+
+
+def make_archive(name):
+    """An archive of the original's layout: 4 images in each file, 3 in the test's."""
+    files = {
+        file: make_rows(name, 4, seed).tobytes()
+        for seed, file in enumerate(TRAIN_FILES[name])
+    }
+    files[TEST_FILE[name]] = make_rows(name, 3, seed=99).tobytes()
+    for file, count in NAMES[name].items():
+        files[file] = "".join(f"name_{number}\n" for number in range(count)).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for file, data in files.items():
+            member = tarfile.TarInfo(f"{FOLDER[name]}/{file}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def put(archive, name, data_dir):
+    """Puts the archive where a user is told to put it."""
+    manual = data_dir / "downloads" / "manual"
+    manual.mkdir(parents=True, exist_ok=True)
+    (manual / ARCHIVE[name]).write_bytes(archive)
+
+
+def expect(archive, name, monkeypatch, url=None):
+    """Makes the archive the one whose size and checksum the builder expects."""
+    builder = cifar.BUILDERS[name]
+    info = UrlInfo(len(archive), hashlib.sha256(archive).hexdigest(), ARCHIVE[name])
+    [original] = builder.url_infos
+    monkeypatch.setattr(builder, "url_infos", {url or original: info})
+
+
+def prepare(name, data_dir, monkeypatch):
+    archive = make_archive(name)
+    expect(archive, name, monkeypatch)
+    put(archive, name, data_dir)
+    return load_cifar(name, data_dir)
+
+
+def pairs(images, labels):
+    """Images with their labels, whatever their order."""
+    return sorted(
+        (image.tobytes(), int(label))
+        for image, label in zip(images, labels, strict=True)
+    )
+
+
+def pairs_of_rows(rows, name):
+    label_bytes = len(NAMES[name])
+    planes = rows[:, label_bytes:].reshape(-1, 3, 32, 32)
+    # The fine label of CIFAR-100 comes last.
+    return pairs(np.moveaxis(planes, 1, 3), rows[:, label_bytes - 1])
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    get_address = socket.getaddrinfo
+
+    def resolve(host, *args, **kwargs):
+        if host != "127.0.0.1":
+            raise socket.gaierror(f"no address of {host}")
+        return get_address(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def forbid_network(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(requests, "head", fail)
+    monkeypatch.setattr(requests.Session, "request", fail)
+
+
+@BOTH
+def test_images_and_labels_are_those_of_the_archive(name, tmp_path, monkeypatch):
+    data = prepare(name, tmp_path, monkeypatch)
+    train_rows = np.concatenate(
+        [make_rows(name, 4, seed) for seed in range(len(TRAIN_FILES[name]))]
+    )
+    test_rows = make_rows(name, 3, seed=99)
+    assert pairs(data.train_inputs, data.train_targets) == pairs_of_rows(
+        train_rows, name
+    )
+    assert pairs(data.test_inputs, data.test_targets) == pairs_of_rows(test_rows, name)
+
+
+@BOTH
+def test_data_are_of_the_types_and_shapes_promised(name, tmp_path, monkeypatch):
+    data = prepare(name, tmp_path, monkeypatch)
+    size = 4 * len(TRAIN_FILES[name])
+    assert data.train_inputs.shape == (size, 32, 32, 3)
+    assert data.train_targets.shape == (size,)
+    assert data.test_inputs.shape == (3, 32, 32, 3)
+    assert data.test_targets.shape == (3,)
+    assert data.train_inputs.dtype == data.test_inputs.dtype == np.uint8
+    assert data.train_targets.dtype == data.test_targets.dtype == np.int32
+    assert data.num_classes == {"cifar10": 10, "cifar100": 100}[name]
+
+
+@BOTH
+def test_prepared_data_need_neither_archive_nor_network(name, tmp_path, monkeypatch):
+    first = prepare(name, tmp_path, monkeypatch)
+    (tmp_path / "downloads" / "manual" / ARCHIVE[name]).unlink()
+    forbid_network(monkeypatch)
+    second = load_cifar(name, tmp_path)
+    for one, other in zip(vars(first).values(), vars(second).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+def test_prepared_data_are_those_of_stock_tfds(name, tmp_path, monkeypatch):
+    data = prepare(name, tmp_path, monkeypatch)
+    stock = tfds.data_source(
+        name,
+        split="train",
+        data_dir=tmp_path,
+        download=False,
+        # Pillow is there, but TFDS would warn that OpenCV is faster.
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    assert [example["label"] for example in stock] == data.train_targets.tolist()
+    assert sorted(example["id"] for example in stock) == [
+        f"train_{index:05d}".encode() for index in range(len(data.train_targets))
+    ]
+
+
+def test_both_data_sets_fit_into_one_folder(tmp_path, monkeypatch):
+    ten = prepare("cifar10", tmp_path, monkeypatch)
+    hundred = prepare("cifar100", tmp_path, monkeypatch)
+    assert (ten.num_classes, hundred.num_classes) == (10, 100)
+
+
+def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prepare("cifar10", tmp_path / "data", monkeypatch)
+    assert len(load_cifar("cifar10", Path("~/data")).test_targets) == 3
+
+
+def test_preparing_prints_nothing_on_stdout(tmp_path, monkeypatch, capfd):
+    prepare("cifar10", tmp_path, monkeypatch)
+    assert capfd.readouterr().out == ""
+
+
+def test_there_is_no_progress_bar_where_stderr_is_no_terminal(
+    tmp_path, monkeypatch, capfd
+):
+    tfds.enable_progress_bar()
+    prepare("cifar10", tmp_path, monkeypatch)
+    assert "it/s" not in capfd.readouterr().err
+    assert not tfds.core.utils.tqdm_utils._active
+
+
+@BOTH
+def test_without_network_the_message_says_how_to_get_the_archive(
+    name, tmp_path, monkeypatch
+):
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        load_cifar(name, tmp_path)
+    assert time.monotonic() - start < 5
+    message = str(caught.value)
+    assert f"https://www.cs.toronto.edu/~kriz/{ARCHIVE[name]}" in message
+    assert f"put it into {tmp_path / 'downloads' / 'manual'} and run" in message
+    assert "no address of www.cs.toronto.edu" in message
+
+
+def test_the_folder_named_in_the_message_is_there(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="could not be downloaded"):
+        load_cifar("cifar10", tmp_path)
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch)
+    (tmp_path / "downloads" / "manual" / ARCHIVE["cifar10"]).write_bytes(archive)
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
+
+
+@BOTH
+def test_an_archive_that_is_not_the_original_is_refused(name, tmp_path):
+    put(make_archive(name), name, tmp_path)
+    with pytest.raises(InputError, match=r"not the archive of .* SHA-256 sum [0-9a-f]"):
+        load_cifar(name, tmp_path)
+
+
+def test_a_truncated_archive_is_refused_with_its_size(tmp_path, monkeypatch):
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch)
+    put(archive[:1000], "cifar10", tmp_path)
+    with pytest.raises(
+        InputError,
+        match=rf"{ARCHIVE['cifar10']} \(1,000 bytes\) is incomplete .* "
+        rf"expected {len(archive):,} bytes",
+    ):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_a_good_archive_in_place_of_a_bad_one_mends_the_run(tmp_path, monkeypatch):
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch)
+    put(archive[:1000], "cifar10", tmp_path)
+    with pytest.raises(InputError, match="is incomplete"):
+        load_cifar("cifar10", tmp_path)
+    put(archive, "cifar10", tmp_path)
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(
+        InputError, match=f"cannot prepare cifar10 in {file}/data: .*--data-dir"
+    ):
+        load_cifar("cifar10", file / "data")
+
+
+def test_a_prepared_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
+    info_file.unlink()
+    info_file.mkdir()  # unlike a file without permissions, stops the superuser too
+    with pytest.raises(InputError, match=f"cannot look for cifar10 in {tmp_path}: "):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_a_home_folder_of_nobody_is_reported():
+    with pytest.raises(InputError, match="cannot look for cifar10 in ~nobody-at-all/x"):
+        load_cifar("cifar10", Path("~nobody-at-all/x"))
+
+
+# What a write to a full disk of 100 KB raised: OSError from TFDS itself, RuntimeError
+# from the writer of array_record.
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+def test_a_full_disk_is_one_message_and_a_second_try_works(
+    error, tmp_path, monkeypatch
+):
+    def fail(*args, **kwargs):
+        raise error("No space left on device")
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(
+            "array_record.python.array_record_module.ArrayRecordWriter", fail
+        )
+        with pytest.raises(InputError, match=r"No space left on device.* 400 MB free"):
+            prepare("cifar10", tmp_path, monkeypatch)
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
+
+
+def as_tfrecord(name, data_dir):
+    """Rewrites prepared data as TFDS writes them with TensorFlow, checksums apart."""
+    [info_file] = data_dir.glob(f"{name}/*/dataset_info.json")
+    info = json.loads(info_file.read_text())
+    assert info["fileFormat"] == "array_record"
+    info_file.write_text(info_file.read_text().replace('"array_record"', '"tfrecord"'))
+    for old in info_file.parent.glob("*.array_record-*"):
+        source = array_record_data_source.ArrayRecordDataSource([str(old)])
+        new = old.with_name(old.name.replace("array_record", "tfrecord"))
+        with new.open("wb") as file:
+            for record in source.__getitems__(range(len(source))):
+                length = struct.pack("<Q", len(record))
+                file.write(length + b"crc1" + record + b"crc2")
+        old.unlink()
+    return info_file.parent
+
+
+@BOTH
+def test_data_prepared_as_tfrecord_are_read(name, tmp_path, monkeypatch):
+    expected = prepare(name, tmp_path, monkeypatch)
+    as_tfrecord(name, tmp_path)
+    forbid_network(monkeypatch)
+    actual = load_cifar(name, tmp_path)
+    for ours, theirs in zip(
+        vars(actual).values(), vars(expected).values(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+        assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None)
+
+
+@pytest.mark.parametrize("left", [5, 11, 100, -1])
+def test_tfrecord_that_is_cut_short_is_named(left, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(InputError, match=r"train.tfrecord\S+ is cut short\. .*delete"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("place", [12, 20, 40, 60])
+def test_damaged_tfrecord_is_named(place, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    data = bytearray(file.read_bytes())
+    data[place] ^= 0xFF
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"cannot read cifar10 in .*delete this"):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_tfrecord_that_lacks_images_is_named(tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    [length] = struct.unpack("<Q", file.read_bytes()[:8])
+    file.write_bytes(file.read_bytes()[: 12 + length + 4])
+    with pytest.raises(InputError, match=r"train holds 1 images of 20"):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_data_prepared_in_a_format_that_is_not_read_are_refused(tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
+    info_file.write_text(info_file.read_text().replace("array_record", "riegeli"))
+    with pytest.raises(InputError, match=r"format riegeli.* another --data-dir"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("part", ["dataset_info.json", "*train.array_record*"])
+def test_a_prepared_folder_that_lacks_a_file_is_named(part, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = tmp_path.glob(f"cifar10/*/{part}")
+    file.unlink()
+    with pytest.raises(InputError, match=rf"{file.parent}: .*delete this folder"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.fixture
+def serve():
+    """Serves bytes over HTTP on this machine; returns a function from them to a URL."""
+    body = b""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_HEAD()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+
+    def start(data):
+        nonlocal body
+        body = data
+        return f"http://127.0.0.1:{server.server_port}/{ARCHIVE['cifar10']}"
+
+    yield start
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_archive_is_downloaded_where_there_is_a_network(
+    serve, tmp_path, monkeypatch
+):
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch, url=serve(archive))
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
+
+
+def test_a_url_without_the_archive_is_reported(serve, tmp_path, monkeypatch):
+    expect(make_archive("cifar10"), "cifar10", monkeypatch, url=serve(b""))
+    with pytest.raises(InputError, match=r"could not be downloaded.* 404 "):
+        load_cifar("cifar10", tmp_path)
+
+
+def test_a_download_that_is_not_the_archive_is_refused(serve, tmp_path, monkeypatch):
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch, url=serve(archive[:1000]))
+    with pytest.raises(InputError, match="the file downloaded is incomplete"):
+        load_cifar("cifar10", tmp_path)
+    serve(archive)
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
+
+
+def test_what_was_downloaded_is_not_downloaded_again(serve, tmp_path, monkeypatch):
+    archive = make_archive("cifar10")
+    expect(archive, "cifar10", monkeypatch, url=serve(archive))
+    load_cifar("cifar10", tmp_path)
+    for file in tmp_path.glob("cifar10/*/*"):
+        file.unlink()
+    next(tmp_path.glob("cifar10/*")).rmdir()
+    forbid_network(monkeypatch)
+    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3

@@ -1,0 +1,175 @@
+import zipfile
+
+import numpy as np
+import pytest
+
+from train.data.dataset import Dataset
+from train.data.sources import load_dataset, load_digits, load_npz, reduce
+from train.errors import InputError
+from train.settings.options import Data
+
+GOOD = {
+    "x_train": np.arange(5 * 4 * 3 * 2, dtype=np.uint8).reshape(5, 4, 3, 2),
+    "y_train": np.array([0, 1, 2, 1, 0]),
+    "x_test": np.ones((2, 4, 3, 2), np.uint8),
+    "y_test": np.array([[2], [0]], np.uint8),
+}
+
+
+def save(path, **arrays):
+    np.savez(path / "data.npz", **{**GOOD, **arrays})
+    return path / "data.npz"
+
+
+def test_npz_comes_back_as_it_was_saved(tmp_path):
+    dataset = load_npz(save(tmp_path))
+    np.testing.assert_array_equal(dataset.train_inputs, GOOD["x_train"])
+    np.testing.assert_array_equal(dataset.test_inputs, GOOD["x_test"])
+    np.testing.assert_array_equal(dataset.train_targets, [0, 1, 2, 1, 0])
+    np.testing.assert_array_equal(dataset.test_targets, [2, 0])
+    assert dataset.train_targets.dtype == dataset.test_targets.dtype == np.int32
+    assert dataset.num_classes == 3
+
+
+def test_grey_images_get_a_channel(tmp_path):
+    grey = {name: GOOD[name][..., 0] for name in ("x_train", "x_test")}
+    dataset = load_npz(save(tmp_path, **grey))
+    assert dataset.train_inputs.shape == (5, 4, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros((5, 4, 3, 2))}, "x_train must be uint8.*got float64"),
+        ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
+        ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
+        ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
+        ({"y_train": np.zeros(5)}, "y_train must be integers, got float64"),
+        (
+            {"y_test": np.array([-1, "NaT"], "m8[Y]")},
+            "y_test must be integers, got time",
+        ),
+        ({"y_train": np.zeros(4, int)}, r"y_train must hold one label .*got \(4,\)"),
+        ({"y_train": np.array([0, -1, 0, 0, 0])}, "from 0 to 99999, got -1 to 0"),
+        ({"y_train": np.array([0, 1, 10**9, 0, 0])}, "got 0 to 1000000000"),
+        ({"y_train": np.zeros(5, int)}, "y_train holds one class"),
+        ({"y_train": np.ones(5, int)}, "y_train holds one class"),
+        ({"y_test": np.array([3, 0])}, "label 3, but the largest in y_train is 2"),
+        (
+            {"x_train": np.array([{}])},
+            "cannot read .*: no .npz file, or one with pickled",
+        ),
+    ],
+)
+def test_unusable_arrays_are_refused(tmp_path, arrays, message):
+    with pytest.raises(InputError, match=message):
+        load_npz(save(tmp_path, **arrays))
+
+
+def test_missing_arrays_are_named(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=GOOD["x_train"], images=1)
+    message = "lacks y_train, x_test, y_test: .*, found 'x_train', 'images'"
+    with pytest.raises(InputError, match=message):
+        load_npz(tmp_path / "data.npz")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no file .*nowhere\.npz"):
+        load_npz(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text\n"])
+def test_file_that_is_no_npz_is_refused(tmp_path, content):
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(tmp_path / "data.npz")
+
+
+def test_npy_file_is_refused(tmp_path):
+    np.save(tmp_path / "data.npy", GOOD["x_train"])
+    with pytest.raises(InputError, match=r"is not an \.npz file"):
+        load_npz(tmp_path / "data.npy")
+
+
+def test_truncated_npz_is_refused(tmp_path):
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(path)
+
+
+def test_damaged_compressed_npz_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, **GOOD)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(path)
+
+
+def test_member_that_is_no_array_is_refused(tmp_path):
+    path = save(tmp_path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in GOOD:
+            archive.writestr(name, b"text")
+    with pytest.raises(InputError, match="no arrays"):
+        load_npz(path)
+
+
+def test_unknown_home_folder_is_refused():
+    with pytest.raises(InputError, match="whose home folder"):
+        load_dataset(Data("npz:~nosuchuser/data.npz"))
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        load_npz(tmp_path)
+
+
+def test_digits_are_split_by_class_and_never_overlap():
+    dataset = load_digits()
+    assert dataset.train_inputs.shape == (1437, 8, 8, 1)
+    assert dataset.test_inputs.shape == (360, 8, 8, 1)
+    assert dataset.train_inputs.max() == 255
+    counts = np.bincount(dataset.test_targets)
+    assert len(counts) == 10
+    assert counts.min() >= 34  # a fifth of the 174 of the rarest digit
+    everything = {image.tobytes() for image in dataset.train_inputs}
+    assert not everything & {image.tobytes() for image in dataset.test_inputs}
+
+
+def test_reduced_data_have_fewer_training_images_and_larger_pixels():
+    train = np.arange(2 * 2 * 4, dtype=np.uint8).reshape(2, 2, 4, 1)
+    dataset = Dataset(train, np.int32([0, 1]), train[1:], np.int32([1]), 2)
+    reduced = reduce(dataset, every=2, shrink=2)
+    # Rows 0 1 2 3 and 4 5 6 7: squares 0 1 4 5 and 2 3 6 7, of the means 2.5 and 4.5,
+    # which NumPy rounds to even.
+    np.testing.assert_array_equal(reduced.train_inputs.squeeze(), [2, 4])
+    np.testing.assert_array_equal(reduced.train_targets, [0])
+    # The second image's pixels are 8 more; the test images are all kept.
+    np.testing.assert_array_equal(reduced.test_inputs.squeeze(), [10, 12])
+    np.testing.assert_array_equal(reduced.test_targets, [1])
+
+
+def test_inputs_that_do_not_divide_into_squares_are_refused():
+    with pytest.raises(InputError, match=r"must divide .* 8x8 pixels, got 3"):
+        load_dataset(Data("digits", shrink=3))
+
+
+def test_unknown_source_is_refused():
+    with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
+        load_dataset(Data("mnist"))
+
+
+def test_classes_that_thinning_loses_are_named(tmp_path):
+    arrays = {
+        "x_train": np.zeros((8, 2, 2), np.uint8),
+        "y_train": np.arange(8) % 2,
+        "x_test": np.zeros((2, 2, 2), np.uint8),
+        "y_test": np.arange(2),
+    }
+    np.savez(tmp_path / "ordered.npz", **arrays)
+    data = Data(f"npz:{tmp_path}/ordered.npz", every=2)
+    with pytest.raises(InputError, match=r"every 2th .* leaves 1 classes without any"):
+        load_dataset(data)

@@ -1,0 +1,28 @@
+from train.engine.flops import training_flops
+from train.engine.networks import NetworkSpec
+from train.settings.options import Model
+
+
+# For 8x8 images, by hand, two operations for each product of a pixel and a weight:
+#   stem 3x3x3x16 on 64 pixels: 55,296; group of 16: two 3x3x16x16 on 64: 589,824;
+#   group of 32, 16 pixels: 3x3x16x32 and 3x3x32x32: 442,368, shortcut 16x32: 16,384;
+#   group of 64, 4 pixels: 3x3x32x64 and 3x3x64x64: 442,368, shortcut 32x64: 16,384;
+#   classifier 64x10: 1,280. Together 1,563,904; backward twice as many but the stem's.
+def test_arithmetic_of_a_wide_resnet_is_counted_as_by_hand():
+    spec = NetworkSpec(Model("wide_resnet"), (8, 8, 3), 10)
+    assert training_flops(spec) == 3 * 1_563_904 - 55_296
+
+
+# 4 inputs to 5 and 3 units, two operations a product: 40 and 30.
+def test_arithmetic_of_a_perceptron_is_counted_as_by_hand():
+    spec = NetworkSpec(Model("mlp", hidden=(5,)), (4,), 3)
+    assert training_flops(spec) == 3 * (40 + 30) - 40
+
+
+# A text of 5 tokens out of 7, width 4, a layer of two heads: queries, keys and values
+# 3 x 2x5x4x4, scores and their sums 2 x 2x(2x5x5x2), their output 2x5x4x4, the layers
+# 2x5x4x16 twice, the logits 2x5x4x7. Looking tokens up is no product.
+def test_arithmetic_of_a_transformer_is_counted_as_by_hand():
+    model = Model("transformer", width=4, layers=1, heads=2)
+    spec = NetworkSpec(model, (5,), 7)
+    assert training_flops(spec) == 3 * (480 + 400 + 160 + 1280 + 280)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from train.data.dataset import Dataset
+from train.engine.networks import describe, make_network_spec
+from train.errors import InputError
+from train.settings.options import Model
+
+
+def dataset(inputs, num_classes):
+    return Dataset(inputs, np.zeros(2), inputs, np.zeros(2), num_classes)
+
+
+IMAGES = dataset(np.zeros((2, 8, 8, 1), np.uint8), 10)
+TABLE = dataset(np.zeros((2, 30), np.float32), 0)
+TEXT = dataset(np.zeros((2, 16), np.int32), 90)
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "expected"),
+    [
+        (IMAGES, Model(), "WRN-10-1 in float32"),
+        (IMAGES, Model("mlp", hidden=(32,)), "MLP 64-32-10"),
+        (TABLE, Model(), "MLP 30-64-64-1"),
+        (TEXT, Model(), "transformer of 2 layers, width 64, 4 heads, context 16"),
+    ],
+)
+def test_network_is_chosen_by_the_data(data, model, expected):
+    assert describe(make_network_spec(model, data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "message"),
+    [
+        (IMAGES, Model("transformer"), "must be wide_resnet or mlp .* got transformer"),
+        (TABLE, Model("wide_resnet"), "must be mlp for these data, got wide_resnet"),
+        (TABLE, Model(depth=16), "--depth belongs to .* These data are for mlp"),
+    ],
+)
+def test_network_that_does_not_fit_is_refused(data, model, message):
+    with pytest.raises(InputError, match=message):
+        make_network_spec(model, data)

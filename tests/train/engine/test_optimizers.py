@@ -1,0 +1,82 @@
+import chex
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.settings.options import Optimizer
+
+GRADIENTS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+LOSSES = [3.0, 2.0, 2.5, 1.0, 4.0, 1.0]
+
+
+def trajectory(optimizer):
+    params = jnp.array([1.0, -2.0, 3.0])
+    state = optimizer.init(params)
+    rows = []
+    for gradient, loss in zip(GRADIENTS, LOSSES, strict=True):
+        updates, state = optimizer.update(gradient, state, params, value=loss)
+        params = optax.apply_updates(params, updates)
+        rows.append(params)
+    return rows, state
+
+
+def built(config, steps_per_epoch=4):
+    hyperparameters = hyperparameters_of(config, steps_per_epoch)
+    return make_optimizer(
+        method_of(config), hyperparameters, jnp.float32(config.learning_rate)
+    )
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_is_optax_sgd_behind_weight_decay_bit_for_bit(nesterov):
+    config = Optimizer("sgd", momentum=0.8, weight_decay=0.01, nesterov=nesterov)
+    expected = optax.with_extra_args_support(
+        optax.chain(
+            optax.add_decayed_weights(0.01), optax.sgd(0.1, 0.8, nesterov=nesterov)
+        )
+    )
+    chex.assert_trees_all_equal(trajectory(built(config))[0], trajectory(expected)[0])
+
+
+def test_adamw_is_optax_adamw():
+    config = Optimizer("adamw", adam_b1=0.8, adam_b2=0.9, adam_epsilon=1e-3)
+    expected = optax.with_extra_args_support(
+        optax.adamw(0.001, b1=0.8, b2=0.9, eps=1e-3, weight_decay=0.01)
+    )
+    # Bias correction with traced decays differs in the last bits.
+    chex.assert_trees_all_close(
+        trajectory(built(config))[0], trajectory(expected)[0], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "momenta"),
+    [  # losses 3, 2, 2.5, 1, 4, 1; epochs of 4 steps
+        ({"ema_decay": 0.0}, [0.5] * 6),  # every loss is its own average
+        # Means 3, 2.5, 2.5, 2.125 | 4, 2.5.
+        ({"loss_average": "epoch"}, [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]),
+        ({"loss_average": "epoch", "lagged": True}, [0.5, 0.5, 0.75, 0.5, 0.75, 0.5]),
+        # 2 and 2.5 are within half of their means, 1 and 4 are not; 3 to begin with is.
+        ({"loss_average": "epoch", "margin": 0.5}, [0.5, 0.5, 0.5, 0.75, 0.75, 0.75]),
+    ],
+)
+def test_lcam_takes_every_option(options, momenta):
+    config = Optimizer(high_loss_momentum=0.5, low_loss_momentum=0.75, **options)
+    optimizer = built(config)
+    state, actual = optimizer.init(jnp.zeros(3)), []
+    for gradient, loss in zip(GRADIENTS, LOSSES, strict=True):
+        _, state = optimizer.update(gradient, state, jnp.zeros(3), value=loss)
+        actual.append(optax.tree.get(state, "momentum").item())
+    assert actual == momenta
+
+
+def test_chance_compares_what_comes_with_the_share():
+    config = Optimizer(low_loss_momentum=0.75, phase="chance", low_loss_share=0.4)
+    optimizer = built(config)
+    state, momenta = optimizer.init(jnp.zeros(3)), []
+    for noise in [0.1, 0.39, 0.41, 0.9, 0.0]:
+        _, state = optimizer.update(GRADIENTS[0], state, jnp.zeros(3), value=noise)
+        momenta.append(optax.tree.get(state, "momentum"))
+    np.testing.assert_array_equal(momenta, np.float32([0.75, 0.75, 0.9, 0.9, 0.75]))

@@ -1,0 +1,589 @@
+"""Kills, signals, damage: what was good stays good, and the rest gets one message.
+
+A few of each here; with `--torture` many more.
+"""
+
+import gc
+import itertools
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from tests.train.two_classes import two_classes
+from train.__main__ import main
+from train.runs import recorder, records, training
+from train.runs.folder import locked
+from train.runs.training import Training
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+SIZES = {"train": 64, "test": 16}
+EPOCHS, STEPS = 8, 4  # of 16 examples
+OPTIONS = [
+    *("--network", "mlp", "--hidden", "16", "--epochs", str(EPOCHS)),
+    *("--batch-size", "16", "--steps-per-call", "1", "--learning-rate", "0.05"),
+    *("--loss-average", "epoch", "--observe", "mechanism"),
+]
+# A checkpoint after every call.
+ALWAYS = ["--checkpoint-minutes", "1e-9"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Two classes that overlap, so that losses go up and down."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, **two_classes(SIZES, channels=1, noise=200, contrast=50))
+    return f"npz:{path}"
+
+
+@pytest.fixture
+def command(images):
+    return ["run", "--data", images, *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """The folder of a run that nothing happened to."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert main(["run", "--data", images, *OPTIONS, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def stopped(images, tmp_path_factory):
+    """The folder of one that a signal stopped within its sixth epoch."""
+    out = tmp_path_factory.mktemp("runs") / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 5 * STEPS + 2)
+        code = main(["run", "--data", images, *OPTIONS, *ALWAYS, "--out", str(out)])
+    assert code == 128 + signal.SIGTERM
+    return out
+
+
+def stop_at(patch, step, number=signal.SIGTERM):
+    """Sends this process a signal when a run has handed so many steps to the device."""
+    advance, taken = recorder.Recorder.advance, []
+
+    def advance_and_stop(self, num_steps):
+        advance(self, num_steps)
+        taken.append(num_steps)
+        if sum(taken) == step:
+            signal.raise_signal(number)
+
+    patch.setattr(recorder.Recorder, "advance", advance_and_stop)
+
+
+def result(folder):
+    """All that must not depend on what a run went through."""
+    rows = records.read_metrics(folder)
+    for row in rows:
+        del row["seconds"], row["images_per_second"]
+    last = restore(folder / "checkpoints" / f"{EPOCHS * STEPS}")["state"]
+    weights = [np.asarray(x).tobytes() for x in leaves(last)]
+    return rows, (folder / "steps.csv").read_text(), weights
+
+
+def restore(checkpoint):
+    """A checkpoint's snapshot, read by Orbax alone, without our code."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(checkpoint.resolve() / "snapshot")
+
+
+def leaves(tree):
+    if isinstance(tree, dict | list):
+        nodes = tree.values() if isinstance(tree, dict) else tree
+        return [leaf for node in nodes for leaf in leaves(node)]
+    return [] if tree is None else [tree]
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def number_of(pytestconfig):
+    """How many: a few, or with --torture many."""
+    tortures = pytestconfig.getoption("--torture")
+    return lambda few, many: many if tortures else few
+
+
+@pytest.fixture
+def rng(pytestconfig):
+    """The same chances each time, but with --torture others."""
+    seed = time.time_ns() if pytestconfig.getoption("--torture") else 0
+    print(f"seed of the faults: {seed}")
+    return random.Random(seed)
+
+
+# --- Kills and signals ----------------------------------------------------------------
+
+
+def start(command, out, *options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *command, "--out", str(out), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_killed_run_goes_on_to_the_same_end(whole, command, tmp_path, number_of, rng):
+    # From its first checkpoint to its end, most of which it is saving, a run takes a
+    # second or so; what comes before takes longer, and is killed in some of the cases.
+    expected, saved = result(whole), []
+    for number in range(number_of(1, 50)):
+        out = tmp_path / f"{number}"
+        process = start(command, out, *ALWAYS, "--resume")
+        if number % 5 == 4:
+            time.sleep(rng.uniform(0, 5))
+        else:
+            wait_for((out / "checkpoints").exists)
+            time.sleep(rng.uniform(0, 1))
+        process.kill()
+        process.communicate(timeout=60)
+        steps = [path.name for path in out.glob("checkpoints/*")]
+        saved.append(steps)
+        assert main([*command, *ALWAYS, "--out", str(out), "--resume"]) == 0
+        assert result(out) == expected, steps
+    print(*saved, sep="\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_saves_in_the_middle_of_an_epoch_and_says_how_to_go_on(
+    whole, command, tmp_path, monkeypatch, capsys, number
+):
+    command = [*command, "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3 * STEPS + 2, number)
+        assert main(command) == 128 + number
+    errors = capsys.readouterr().err
+    assert f"{number.name}: stopped and saved after step 14 of 32." in errors
+    assert f"the same command, --out {tmp_path / 'run'} --resume" in errors
+    assert len(records.read_metrics(tmp_path / "run")) == 3
+    assert main([*command, "--resume"]) == 0
+    assert result(tmp_path / "run") == result(whole)
+
+
+@pytest.mark.parametrize("data_on", ["device", "host"])
+def test_run_stopped_again_and_again_comes_to_the_same_end(
+    whole, command, tmp_path, monkeypatch, data_on
+):
+    options = ["--data-on", data_on, "--out", str(tmp_path / "run"), "--resume"]
+    command = [*command, *options]
+    codes = []
+    while not codes or codes[-1] != 0:
+        with monkeypatch.context() as patch:
+            stop_at(patch, 5)
+            codes.append(main(command))
+    assert codes == [143] * 6 + [0]
+    assert result(tmp_path / "run") == result(whole)
+
+
+def test_signal_in_the_last_epoch_ends_as_any_run_that_is_done(
+    whole, command, tmp_path, monkeypatch
+):
+    stop_at(monkeypatch, EPOCHS * STEPS)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    assert result(tmp_path / "run") == result(whole)
+
+
+def test_run_whose_output_nobody_reads_goes_on_and_is_saved(command, tmp_path):
+    # As Ctrl-C does with `| tee log`, which dies of it too.
+    process = start([*command, "--epochs", "100000"], tmp_path / "run")
+    wait_for((tmp_path / "run" / "steps.csv").exists)
+    process.stdout.close()
+    done = len(records.read_metrics(tmp_path / "run"))
+    wait_for(lambda: len(records.read_metrics(tmp_path / "run")) > done + 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+
+
+def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        stop_at(monkeypatch, 5, signal.SIGHUP)
+        assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.torture)]
+)
+def test_signal_at_the_start_ends_with_a_word(
+    command, tmp_path, number_of, rng, number
+):
+    # Modules load for a second or two; then a compiler runs.
+    for index in range(number_of(1, 20)):
+        process = start([*command, "--epochs", "100000"], tmp_path / f"{index}")
+        time.sleep(rng.uniform(0.5, 5))
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        *_, last = output.splitlines()
+        assert last in ("terminated", "interrupted") or "To go on" in last
+
+
+def test_signal_between_runs_says_how_to_go_on():
+    script = """
+import signal
+from train.__main__ import _terminable
+from train.errors import advising
+with _terminable(), advising("To go on: again."):
+    signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 130
+    assert done.stderr == "\nTo go on: again.\ninterrupted\n"
+
+
+def test_signal_while_a_program_compiles_ends_before_training(
+    command, tmp_path, monkeypatch, capsys
+):
+    compile_program = training.compile_program
+
+    def compile_and_stop(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return compile_program(*arguments)
+
+    monkeypatch.setattr(training, "compile_program", compile_and_stop)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 143
+    errors = capsys.readouterr().err
+    assert "SIGTERM: stopped before training, after step 0 of 32. To go on" in errors
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_second_signal_ends_at_once(command, tmp_path):
+    process = start([*command, "--epochs", "100000"], tmp_path / "run")
+    wait_for((tmp_path / "run" / "steps.csv").exists)
+    os.kill(process.pid, signal.SIGSTOP)  # so that both are there before it looks
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+    assert "stopped at once" in output
+    assert "Traceback" not in output
+
+
+def test_interrupted_comparison_goes_on_within_a_run(
+    images, tmp_path, monkeypatch, capsys
+):
+    command = ["compare", "--data", images, *OPTIONS[:-2], "--arms", "sgd", "lcam"]
+    command = [part for part in command if part not in ("--loss-average", "epoch")]
+    command = [part for part in command if part not in ("--learning-rate", "0.05")]
+    whole, parts = (["--out", str(tmp_path / name)] for name in ("whole", "parts"))
+    assert main([*command, *whole]) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 10)
+        assert main([*command, *parts]) == 143
+    errors = capsys.readouterr().err
+    assert "the same command, --out" in errors
+    assert main([*command, *parts, "--resume"]) == 0
+    for name in ("1-sgd-seed0", "2-lcam-seed0"):
+        assert result(tmp_path / "parts" / name) == result(tmp_path / "whole" / name)
+
+
+# --- Damage ---------------------------------------------------------------------------
+
+
+def go_on(command, folder, capsys):
+    """Goes on with a copy of a run; returns the exit code and the error."""
+    before = contents(folder)
+    capsys.readouterr()
+    code = main([*command, *ALWAYS, "--out", str(folder), "--resume"])
+    errors = capsys.readouterr().err
+    if code:
+        assert code == 2
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1
+        kept = {path: before[path] for path in before if path.name != ".lock"}
+        assert kept.items() <= contents(folder).items()  # nothing is lost
+    return code, errors
+
+
+def damaged(stopped, tmp_path, files, number, rng):
+    """Copies of the stopped run, with one of the files for each of them."""
+    for index in range(number):
+        folder = tmp_path / f"{index}"
+        shutil.copytree(stopped, folder)
+        found = [path for path in sorted(folder.glob(files)) if path.is_file()]
+        yield folder, rng.choice([path for path in found if path.stat().st_size])
+
+
+def in_last_checkpoint(stopped):
+    last = max(int(path.name) for path in (stopped / "checkpoints").iterdir())
+    return f"checkpoints/{last}/**/*"
+
+
+@pytest.mark.parametrize("kind", ["flip", "cut"])
+def test_damaged_checkpoint_is_told_and_never_gone_on_with(
+    whole, stopped, command, tmp_path, capsys, number_of, rng, kind
+):
+    expected = result(whole)
+    files = in_last_checkpoint(stopped)
+    for folder, path in damaged(stopped, tmp_path, files, number_of(3, 200), rng):
+        content = bytearray(path.read_bytes())
+        if kind == "flip":
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        else:
+            content = content[: rng.randrange(len(content))]
+        path.write_bytes(content)
+        code, errors = go_on(command, folder, capsys)
+        if code:
+            assert "cannot read the checkpoint" in errors
+            # The one before is whole.
+            shutil.rmtree(max((folder / "checkpoints").iterdir(), key=number_in))
+            assert main([*command, "--out", str(folder), "--resume"]) == 0
+        assert result(folder) == expected
+
+
+def number_in(path):
+    return int(path.name)
+
+
+def test_checkpoint_that_is_not_what_was_written_is_told(
+    stopped, command, tmp_path, capsys
+):
+    # As a bit that changed in a weight, which Orbax has no checksum of.
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    about = max((folder / "checkpoints").iterdir(), key=number_in) / "about"
+    [path] = [path for path in about.iterdir() if "crc32" in path.read_text()]
+    checksum = json.loads(path.read_text())["crc32"]
+    path.write_text(json.dumps({"crc32": checksum ^ 1}))
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "22 is not what was written. Move" in errors
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
+def test_cut_rows_are_told_or_made_anew(
+    whole, stopped, command, tmp_path, capsys, number_of, rng, name
+):
+    expected = result(whole)
+    for folder, path in damaged(stopped, tmp_path, name, number_of(2, 50), rng):
+        size = path.stat().st_size
+        path.write_bytes(path.read_bytes()[: rng.randrange(size)])
+        code, errors = go_on(command, folder, capsys)
+        assert code == 2
+        assert f"{path} was changed or damaged" in errors
+    # Rows beyond the checkpoint, the last of them half written, as a kill leaves them.
+    shutil.copytree(stopped, tmp_path / "more")
+    beyond = (whole / name).read_text().splitlines(keepends=True)
+    kept = len((stopped / name).read_text().splitlines())
+    with (tmp_path / "more" / name).open("a") as file:
+        file.write("".join(beyond[kept : kept + 2])[:-3])
+    assert go_on(command, tmp_path / "more", capsys)[0] == 0
+    assert result(tmp_path / "more") == expected
+
+
+def test_other_versions_checkpoint_is_told(stopped, command, tmp_path, capsys):
+    shutil.copytree(stopped, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with ocp.CheckpointManager(folder) as manager:  # as versions before wrote them
+        manager.save(22, args=ocp.args.StandardSave({"weights": np.zeros(3)}))
+    code, errors = go_on(command, tmp_path / "run", capsys)
+    assert code == 2
+    assert "cannot read the checkpoint" in errors
+    assert "22 away to go on from an earlier one, or from nothing" in errors
+
+
+def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
+    # `train.runs.stop` asks JAX, and two that ask with other numbers never agree.
+    asked = []
+    monkeypatch.setattr(ocp.utils, "reached_preemption", asked.append)
+    assert main([*command, *ALWAYS, "--out", str(tmp_path / "run")]) == 0
+    assert not asked
+
+
+def test_checkpoint_beyond_the_end_is_told(stopped, command, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    last = max((folder / "checkpoints").iterdir(), key=number_in)
+    last.rename(last.with_name("33"))
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "has a checkpoint of step 33, but the run has 32" in errors
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "holds no config.json"),
+        (lambda path: path.write_text("{}"), "cannot read"),
+    ],
+    ids=["missing", "empty"],
+)
+def test_folder_without_its_options_is_told(
+    stopped, command, tmp_path, capsys, damage, message
+):
+    shutil.copytree(stopped, tmp_path / "run")
+    damage(tmp_path / "run" / "config.json")
+    code, errors = go_on(command, tmp_path / "run", capsys)
+    assert code == 2
+    assert message in errors
+
+
+def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
+    shutil.copytree(stopped, tmp_path / "run")
+    with locked(tmp_path / "run"):
+        code, errors = go_on(command, tmp_path / "run", capsys)
+    assert code == 2
+    assert "another process is at work in" in errors
+
+
+@pytest.mark.torture
+@pytest.mark.filterwarnings("ignore:coroutine", "ignore:unclosed", "ignore:Exception")
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_clock_that_jumps_loses_nothing(
+    whole, command, tmp_path, monkeypatch, capsys, direction
+):
+    real = time.time
+    with monkeypatch.context() as patch:
+        # By hours at every look.
+        looks = itertools.count()
+        patch.setattr(time, "time", lambda: real() + direction * 7200 * next(looks))
+        code = main([*command, *ALWAYS, "--out", str(tmp_path / "run")])
+    errors = capsys.readouterr().err
+    gc.collect()  # coroutines that Orbax leaves, while their complaint is ignored
+    # It gives up on what takes many minutes by that clock.
+    assert code == 0 if direction < 0 else "cannot write the checkpoint" in errors
+    assert main([*command, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert result(tmp_path / "run") == result(whole)
+
+
+# --- Disks ----------------------------------------------------------------------------
+
+
+def on_disk_of(size, script):
+    """Runs a shell script that finds a disk of its own, as small as that, in $DISK."""
+    mount = f"mount -t tmpfs -o size={size} tmpfs $DISK"
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("a disk of one's own needs the right to mount one (unshare -rm)")
+    with tempfile.TemporaryDirectory() as disk:
+        return subprocess.run(
+            ["unshare", "-rm", "sh", "-c", f"{mount}; {script}"],
+            env=os.environ | {"DISK": disk},
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[3],
+            timeout=120,
+        )
+
+
+@pytest.mark.torture
+def test_full_disk_and_read_only_disk_lose_nothing(whole, command, tmp_path):
+    run = shlex.join([sys.executable, "-m", "train", *command, *ALWAYS])
+    script = f"""
+        {run} --keep-checkpoints 99 --out $DISK/run; echo full: $?
+        tail -c 1 $DISK/run/metrics.jsonl | wc -l
+        mount -o remount,ro $DISK; {run} --out $DISK/run --resume; echo read-only: $?
+        mount -o remount,rw,size=100m $DISK
+        {run} --out $DISK/run --resume; echo space: $?
+        cp -r $DISK/run {shlex.quote(str(tmp_path / "run"))}
+    """
+    done = on_disk_of("700k", script)
+    assert "full: 2\n" in done.stdout
+    assert "read-only: 2\n" in done.stdout
+    assert "space: 0\n" in done.stdout
+    messages = done.stderr.splitlines()
+    assert len(messages) == 2, done.stderr
+    assert messages[0].startswith("error: cannot write")
+    assert messages[1].startswith("error: cannot write into")
+    assert "Read-only file system. Make room, or the folder writable" in messages[1]
+    assert result(tmp_path / "run") == result(whole)
+
+
+# --- Losses that are not finite -------------------------------------------------------
+
+
+def exploding(command):
+    return [*command, "--learning-rate", "1e3", *ALWAYS, "--keep-checkpoints", "99"]
+
+
+def test_exploding_loss_stops_at_its_step_and_keeps_what_was_good(
+    command, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    assert main([*exploding(command), "--out", str(out)]) == 1
+    errors = capsys.readouterr().err
+    losses = np.array(records.read_steps(out)["loss"])
+    first = np.flatnonzero(~np.isfinite(losses))[0] + 1
+    assert f"at step {first} (epoch" in errors
+    # At most the step that was under way came after.
+    assert len(losses) <= first + 1
+    for path in (out / "checkpoints").iterdir():
+        assert all(np.isfinite(x).all() for x in leaves(restore(path)["state"]))
+        assert int(path.name) < first
+    assert records.has_diverged(records.read_metrics(out))
+
+
+def spoil_weights(patch):
+    """Makes one NaN of what is to be saved, before any loss shows it."""
+    snapshot = Training.snapshot
+
+    def spoiled(self):
+        found = snapshot(self)
+        jax.tree.leaves(found.state.params)[0].flat[0] = np.nan
+        return found
+
+    patch.setattr(Training, "snapshot", spoiled)
+
+
+def test_signal_does_not_save_spoiled_weights(command, tmp_path, monkeypatch, capsys):
+    spoil_weights(monkeypatch)
+    stop_at(monkeypatch, 6)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 143
+    errors = capsys.readouterr().err
+    assert "stopped with weights that are not finite after step 6 of 32." in errors
+    assert not any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(("on_nan", "saves"), [("stop", False), ("continue", True)])
+def test_spoiled_weights_do_not_become_the_last_checkpoint(
+    command, tmp_path, monkeypatch, on_nan, saves
+):
+    spoil_weights(monkeypatch)
+    options = ["--on-nan", on_nan, "--out", str(tmp_path / "run")]
+    assert main([*command, *ALWAYS, *options]) == 0
+    assert any((tmp_path / "run" / "checkpoints").iterdir()) == saves
+
+
+def test_run_goes_on_after_a_loss_that_is_not_finite_if_asked(command, tmp_path):
+    out = tmp_path / "run"
+    options = ["--on-nan", "continue", "--out", str(out)]
+    assert main([*exploding(command), *options]) == 0
+    assert len(records.read_metrics(out)) == EPOCHS
+    steps = records.read_steps(out)
+    is_finite = np.isfinite(steps["loss"])
+    assert not is_finite.all()
+    assert np.isfinite(steps["average_loss"]).all()  # LCAM leaves such losses out

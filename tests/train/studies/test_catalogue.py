@@ -1,0 +1,116 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from train.data.dataset import Dataset
+from train.errors import InputError
+from train.settings.experiment import Study
+from train.studies.catalogue import STUDIES, describe, make_blocks, seeds_of
+
+
+def load(config):
+    """As many images as CIFAR has, without their pixels."""
+    size = 50_000 // config.every
+    inputs = np.zeros((size, 0, 0, 0), np.uint8)
+    return Dataset(inputs, np.zeros(size, np.int32), inputs, np.zeros(0), 10)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_study_can_be_run_and_compared(name, quick):
+    study = Study(name=name, quick=quick)
+    blocks = make_blocks(study, load)
+    assert len({block.name for block in blocks}) == len(blocks)
+    for block in blocks:
+        names = [arm.name for arm in block.arms]
+        assert len(set(names)) == len(names)
+        assert block.reference in names
+        for index, arm in enumerate(block.arms):
+            if arm.matched:
+                assert "lcam" in names[:index]
+        # Arms differ in the optimizer, or in what they match.
+        assert len({(arm.optimizer, arm.matched) for arm in block.arms}) == len(names)
+    assert len(seeds_of(study)) >= 3
+
+
+def test_full_form_is_the_authors_experiment():
+    [block] = make_blocks(Study(name="baseline"), load)
+    experiment = block.experiment
+    assert (experiment.model.depth, experiment.model.widen) == (28, 10)
+    assert experiment.schedule.milestones == (31, 61, 91)
+    assert (experiment.epochs, experiment.batch_size) == (150, 128)
+    arms = {arm.name: arm.optimizer for arm in block.arms}
+    assert arms["lcam-authors"].loss_average == "epoch"
+    assert arms["lcam-authors"].lagged
+    # A quarter of 390 steps: 1 - 4 / 390.
+    assert arms["lcam"].ema_decay == pytest.approx(0.9897, abs=1e-4)
+
+
+def test_reversed_arm_has_the_coefficients_the_other_way_round():
+    [block] = make_blocks(Study(name="priority", quick=True), load)
+    arms = {arm.name: arm.optimizer for arm in block.arms}
+    assert arms["lcam"].low_loss_momentum == arms["lcam-reversed"].high_loss_momentum
+    assert arms["lcam"].high_loss_momentum == arms["lcam-reversed"].low_loss_momentum
+
+
+def test_priority_in_full_asks_both_data_sets():
+    blocks = make_blocks(Study(name="priority"), load)
+    assert [block.experiment.data.data for block in blocks] == ["cifar10", "cifar100"]
+
+
+def test_rate_grows_with_the_batch():
+    blocks = make_blocks(Study(name="noise"), load)
+    rates = [block.arms[0].optimizer.learning_rate for block in blocks]
+    assert rates == pytest.approx([0.025, 0.05, 0.1, 0.2])
+    assert {arm.optimizer.learning_rate for arm in blocks[0].arms} == {rates[0]}
+
+
+def test_given_seeds_and_epochs_take_the_place_of_the_studys():
+    study = Study(name="domains", seeds=(5, 7), epochs=2)
+    assert seeds_of(study) == (5, 7)
+    assert {block.experiment.epochs for block in make_blocks(study, load)} == {2}
+
+
+def test_description_names_every_study():
+    assert [line.partition(":")[0] for line in describe().splitlines()] == list(STUDIES)
+
+
+def test_only_the_arms_asked_for_are_left_and_what_they_need():
+    study = Study(name="ablation", quick=True, arms=("chance", "sgd-0.9"))
+    [block] = make_blocks(study, load)
+    assert [arm.name for arm in block.arms] == ["lcam", "sgd-0.9", "chance"]
+
+
+def test_one_seed_has_none_to_borrow_from():
+    [block] = make_blocks(Study(name="ablation", quick=True, seeds=(0,)), load)
+    assert "borrowed" not in [arm.name for arm in block.arms]
+    [block] = make_blocks(Study(name="ablation", quick=True, seeds=(0, 1)), load)
+    assert "borrowed" in [arm.name for arm in block.arms]
+    alone = Study(name="ablation", seeds=(0,), arms=("borrowed", "chance"))
+    with pytest.raises(InputError, match="give two --seeds"):
+        make_blocks(alone, load)
+
+
+@pytest.mark.parametrize("arms", [("lcam",), ("sgd", "chance")])
+def test_arms_that_leave_nothing_to_compare_are_refused(arms):
+    with pytest.raises(InputError, match="--arms must name one or more of lcam, sgd"):
+        make_blocks(Study(name="ablation", arms=arms), load)
+
+
+def test_data_that_fill_no_batch_are_refused():
+    def few(config):
+        few = np.zeros((63, 0, 0, 0), np.uint8)
+        return dataclasses.replace(load(config), train_inputs=few)
+
+    study = Study(name="baseline", quick=True, data="npz:few.npz")
+    with pytest.raises(InputError, match=r"batches of 64, and 63 .* at least 640"):
+        make_blocks(study, few)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_data_that_are_no_images_keep_their_own_network(quick):
+    study = Study(name="ablation", quick=quick, data="diabetes")
+    [block] = make_blocks(study, load)
+    assert block.experiment.model.network is None
+    assert block.experiment.data.every == block.experiment.data.shrink == 1

@@ -1,0 +1,273 @@
+"""A study as a user runs it: the real command line on tiny images."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from train.__main__ import main
+from train.runs import records
+from train.runs.folder import locked
+from train.settings.experiment import Experiment
+from train.settings.options import Optimizer
+from train.studies.catalogue import Arm, Block
+from train.studies.trials import _in_order, _matched, matched_seed, trial_folder
+
+ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study of 4 arms and seeds 3 and 4, and its command; 10 steps an epoch."""
+    rng = np.random.default_rng(0)
+    labels = {"train": rng.integers(0, 2, 6400), "test": rng.integers(0, 2, 30)}
+    arrays = {}
+    for split, numbers in labels.items():
+        noise = rng.integers(0, 100, (len(numbers), 4, 4, 1))
+        arrays[f"x_{split}"] = (noise + 100 * numbers[:, None, None, None]).astype("u1")
+        arrays[f"y_{split}"] = numbers
+    root = tmp_path_factory.mktemp("study")
+    np.savez(root / "images.npz", **arrays)
+    out = root / "out"
+    command = ["study", "priority", "--quick", "--data", f"npz:{root}/images.npz"]
+    command += ["--epochs", "2", "--out", str(out), "--seeds"]
+    assert main([*command, "3", "4"]) == 0
+    return command, out
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_arm_is_run_with_every_seed(study):
+    runs = read_csv(study[1] / "report" / "runs.csv")
+    assert [(run["arm"], run["seed"]) for run in runs] == [
+        (arm, seed) for arm in ARMS for seed in "34"
+    ]
+
+
+def test_report_is_made_of_what_the_runs_wrote(study):
+    folder = study[1] / "runs" / "npz"
+    last = {
+        arm: [
+            records.read_metrics(folder / f"{arm}-seed{seed}")[-1]["test_error"]
+            for seed in (3, 4)
+        ]
+        for arm in ARMS
+    }
+    rows = [
+        row
+        for row in read_csv(study[1] / "report" / "comparisons.csv")
+        if row["outcome"] == "last_error"
+    ]
+    assert [row["arm"] for row in rows] == ARMS[1:]
+    for row in rows:
+        expected = np.mean(np.subtract(last[row["arm"]], last["sgd-0.9"]))
+        assert float(row["mean"]) == pytest.approx(expected)
+    text = (study[1] / "report" / "report.md").read_text()
+    assert f"| sgd-0.9 | {np.mean(last['sgd-0.9']):.2f} ± " in text
+
+
+def test_finished_runs_are_not_repeated_and_seeds_can_follow(study, capsys):
+    command, out = study
+    files = [path for path in out.glob("runs/npz/*/metrics.jsonl")]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    capsys.readouterr()
+    assert main([*command, "3", "4", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("test error") == len(ARMS)
+    assert "[9/12] npz, sgd-0.9, seed 5" in printed
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    assert after == before
+
+
+def test_run_that_another_process_has_is_left_to_it(study, capsys):
+    command, out = study
+    taken = out / "runs" / "npz" / "lcam-seed3"
+    (taken / "checkpoints").rename(out / "kept")  # as if it had not ended
+    capsys.readouterr()
+    try:
+        with locked(taken):
+            assert main([*command, "3", "4"]) == 0
+        assert "1 runs are left to another process" in capsys.readouterr().out
+        assert not (taken / "checkpoints").exists()
+    finally:
+        (out / "kept").rename(taken / "checkpoints")
+
+
+def test_study_with_other_options_is_refused(study, capsys):
+    command, _ = study
+    command = [*command, "3"]
+    command[command.index("--epochs") + 1] = "3"
+    assert main(command) == 2
+    assert "epochs was 2, is 3" in capsys.readouterr().err
+
+
+def test_budget_ends_a_study_between_runs(study, capsys, tmp_path):
+    command = [*study[0][:-2], str(tmp_path / "out"), "--seeds", "3"]
+    assert main([*command, "--budget", "1e-9"]) == 0
+    printed = capsys.readouterr().out
+    assert "minutes are over" in printed
+    assert "No seed is whole yet" in printed
+
+
+@pytest.mark.parametrize(
+    ("matched", "expected"),
+    [
+        # Of the epochs' means: momentum 0.92, a share of 0.4. SGD at 0.9 has the
+        # effective step 0.1 / 0.1; at 0.92 it would be 0.1 / 0.08, 1.25 times that.
+        ("momentum", {"momentum": 0.92}),
+        ("step", {"learning_rate": 0.125}),
+        ("share", {"phase": "chance", "low_loss_share": 0.4}),
+    ],
+)
+def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
+    kind = "lcam" if matched == "share" else "sgd"
+    lcam, arm = Arm("lcam", Optimizer()), Arm("control", Optimizer(kind), matched)
+    block = Block("digits", Experiment(epochs=2), (lcam, arm), "lcam")
+    folder = trial_folder(tmp_path, block, lcam, 7)
+    (folder / "checkpoints" / "2").mkdir(parents=True)
+    for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
+        row = {"epoch": epoch, "step": epoch, "train_loss": 1.0, "test_loss": 1.0}
+        row |= {"mean_momentum": momentum, "low_loss_share": share}
+        row |= {"test_error": 1.0, "seconds": 1.0}
+        records.append_metrics(folder, row)
+    found = dataclasses.asdict(_matched(tmp_path, block, arm, 7))
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_shuffled_arm_has_lcams_phases_in_each_epoch_in_another_order(images_run):
+    first, second = (records.read_steps(folder) for folder in images_run)
+    steps = len(first["phase"]) // 2
+    for epoch in (slice(0, steps), slice(steps, None)):
+        ours, theirs = second["phase"][epoch], first["phase"][epoch]
+        assert sorted(ours) == sorted(theirs)
+    assert first["phase"] != second["phase"]
+    momenta = {0.0: 0.9, 1.0: 0.95}
+    expected = [momenta[phase] for phase in second["phase"]]
+    assert second["momentum"] == pytest.approx(expected)
+
+
+BORROWED = Arm("borrowed", Optimizer(), "borrowed")
+
+
+def test_seed_borrows_from_the_one_before_and_the_first_from_the_second():
+    found = [matched_seed(BORROWED, seed, (7, 3, 5)) for seed in (7, 3, 5)]
+    assert found == [3, 7, 3]
+    assert matched_seed(BORROWED._replace(matched="phases"), 3, (7, 3, 5)) == 3
+
+
+def test_first_seed_borrows_as_soon_as_the_second_is_through():
+    arms = (Arm("lcam", Optimizer()), BORROWED, Arm("sgd", Optimizer("sgd")))
+    block = Block("digits", Experiment(), arms, "lcam")
+    found = [(seed, arm.name) for seed, _, arm in _in_order([block], (7, 3, 5))]
+    assert found == [
+        *((7, "lcam"), (7, "sgd")),
+        *((3, "lcam"), (3, "borrowed"), (3, "sgd"), (7, "borrowed")),
+        *((5, "lcam"), (5, "borrowed"), (5, "sgd")),
+    ]
+
+
+def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_path):
+    priority, _ = study
+    options = priority[priority.index("--quick") : priority.index("--out")]
+    command = ["study", "ablation", *options, "--arms", "borrowed"]
+    assert main([*command, "--out", str(tmp_path / "a"), "--seeds", "3", "4"]) == 0
+    phases = {
+        (arm, seed): records.read_steps(
+            tmp_path / "a" / "runs" / "npz" / f"{arm}-seed{seed}"
+        )["phase"]
+        for arm in ("lcam", "borrowed")
+        for seed in (3, 4)
+    }
+    assert phases["borrowed", 3] == phases["lcam", 4]
+    assert phases["borrowed", 4] == phases["lcam", 3]
+    assert phases["lcam", 3] != phases["lcam", 4]
+
+
+@pytest.fixture
+def images_run(study, tmp_path):
+    """LCAM's run of the study, and one with its phases shuffled."""
+    command, out = study
+    lcam = out / "runs" / "npz" / "lcam-seed3"
+    shared = ["--data", command[command.index("--data") + 1], "--epochs", "2"]
+    shared += ["--every", "10", "--shrink", "2", "--low-loss-momentum", "0.95"]
+    shuffled = ["--phase", "shuffled", "--phases-of", str(lcam)]
+    path = tmp_path / "shuffled"
+    assert main(["run", *shared, *shuffled, "--out", str(path), "--seed", "3"]) == 0
+    return lcam, path
+
+
+def test_phases_that_are_not_there_are_refused_before_anything_is_written(
+    tmp_path, capsys
+):
+    options = ["--phase", "shuffled", "--phases-of", str(tmp_path / "none")]
+    assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
+    assert "must be a run of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("provenance.json", "{"),
+        ("provenance.json", "[3]"),
+        ("config.json", "{}"),
+        ("config.json", "[1]"),
+        ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2}\n'),
+        ("metrics.jsonl", '{"epoch": 1, "test_error": "x"}\n{"epoch": 2}\n'),
+        ("metrics.jsonl", "3\n"),
+    ],
+)
+def test_damaged_run_of_a_study_gets_a_message(study, capsys, name, content):
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed3" / name
+    before = path.read_bytes()
+    path.write_text(content)
+    try:
+        assert main([*command, "3", "4"]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("error: ")
+        assert "lcam-seed3" in message
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data_sha256", "0" * 64, "data_sha256 was 000"),
+        ("ema_decay", 0.123, "ema_decay was 0.123"),
+    ],
+)
+def test_finished_run_of_other_data_or_options_is_not_compared(
+    study, capsys, key, value, message
+):
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed4" / "config.json"
+    before = path.read_text()
+    config = json.loads(before)
+    (config if key in config else config["optimizer"])[key] = value
+    path.write_text(json.dumps(config))
+    try:
+        assert main([*command, "3", "4"]) == 2
+        assert message in capsys.readouterr().err
+    finally:
+        path.write_text(before)
+
+
+def test_study_without_two_of_its_options_when_it_ran_goes_on(study):
+    # A finished run of an earlier version: the option was at its default.
+    command, out = study
+    path = out / "runs" / "npz" / "lcam-seed4" / "config.json"
+    before = path.read_text()
+    config = json.loads(before)
+    del config["observe"]
+    path.write_text(json.dumps(config))
+    try:
+        assert main([*command, "3", "4"]) == 0
+    finally:
+        path.write_text(before)

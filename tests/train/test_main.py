@@ -1,0 +1,426 @@
+"""The program as a user runs it: the real command line on tiny images."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.train.two_classes import two_classes
+from train.__main__ import main
+from train.errors import StoppedError
+from train.runs import loop, records
+from train.runs.folder import new_folder
+from train.settings.experiment import Run
+
+SIZES = {"train": 52, "test": 21}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Two classes, dark and bright: 52 training and 21 test images of 4x4x3."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, **two_classes(SIZES))
+    return f"npz:{path}"
+
+
+# But for the first run.
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+# A network that compiles fast.
+SHARED = ["--epochs", "3", "--batch-size", "8", "--eval-batch-size", "8"]
+SHARED += ["--network", "mlp"]
+TINY = [*SHARED, "--learning-rate", "0.02"]
+
+
+def run(images, out, *options):
+    """Runs `run` in this process and returns its rows; fails unless it exits with 0."""
+    assert main(["run", "--data", images, *TINY, "--out", str(out), *options]) == 0
+    return records.read_metrics(out)
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run(images, folder)
+    return folder
+
+
+def strip_times(rows):
+    return [
+        {key: row[key] for key in row if key not in ("seconds", "images_per_second")}
+        for row in rows
+    ]
+
+
+def test_run_learns_and_writes_all_its_files(finished):
+    assert {path.name for path in finished.iterdir()} == {
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "provenance.json",
+        "steps.csv",
+    }
+    rows = records.read_metrics(finished)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"] < 1.0
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_agree_with_the_steps(finished):
+    steps = records.read_steps(finished)
+    assert steps["step"] == list(range(1, 3 * 6 + 1))  # 52 // 8 steps an epoch
+    for row in records.read_metrics(finished):
+        epoch = slice(6 * (row["epoch"] - 1), 6 * row["epoch"])
+        phases = steps["phase"][epoch]
+        before = steps["phase"][epoch.start - 1] if epoch.start else 0
+        np.testing.assert_allclose(row["train_loss"], np.mean(steps["loss"][epoch]))
+        assert row["low_loss_share"] == pytest.approx(np.mean(phases))
+        assert row["high_loss_share"] == pytest.approx(1 - np.mean(phases))
+        assert row["phase_switches"] == np.sum(np.diff([before, *phases]) != 0)
+        assert row["mean_momentum"] == pytest.approx(
+            np.mean(np.where(np.array(phases) == 1, 0.93, 0.9)), rel=1e-6
+        )
+
+
+def test_test_set_is_scored_whole(finished):
+    # 21 images in batches of 8: an error is a multiple of 1/21.
+    for row in records.read_metrics(finished):
+        wrong = row["test_error"] * SIZES["test"] / 100
+        assert wrong == pytest.approx(round(wrong), abs=1e-6)
+
+
+def test_eval_batch_size_does_not_change_the_score(images, finished, tmp_path):
+    rows = run(images, tmp_path / "run", "--eval-batch-size", "21")
+    for row, expected in zip(rows, records.read_metrics(finished), strict=True):
+        assert row["test_error"] == expected["test_error"]
+        assert row["test_loss"] == pytest.approx(expected["test_loss"], rel=1e-5)
+
+
+def test_same_seed_repeats_and_another_differs(images, finished, tmp_path):
+    expected = strip_times(records.read_metrics(finished))
+    assert strip_times(run(images, tmp_path / "same")) == expected
+    assert strip_times(run(images, tmp_path / "other", "--seed", "1")) != expected
+
+
+def test_scanned_steps_equal_single_steps(images, finished, tmp_path):
+    # 6 steps an epoch: a scan of 4 and 2 single ones.
+    run(images, tmp_path / "run", "--steps-per-call", "4")
+    scanned, single = map(records.read_steps, (tmp_path / "run", finished))
+    # Rounding differs between the programs, and training magnifies it.
+    np.testing.assert_allclose(scanned["loss"][:6], single["loss"][:6], rtol=1e-3)
+
+
+def test_examples_from_the_host_give_the_same_run(images, finished, tmp_path):
+    rows = run(images, tmp_path / "run", "--data-on", "host")
+    assert strip_times(rows) == strip_times(records.read_metrics(finished))
+    ours, theirs = (folder / "steps.csv" for folder in (tmp_path / "run", finished))
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_smaller_last_batch_is_trained_on_if_asked(images, tmp_path):
+    run(images, tmp_path / "run", "--no-drop-last")
+    assert len(records.read_steps(tmp_path / "run")["step"]) == 3 * 7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--crop-padding", "1", "--flip", "True", "--normalize", "imagenet"),
+        pytest.param(
+            ("--network", "wide_resnet", "--dtype", "bfloat16", "--normalize", "none"),
+            marks=pytest.mark.torture,
+        ),
+        ("--optimizer", "adamw", "--schedule", "constant"),
+        ("--optimizer", "sgd", "--nesterov", "--schedule", "exponential"),
+        ("--lagged", "--loss-average", "epoch", "--margin", "0.1"),
+    ],
+    ids=" ".join,
+)
+def test_every_kind_of_option_trains(images, tmp_path, options):
+    rows = run(images, tmp_path / "run", *options)
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+@pytest.mark.parametrize("share", [0, 0.6])
+def test_chance_decides_the_phase_if_asked(images, finished, tmp_path, share):
+    run(images, tmp_path / "a", "--phase", "chance", "--low-loss-share", str(share))
+    steps = records.read_steps(tmp_path / "a")
+    losses = records.read_steps(finished)["loss"]
+    assert steps["loss"][0] == losses[0]  # the loss of the batch, not the noise
+    assert steps["average_loss"] == pytest.approx([share] * 18)
+    # 18 draws: more than 3 deviations about 10.8.
+    low = sum(steps["phase"])
+    assert low == 0 if share == 0 else 4 < low < 18
+
+
+def test_adamw_has_no_phase(images, tmp_path):
+    [row, *_] = run(images, tmp_path / "run", "--optimizer", "adamw")
+    for name in ("low_loss_share", "phase_switches", "mean_momentum"):
+        assert row[name] is None
+
+
+def test_resumed_run_equals_one_never_stopped(images, finished, tmp_path):
+    out = tmp_path / "run"
+    options = ("--checkpoint-every", "1", "--resume")
+    run(images, out, *options)  # nothing there: starts from nothing
+    # As if it had been killed in the third epoch, with a row half done.
+    (out / "checkpoints" / "18").rename(tmp_path / "lost")
+    for name in ("metrics.jsonl", "steps.csv"):
+        text = (out / name).read_text()
+        (out / name).write_text(text[:-20])
+    assert strip_times(run(images, out, *options)) == strip_times(
+        records.read_metrics(finished)
+    )
+    assert records.read_steps(out) == records.read_steps(finished)
+
+
+def test_resuming_with_other_options_is_refused(images, finished, capsys):
+    arguments = ["run", "--data", images, *TINY, "--out", str(finished), "--resume"]
+    assert main([*arguments, "--low-loss-momentum", "0.5"]) == 2
+    assert "low_loss_momentum was 0.93, is 0.5" in capsys.readouterr().err
+
+
+def resumable(images, folder):
+    """A copy of a run that was checkpointed after every epoch, and its command."""
+    command = ["--checkpoint-every", "1", "--resume"]
+    if not (folder / "config.json").exists():
+        run(images, folder, *command)
+    arguments = ["run", "--data", images, *TINY, "--out", str(folder), *command]
+    return {path: path.read_bytes() for path in folder.glob("*.*")}, arguments
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda out: (out / "metrics.jsonl").unlink(), "does not hold the rows"),
+        (
+            lambda out: (out / "steps.csv").write_text("step\n"),
+            "does not hold the rows",
+        ),
+        (
+            lambda out: (out / "config.json").write_text('{"epochs": 4}'),
+            "cannot go on as another",
+        ),
+        (lambda out: (out / "config.json").write_text("{"), "cannot read"),
+        (
+            lambda out: [
+                path.write_bytes(path.read_bytes()[:20])
+                for path in (out / "checkpoints" / "18").rglob("*")
+                if path.is_file()
+            ],
+            "cannot read the checkpoint",
+        ),
+    ],
+    ids=["no metrics", "no steps", "other config", "bad config", "bad checkpoint"],
+)
+def test_resuming_a_damaged_run_gives_one_message(
+    images, tmp_path, capsys, damage, message
+):
+    out = tmp_path / "run"
+    _, arguments = resumable(images, out)
+    damage(out)
+    before, _ = resumable(images, out)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert {path: path.read_bytes() for path in out.glob("*.*")} == before
+
+
+def test_resuming_on_other_data_is_refused(images, finished, tmp_path, capsys):
+    with np.load(images.removeprefix("npz:")) as archive:
+        arrays = dict(archive)
+    arrays["x_test"] = arrays["x_test"] + 1
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    other = tmp_path / "images.npz"
+    np.savez(other, **arrays)
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace(images, f"npz:{other}"))
+    arguments = ["run", "--data", f"npz:{other}", *TINY, "--out", str(copy), "--resume"]
+    assert main(arguments) == 2
+    assert "data_sha256 was" in capsys.readouterr().err
+
+
+def test_diverging_arm_is_left_out_and_the_others_go_on(images, tmp_path, capsys):
+    arms = ["sgd", "sgd:learning-rate=1e6", "lcam"]
+    out = tmp_path / "comparison"
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
+    assert main([*arguments, "--arms", *arms]) == 1
+    printed = capsys.readouterr()
+    assert "sgd:learning-rate=1e6, seed 0: the training loss is" in printed.err
+    summary = json.loads((out / "comparison.json").read_text())
+    assert [entry["arm"] for entry in summary] == ["sgd", "lcam"]
+
+
+def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
+    out = tmp_path / "comparison"
+    arms = ["sgd:learning-rate=0.02", "lcam:learning-rate=0.02,lagged=True", "adamw"]
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
+    assert main([*arguments, "--arms", *arms, "--seeds", "3", "4"]) == 0
+    table = capsys.readouterr().out
+    for text in (*arms, "± ", "95 % interval", "(2 seeds)", "comparison.png"):
+        assert text in table
+    assert (out / "comparison.png").exists()
+    # The first step's loss comes from the weights and the batch alone.
+    first = {
+        folder.name: records.read_steps(folder)["loss"][0]
+        for folder in out.iterdir()
+        if folder.is_dir()
+    }
+    assert len(first) == 6
+    for seed in ("seed3", "seed4"):
+        losses = {loss for name, loss in first.items() if name.endswith(seed)}
+        assert max(losses) - min(losses) < 1e-6  # adamw is another program
+    assert first["3-adamw-seed3"] != first["3-adamw-seed4"]
+    summary = json.loads((out / "comparison.json").read_text())
+    assert [entry["arm"] for entry in summary] == arms
+    assert all(len(entry["test_error"]) == 2 for entry in summary)
+
+
+def test_interrupted_comparison_goes_on_without_repeating_a_run(
+    images, tmp_path, capsys, monkeypatch
+):
+    arms = ["sgd:learning-rate=0.02", "lcam:learning-rate=0.02"]
+    arguments = ["compare", "--data", images, *SHARED, "--arms", *arms]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*arguments, "--seeds", "0", "1", "--out", str(whole)]) == 0
+
+    real_run, started = loop.run, []
+
+    def run_two(config, *args, **options):
+        if len(started) == 2:
+            raise StoppedError("stopped.", code=143)
+        started.append(config.out.name)
+        return real_run(config, *args, **options)
+
+    monkeypatch.setattr(loop, "run", run_two)
+    capsys.readouterr()
+    assert main([*arguments, "--seeds", "0", "1", "--out", str(parts)]) == 143
+    assert f"--out {parts} --resume" in capsys.readouterr().err
+    first = (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns
+
+    started.clear()
+    resumed = [*arguments, "--out", str(parts), "--resume"]
+    assert main([*resumed, "--seeds", "0", "1"]) == 0
+    assert started == ["1-sgd-seed1", "2-lcam-seed1"]
+    assert (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns == first
+    losses = [
+        [entry["train_loss"] for entry in json.loads(path.read_text())]
+        for path in (whole / "comparison.json", parts / "comparison.json")
+    ]
+    assert losses[0] == losses[1]
+
+    # More seeds join those that are there; other options are refused.
+    started.clear()
+    assert main([*resumed, "--seeds", "0", "1", "2"]) == 0
+    assert started == ["1-sgd-seed2", "2-lcam-seed2"]
+    assert json.loads((parts / "config.json").read_text())["seeds"] == [0, 1, 2]
+    assert main([*resumed, "--seeds", "0", "1", "--batch-size", "4"]) == 2
+    assert "batch_size was 8, is 4" in capsys.readouterr().err
+    metrics = parts / "1-sgd-seed0" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text()[:-9])
+    monkeypatch.undo()
+    assert main([*resumed, "--seeds", "0", "1"]) == 2
+    assert "was changed or damaged" in capsys.readouterr().err
+
+
+# --- Errors: one message, exit code 2, nothing lost -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--batch-size", "53"],
+            "--batch-size must be at most the 52 training examples",
+        ),
+        (
+            ["--low-loss-momentum", "1.5"],
+            "--low-loss-momentum must be in [0, 1), got 1.5",
+        ),
+        (["--epochs", "0"], "--epochs must be at least 1 (and at most 1e+06), got 0"),
+        (["--data", "npz:/nowhere.npz"], "no file /nowhere.npz"),
+        (["--data", "digits", "--normalize", "imagenet"], "needs images of 3 channels"),
+        (["--out", "/dev/null/run"], "cannot write to --out /dev/null/run"),
+    ],
+)
+def test_bad_input_gives_one_message(images, tmp_path, capsys, options, message):
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["run", "--data", images, *SHARED, *out, *options]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_folder_that_holds_something_is_left_alone(images, tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("precious")
+    assert main(["run", "--data", images, *SHARED, "--out", str(tmp_path)]) == 2
+    assert "is not empty, and nothing in it shall be lost" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [new_folder(None, "digits-lcam-seed0", Run()).name for _ in range(3)]
+    assert names == ["digits-lcam-seed0", "digits-lcam-seed0-2", "digits-lcam-seed0-3"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ("lcam:margin", "--arms lcam:margin: expected OPTION=VALUE"),
+        ("lcam:margin=-1", "--arms lcam:margin=-1: --margin must be at least 0"),
+        ("sgd:margin=1", "--margin belongs to --optimizer lcam"),
+    ],
+)
+def test_bad_arm_gives_one_message(images, capsys, arm, message):
+    assert main(["compare", "--data", images, "--arms", "sgd", arm]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rnu"],
+        ["run", "--optimzer", "sgd"],
+        ["run", "--optimizer", "foo"],
+        ["run", "--epochs", "x"],
+        ["compare", "--arms", "sgd", "foo"],
+        ["compare", "--arms", "sgd", "lcam:lagged=maybe"],
+    ],
+    ids=" ".join,
+)
+def test_misspelt_command_line_exits_with_2(arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+
+
+def test_diverging_run_stops_and_says_where(images, tmp_path, capsys):
+    options = ["--learning-rate", "1e6", "--epochs", "5", "--batch-size", "8"]
+    out = tmp_path / "run"
+    assert main(["run", "--data", images, *options, "--out", str(out)]) == 1
+    assert "training diverged" in capsys.readouterr().err
+    assert len(records.read_metrics(out)) < 5
+    assert not any((out / "checkpoints").iterdir())
+
+
+def test_help_explains_the_options_without_loading_jax():
+    code = (
+        "import sys, train.__main__ as program\n"
+        "try: program.main(['run', '--help'])\n"
+        "finally: assert 'jax' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "--low-loss-momentum FLOAT" in done.stdout
+    assert "--widen INT" in done.stdout

@@ -1,0 +1,80 @@
+"""Data other than images that come inside installed packages: no download."""
+
+import numpy as np
+
+from train.data.dataset import Dataset
+
+TEXT_LENGTH = 64
+
+
+def load_breast_cancer() -> Dataset:
+    """569 tumours by 30 measurements, two classes (scikit-learn).
+
+    A fixed, stratified 30 % (171 rows) are the test set.
+    """
+    import sklearn.datasets
+    from sklearn.model_selection import train_test_split
+
+    rows, labels = sklearn.datasets.load_breast_cancer(return_X_y=True)
+    x_train, x_test, y_train, y_test = train_test_split(
+        rows, labels.astype(np.int32), test_size=171, stratify=labels, random_state=0
+    )
+    x_train, x_test = _standardize(x_train, x_test)
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=2)
+
+
+def load_diabetes() -> Dataset:
+    """442 patients by 10 measurements, and a number: a year's progress (scikit-learn).
+
+    A fixed 30 % (133 rows) are the test set. The numbers are standardised like the
+    measurements: a squared error of 1 is that of always guessing the training mean.
+    """
+    import sklearn.datasets
+    from sklearn.model_selection import train_test_split
+
+    rows, numbers = sklearn.datasets.load_diabetes(return_X_y=True, scaled=False)
+    x_train, x_test, y_train, y_test = train_test_split(
+        rows, numbers, test_size=133, random_state=0
+    )
+    x_train, x_test = _standardize(x_train, x_test)
+    y_train, y_test = _standardize(y_train, y_test)
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=0)
+
+
+def load_english() -> Dataset:
+    """Python's own help texts, by characters: 465,000 of English prose.
+
+    The texts of `pydoc_data.topics`, in the order of their names, are cut into pieces
+    of 64 characters, each to be followed by its next; the last tenth of the pieces is
+    the test set. What is neither printable ASCII nor a newline is left out. The texts
+    differ a little between versions of Python.
+    """
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[name] for name in sorted(topics))
+    codes = np.frombuffer(text.encode("ascii", "ignore"), np.uint8)
+    codes = codes[((codes >= 32) & (codes < 127)) | (codes == 10)]
+    vocabulary, tokens = np.unique(codes, return_inverse=True)
+    tokens = tokens.astype(np.int32)
+    pieces = (len(tokens) - 1) // TEXT_LENGTH
+    size = pieces * TEXT_LENGTH
+    inputs = tokens[:size].reshape(pieces, TEXT_LENGTH)
+    targets = tokens[1 : size + 1].reshape(pieces, TEXT_LENGTH)
+    split = pieces - pieces // 10
+    return Dataset(
+        inputs[:split],
+        targets[:split],
+        inputs[split:],
+        targets[split:],
+        num_classes=len(vocabulary),
+    )
+
+
+def _standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """To mean 0 and deviation 1 over the training rows, as float32."""
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    std = np.where(std > 0, std, 1.0)
+    return (
+        ((train - mean) / std).astype(np.float32),
+        ((test - mean) / std).astype(np.float32),
+    )

@@ -1,0 +1,279 @@
+"""Data sources: labelled images in NumPy arrays, checked on loading."""
+
+import dataclasses
+import math
+import os
+import sys
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from train.data import offline
+from train.data.dataset import Dataset
+from train.errors import InputError
+from train.paths import expand, printable
+from train.settings.options import Data
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+# Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
+# ask for a classifier of that many outputs.
+MAX_CLASSES = 100_000
+
+# What arrays must fit into, in bytes.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+# What NumPy and zipfile raise on files that are damaged or made to do harm.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def load_dataset(config: Data) -> Dataset:
+    """Loads a data set, or the part of it that is asked for.
+
+    Raises:
+      InputError: no such source, or its data are missing or unusable.
+    """
+    dataset = _load(config.data, config.data_dir)
+    reduced = reduce(dataset, config.every, config.shrink)
+    labels = dataset.train_targets
+    lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
+    if labels.ndim == 1 and dataset.num_classes and lost:
+        raise InputError(
+            f"every {config.every}th training example of {config.data} leaves {lost} "
+            "classes without any: the examples come in an order. Shuffle them once."
+        )
+    return reduced
+
+
+def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
+    """Takes every so manieth training example, and averages squares of pixels into one.
+
+    Args:
+      dataset: the whole.
+      every: of the training examples, beginning with the first; at least 1.
+      shrink: side of the squares in pixels, at least 1.
+
+    Raises:
+      InputError: the images do not divide into such squares.
+    """
+    if not dataset.is_images:
+        return dataclasses.replace(
+            dataset,
+            train_inputs=dataset.train_inputs[::every],
+            train_targets=dataset.train_targets[::every],
+        )
+    height, width = dataset.train_inputs.shape[1:3]
+    if height % shrink or width % shrink:
+        raise InputError(
+            f"--shrink (2 in a study's quick form) must divide the images' "
+            f"{height}x{width} pixels, got {shrink}."
+        )
+
+    def shrunk(images: np.ndarray) -> np.ndarray:
+        if shrink == 1:
+            return images
+        tiles = (-1, height // shrink, shrink, width // shrink, shrink, images.shape[3])
+        means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
+        return np.round(means).astype(np.uint8)
+
+    return Dataset(
+        shrunk(dataset.train_inputs[::every]),
+        dataset.train_targets[::every],
+        shrunk(dataset.test_inputs),
+        dataset.test_targets,
+        dataset.num_classes,
+    )
+
+
+def _load(source: str, data_dir: Path) -> Dataset:
+    if source == "digits":
+        return load_digits()
+    if source.startswith("npz:"):
+        return load_npz(expand(Path(source.removeprefix("npz:"))))
+    if source in ("cifar10", "cifar100"):
+        from train.data.cifar import load_cifar  # the only part that needs tfds
+
+        return load_cifar(source, data_dir)
+    return {
+        "breast_cancer": offline.load_breast_cancer,
+        "diabetes": offline.load_diabetes,
+        "english": offline.load_english,
+    }[source]()
+
+
+def load_digits() -> Dataset:
+    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries.
+
+    A fixed, stratified fifth (360 images) is the test set.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    # Pixels are counts from 0 to 16.
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = bunch.target.astype(np.int32)
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, labels, test_size=360, stratify=labels, random_state=0
+    )
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=10)
+
+
+def load_npz(path: Path) -> Dataset:
+    """Anyone's own images, from an .npz file in the layout of Keras' data sets.
+
+    Args:
+      path: holds `x_train`, `x_test`: uint8 [size, height, width, channels] or
+        [size, height, width], and `y_train`, `y_test`: integers [size] or [size, 1],
+        from 0. There are as many classes as the largest training label says.
+
+    Raises:
+      InputError: the file is missing, unreadable, or not of this layout.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(npy.MAGIC_PREFIX))
+            if magic == npy.MAGIC_PREFIX:  # np.load would read all of it
+                raise InputError(
+                    f"{path} is not an .npz file: save it with numpy.savez."
+                )
+            file.seek(0)
+            # Pickled objects are refused: a data file cannot run code.
+            archive = np.load(file, allow_pickle=False)
+            missing = [name for name in ARRAYS if name not in archive.files]
+            if missing:
+                found = printable(", ".join(map(repr, archive.files)) or "none")
+                raise InputError(
+                    f"{path} lacks {', '.join(missing)}: expected the arrays "
+                    f"{', '.join(ARRAYS)}, found {found}."
+                )
+            _check_sizes(path, archive.zip)
+            x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
+    except FileNotFoundError:
+        raise InputError(
+            f"no file {path}: --data npz:PATH takes an .npz file holding "
+            f"{', '.join(ARRAYS)}."
+        ) from None
+    except UNREADABLE as error:
+        # Some say nothing, and some repeat thousands of letters of the file.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # NumPy's own words on pickles advise to load them all the same.
+        if "pickle" in reason:
+            reason = "no .npz file, or one with pickled objects"
+        raise InputError(
+            f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
+            f"objects, holding {', '.join(ARRAYS)}."
+        ) from None
+
+    x_train = _check_images(path, "x_train", x_train)
+    x_test = _check_images(path, "x_test", x_test)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise InputError(
+            f"{path}: images in x_train are {_size(x_train)} and in x_test "
+            f"{_size(x_test)} (height x width x channels); they must be of one size."
+        )
+    y_train = _check_labels(path, "y_train", y_train, len(x_train))
+    y_test = _check_labels(path, "y_test", y_test, len(x_test))
+    num_classes = int(y_train.max()) + 1
+    if len(np.unique(y_train)) < 2:
+        raise InputError(f"{path}: y_train holds one class; expected two or more.")
+    if y_test.max() >= num_classes:
+        raise InputError(
+            f"{path}: y_test holds the label {y_test.max()}, but the largest in "
+            f"y_train is {num_classes - 1}: every tested class must also be trained."
+        )
+    return Dataset(x_train, y_train, x_test, y_test, num_classes)
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuses, before they are read, arrays that are damaged or larger than memory.
+
+    Raises:
+      InputError: the arrays do not fit into memory, or a file is no array.
+      ValueError: a file is not what NumPy writes, as are others of `UNREADABLE`.
+    """
+    total = 0
+    for name in ARRAYS:
+        info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+        # Of what zip knows besides, a few bytes can unpack to more than memory at once.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name} is compressed in a way that NumPy never does")
+        with archive.open(info) as file:
+            if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+                raise InputError(
+                    f"{path} holds files that are no arrays: save it with numpy.savez."
+                )
+            file.seek(0)
+            first = npy.read_magic(file) == (1, 0)
+            # Version 3 differs from 2 in the names of fields, which images have not.
+            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+            shape, _, dtype = read(file)
+            if dtype.hasobject:
+                raise ValueError(f"{name} holds pickled objects")
+            if not all(0 <= side <= sys.maxsize for side in shape):
+                raise ValueError(f"{name} cannot have the shape {shape}")
+            told = min(math.prod(shape) * dtype.itemsize, sys.maxsize)
+            held = info.file_size - file.tell()
+        total += max(told, held)
+        # NumPy would read less: labels, but not those that were saved.
+        if told != held and total <= MEMORY:
+            raise ValueError(f"{name} should have {told} bytes, and has {held}")
+    if total > MEMORY:
+        raise InputError(
+            f"{path} claims {total / 1e9:.1f} GB for {', '.join(ARRAYS)}, and this "
+            f"machine has {MEMORY / 1e9:.1f} GB of memory: save fewer or smaller "
+            "images, or anew if the file is damaged."
+        )
+
+
+def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+    if images.dtype != np.uint8:
+        raise InputError(
+            f"{path}: {name} must be uint8, from 0 to 255, got {images.dtype}."
+        )
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or 0 in images.shape:
+        raise InputError(
+            f"{path}: {name} must be [size, height, width, channels] or "
+            f"[size, height, width], none of them 0, got the shape {images.shape}."
+        )
+    return images
+
+
+def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.ndarray:
+    if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
+        raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
+    if labels.shape not in ((size,), (size, 1)):
+        raise InputError(
+            f"{path}: {name} must hold one label an image, the shape ({size},), got "
+            f"{labels.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= MAX_CLASSES:
+        raise InputError(
+            f"{path}: labels in {name} must be from 0 to {MAX_CLASSES - 1}, got "
+            f"{labels.min()} to {labels.max()}. Number the classes 0, 1, 2, ..."
+        )
+    return labels.reshape(size).astype(np.int32)
+
+
+def _size(images: np.ndarray) -> str:
+    return "x".join(map(str, images.shape[1:]))

@@ -1,0 +1,97 @@
+"""The networks of the program, made from options and the shape of the data."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from models import MLP, Transformer, WideResNet
+from train.data.dataset import Dataset
+from train.errors import InputError
+from train.settings.options import Model
+
+
+class NetworkSpec(NamedTuple):
+    """What a network is made from. Hashable.
+
+    Attributes:
+      model: its options; `network` is set.
+      input_shape: of an example.
+      num_outputs: classes; 1 for numbers.
+    """
+
+    model: Model
+    input_shape: tuple[int, ...]
+    num_outputs: int
+
+
+def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
+    """Chooses the network by the data, where the options do not.
+
+    Raises:
+      InputError: the network asked for does not take such inputs.
+    """
+    if dataset.is_images:
+        takes = ("wide_resnet", "mlp")
+    elif np.issubdtype(dataset.train_inputs.dtype, np.integer):
+        takes = ("transformer",)
+    else:
+        takes = ("mlp",)
+    network = model.network or takes[0]
+    if network not in takes:
+        raise InputError(
+            f"--network must be {' or '.join(takes)} for these data, got {network}."
+        )
+    try:
+        model = dataclasses.replace(model, network=network)
+    except InputError as error:  # an option of another network was given
+        raise InputError(f"{error} These data are for {network}.") from None
+    input_shape = dataset.train_inputs.shape[1:]
+    return NetworkSpec(model, input_shape, dataset.num_classes or 1)
+
+
+def make_network(spec: NetworkSpec, key: jax.Array) -> nnx.Module:
+    """Makes a network with fresh weights; call it with inputs and `train`."""
+    model, rngs = spec.model, nnx.Rngs(key)
+    match model.network:
+        case "wide_resnet":
+            return WideResNet(
+                model.depth,
+                model.widen,
+                spec.num_outputs,
+                channels=spec.input_shape[-1],
+                dtype=jnp.dtype(model.dtype),
+                rngs=rngs,
+            )
+        case "mlp":
+            num_inputs = int(np.prod(spec.input_shape))
+            return MLP(num_inputs, model.hidden, spec.num_outputs, rngs=rngs)
+        case _:
+            return Transformer(
+                spec.num_outputs,
+                spec.input_shape[0],
+                width=model.width,
+                layers=model.layers,
+                heads=model.heads,
+                dtype=jnp.dtype(model.dtype),
+                rngs=rngs,
+            )
+
+
+def describe(spec: NetworkSpec) -> str:
+    """A network's name, as papers write it."""
+    model = spec.model
+    match model.network:
+        case "wide_resnet":
+            return f"WRN-{model.depth}-{model.widen} in {model.dtype}"
+        case "mlp":
+            units = (int(np.prod(spec.input_shape)), *model.hidden, spec.num_outputs)
+            return f"MLP {'-'.join(map(str, units))}"
+        case _:
+            return (
+                f"transformer of {model.layers} layers, width {model.width}, "
+                f"{model.heads} heads, context {spec.input_shape[0]}"
+            )

@@ -1,0 +1,142 @@
+"""The optimizers of the program.
+
+Arms of a comparison are data, not code: SGD is LCAM with equal coefficients, and every
+number enters the compiled step as a traced scalar. All arms of SGD and LCAM with the
+same `Method` share one compilation.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import lcam_optax
+from train.settings.options import Optimizer
+
+
+class Method(NamedTuple):
+    """What about an optimizer is code. Hashable.
+
+    Attributes:
+      adaptive: AdamW instead of LCAM and SGD.
+      epoch_average: whether the loss is compared with this epoch's mean.
+      chance: whether noise decides the phase, and not the loss: `value` is then a
+        number of [0, 1), below `low_loss_share` for the low-loss phase.
+      lagged: whether a comparison acts on the next step.
+      nesterov: whether the momentum is Nesterov's.
+    """
+
+    adaptive: bool
+    epoch_average: bool
+    chance: bool
+    lagged: bool
+    nesterov: bool
+
+
+class Hyperparameters(NamedTuple):
+    """What about an optimizer is data: float32 scalars, and one int32.
+
+    Attributes:
+      weight_decay: at least 0.
+      high_loss_momentum: in [0, 1); SGD's momentum.
+      low_loss_momentum: in [0, 1); SGD's momentum.
+      ema_decay: of the loss average, in [0, 1).
+      margin: dead band around the average, relative, at least 0.
+      low_loss_share: of the steps, where chance decides, in [0, 1).
+      adam_b1: AdamW's decay of the gradients' mean, in [0, 1).
+      adam_b2: AdamW's decay of their squares' mean, in [0, 1).
+      adam_epsilon: added to AdamW's denominator, greater than 0.
+      steps_per_epoch: int32, at least 1.
+    """
+
+    weight_decay: jax.Array
+    high_loss_momentum: jax.Array
+    low_loss_momentum: jax.Array
+    ema_decay: jax.Array
+    margin: jax.Array
+    low_loss_share: jax.Array
+    adam_b1: jax.Array
+    adam_b2: jax.Array
+    adam_epsilon: jax.Array
+    steps_per_epoch: jax.Array
+
+
+def method_of(config: Optimizer) -> Method:
+    """What about an optimizer's options is code."""
+    return Method(
+        adaptive=config.optimizer == "adamw",
+        epoch_average=config.loss_average == "epoch",
+        chance=config.phase != "loss",
+        lagged=config.lagged,
+        nesterov=config.nesterov,
+    )
+
+
+def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparameters:
+    """What about an optimizer's options is data."""
+    if config.optimizer == "sgd":
+        high = low = config.momentum
+    else:
+        high, low = config.high_loss_momentum, config.low_loss_momentum
+    return Hyperparameters(
+        weight_decay=jnp.float32(config.weight_decay),
+        high_loss_momentum=jnp.float32(high),
+        low_loss_momentum=jnp.float32(low),
+        ema_decay=jnp.float32(config.ema_decay),
+        margin=jnp.float32(config.margin),
+        low_loss_share=jnp.float32(config.low_loss_share),
+        adam_b1=jnp.float32(config.adam_b1),
+        adam_b2=jnp.float32(config.adam_b2),
+        adam_epsilon=jnp.float32(config.adam_epsilon),
+        steps_per_epoch=jnp.int32(steps_per_epoch),
+    )
+
+
+def make_optimizer(
+    method: Method, hyperparameters: Hyperparameters, learning_rate: jax.Array
+) -> optax.GradientTransformationExtraArgs:
+    """Builds the transformation, inside the compiled step: its numbers are traced."""
+    if method.adaptive:
+        return optax.with_extra_args_support(
+            optax.adamw(
+                learning_rate,
+                b1=hyperparameters.adam_b1,
+                b2=hyperparameters.adam_b2,
+                eps=hyperparameters.adam_epsilon,
+                weight_decay=hyperparameters.weight_decay,
+            )
+        )
+    return optax.chain(
+        optax.add_decayed_weights(hyperparameters.weight_decay),
+        lcam_optax.lcam(
+            learning_rate,
+            hyperparameters.high_loss_momentum,
+            hyperparameters.low_loss_momentum,
+            loss_average=make_loss_average(method, hyperparameters),
+            margin=hyperparameters.margin,
+            lagged=method.lagged,
+            nesterov=method.nesterov,
+        ),
+    )
+
+
+def make_loss_average(
+    method: Method, hyperparameters: Hyperparameters
+) -> lcam_optax.LossAverage:
+    """Builds what the loss, or noise in its place, is compared with."""
+    if method.chance:
+        # Noise below a constant: LCAM itself needs no change.
+        return lcam_optax.LossAverage(
+            init=lambda: (),
+            update=lambda state, _: (hyperparameters.low_loss_share, state),
+        )
+    if method.epoch_average:
+        return lcam_optax.epoch_average(hyperparameters.steps_per_epoch)
+    return lcam_optax.ema_average(hyperparameters.ema_decay)
+
+
+def any_hyperparameters() -> Hyperparameters:
+    """Some numbers, for an initial state: its structure does not depend on them."""
+    numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
+    return numbers._replace(steps_per_epoch=jnp.int32(1))

@@ -1,0 +1,205 @@
+"""The folder of a run: made, claimed by one process, and gone on with.
+
+`config.json` holds the options of the run and says that the folder is taken.
+`provenance.json` says what the run ran on.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from train.errors import BusyError, InputError
+from train.paths import expand
+from train.runs.provenance import environment
+from train.runs.writing import replace, writing
+
+# Options that may be others when a run, a comparison or a study goes on.
+FREE_OPTIONS = (
+    *("out", "resume", "seeds", "budget", "phases_of"),
+    # How it is computed, which changes rounding at most, and how often it is saved.
+    *("devices", "data_on", "steps_per_call"),
+    *("coordinator", "num_processes", "process_id"),
+    *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
+)
+
+
+def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -> Path:
+    """Makes the folder of a run, and never touches one that holds something.
+
+    `config.json`, with the options and `facts` about the data, claims it: of two
+    processes that come at once, one is refused.
+
+    Args:
+      out: the folder asked for; `None` for the first free one of `runs/NAME`,
+        `runs/NAME-2`, `runs/NAME-3`, ...
+      default_name: NAME.
+      config: the options.
+      **facts: what else a resumed run must agree with.
+
+    Raises:
+      InputError: `out` holds something, or cannot be made or written to.
+    """
+    if out is None:
+        out = first_free(Path("runs") / default_name)
+    out = expand(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise InputError(
+                f"--out {out} is not empty, and nothing in it shall be lost: name a "
+                "new folder, leave --out away to have one made, or go on with the run "
+                "in it with --resume."
+            )
+        with (out / "config.json").open("x") as file:
+            file.write(_claim(config, facts))
+    except FileExistsError:
+        raise InputError(
+            f"--out {out} is a file, or another run has just begun there: name another "
+            "folder."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot write to --out {out}: {error.strerror}. Name a folder that can be "
+            "made and written to."
+        ) from None
+    return out
+
+
+def first_free(name: Path, ending: str = "") -> Path:
+    """The first path that is not taken of NAME, NAME-2, NAME-3, ..., with an ending."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (Path(f"{name}{number}{ending}") for number in numbers)
+    return next(path for path in paths if not path.exists())
+
+
+def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
+    """A new folder, claimed, or with `--resume` the one in `--out`; see `new_folder`.
+
+    Raises:
+      InputError: it cannot be used, or what is in it had other options or data.
+    """
+    if config.resume:
+        folder = expand(config.out)
+        if (folder / "config.json").exists():
+            check_claim(folder, config, **facts)
+            return folder
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(
+                f"{folder} holds no config.json: it is not the folder of a run, or it "
+                "was damaged. Name the run's folder, or another --out to begin anew."
+            )
+    return new_folder(config.out, default_name, config, **facts)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a run to one process; a process that dies gives it up.
+
+    Raises:
+      BusyError: another process has it.
+    """
+    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    with writing(folder):
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise BusyError(
+                f"another process is at work in {folder}: wait for it, or name another "
+                "--out."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_claim(
+    folder: Path, config: Any, *, only_saved: bool = False, **facts: Any
+) -> None:
+    """Makes sure that the run in a folder is this one, before going on with it.
+
+    Args:
+      folder: of the run.
+      config: the options.
+      only_saved: whether options that it did not know are left out, as for a run that
+        has ended: they were at their defaults.
+      **facts: what else must agree.
+
+    Raises:
+      InputError: its options or its data were others.
+    """
+    try:
+        saved = _flat(json.loads((folder / "config.json").read_text()))
+        if not saved:
+            raise ValueError
+    except (OSError, ValueError, RecursionError):
+        raise InputError(
+            f"cannot read {folder / 'config.json'}, the options of the run to go on "
+            f"with: move {folder} away, or name another folder with --out."
+        ) from None
+    ours = _flat(config_as_json(config) | facts)
+    differing = [
+        f"{key} was {saved.get(key)}, is {number}"
+        for key, number in ours.items()
+        if key not in FREE_OPTIONS
+        and (key in saved or not only_saved)
+        and number != saved.get(key)
+    ]
+    if differing:
+        raise InputError(
+            f"the run in {folder} cannot go on as another one: "
+            f"{'; '.join(differing[:3])}. Repeat its command and data, or name another "
+            "--out."
+        )
+
+
+def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
+    """Writes the options anew, after `check_claim`: there may be more seeds."""
+    replace(folder / "config.json", _claim(config, facts))
+
+
+def digest(config: Any, **facts: Any) -> str:
+    """A SHA-256 sum, equal for runs that may go on as each other."""
+    options = _flat(config_as_json(config) | facts)
+    fixed = {name: options[name] for name in options if name not in FREE_OPTIONS}
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
+
+
+def _claim(config: Any, facts: dict[str, Any]) -> str:
+    return json.dumps(config_as_json(config) | facts, indent=2) + "\n"
+
+
+def config_as_json(config: Any) -> dict[str, Any]:
+    """The options as JSON gives them back: paths as strings, tuples as lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def _flat(options: Any) -> dict[str, Any]:
+    """Takes the options out of their groups: no two have one name."""
+    flat: dict[str, Any] = {}
+    for key, number in options.items() if isinstance(options, dict) else ():
+        flat |= _flat(number) if isinstance(number, dict) else {key: number}
+    return flat
+
+
+def add_provenance(folder: Path, **facts: Any) -> None:
+    """Adds what is needed to redo the run, and `facts`, to `provenance.json`.
+
+    The file is a list, with an entry for each time the run was started or resumed.
+    """
+    path = folder / "provenance.json"
+    try:
+        entries = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        entries = []
+    if not isinstance(entries, list):
+        entries = []
+    entry = environment() | facts
+    replace(path, json.dumps([*entries, entry], indent=2) + "\n")

@@ -1,0 +1,266 @@
+"""Trains one network with one optimizer."""
+
+import contextlib
+import hashlib
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from train.data.dataset import Dataset, fingerprint
+from train.engine import devices, optimizers, program
+from train.engine.feed import Feed, make_feed
+from train.engine.spec import Spec
+from train.engine.step import StepMetrics, TestMetrics
+from train.errors import DivergedError, StoppedError
+from train.runs import processes, records
+from train.runs.folder import digest, locked, open_folder
+from train.runs.recorder import Recorder, SilentRecorder
+from train.runs.stop import Stop
+from train.runs.training import Training
+from train.settings.experiment import Run
+
+
+def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
+    """Trains, and writes everything into the run's folder.
+
+    Args:
+      config: the experiment.
+      dataset: its data.
+      quiet: print no line per epoch (a terminal shows a progress bar all the same).
+
+    Returns:
+      The folder; None in a process that leaves writing to another.
+
+    Raises:
+      InputError: the folder cannot be used, or an option does not fit the data or the
+        device's memory.
+      BusyError: another process is at work in the folder.
+      DivergedError: a loss was not finite; the epoch's rows are written.
+      StoppedError: a signal ended it; where it was is saved.
+      PeerError: another process that trains with this one is gone.
+    """
+    with (
+        Stop() as stop,
+        processes.among_peers(),
+        devices.enough_memory(),
+        contextlib.ExitStack() as stack,
+    ):
+        # Refused before anything is written.
+        prepared = processes.by_each_process(partial(_prepare, config, dataset))
+        processes.check_same(digest(config, **prepared.facts))
+
+        def claim() -> Path:
+            folder = open_folder(config, _name(config), **prepared.facts)
+            stack.enter_context(locked(folder))
+            return folder
+
+        folder = processes.by_first_process(claim)
+        try:
+            _train(config, prepared, folder, stop, quiet=quiet)
+        except StoppedError as error:
+            error.folder = folder
+            raise
+    return folder
+
+
+class _Prepared(NamedTuple):
+    spec: Spec
+    feed: Feed
+    phases: np.ndarray | None  # of every step, for --phases-of
+    facts: dict[str, str]  # that a resumed run must agree with
+
+
+def _prepare(config: Run, dataset: Dataset) -> _Prepared:
+    method = optimizers.method_of(config.optimizer)
+    spec = program.make_spec(config, method, dataset)
+    feed = make_feed(dataset, spec, config.data.normalize)
+    facts, phases = {"data_sha256": fingerprint(dataset)}, None
+    if config.optimizer.phases_of is not None:
+        phases = records.read_phases(
+            config.optimizer.phases_of, config.epochs * spec.steps_per_epoch
+        )
+        # The folder may be moved; what it says may not change.
+        facts["phases_sha256"] = hashlib.sha256(phases.tobytes()).hexdigest()
+    return _Prepared(spec, feed, phases, facts)
+
+
+def _name(config: Run) -> str:
+    """Of the folder, if none is named."""
+    kind = config.data.data.partition(":")[0]
+    what = config.preset or f"{kind}-{config.optimizer.optimizer}"
+    return f"{what}-seed{config.seed}"
+
+
+def _train(
+    config: Run, prepared: _Prepared, folder: Path | None, stop: Stop, *, quiet: bool
+) -> None:
+    """Trains from the last checkpoint, or from nothing, to the end."""
+    spec, feed, phases, _ = prepared
+    training = Training(config, spec, feed, phases)
+    with (
+        SilentRecorder()
+        if folder is None
+        else Recorder(folder, config, training.compiled, quiet=quiet)
+    ) as recorder:
+        done = _restore(training, recorder)
+        total = config.epochs * spec.steps_per_epoch
+        if stop.is_due() and done < total:
+            raise StoppedError(
+                f"{stop.signal.name}: stopped before training, after step {done} of "
+                f"{total}.",
+                code=128 + stop.signal,
+            )
+        recorder.begin(done)
+        loop = _Loop(config, spec, training, recorder, stop)
+        while done < total:
+            done = loop.train_epoch(done)
+
+
+def _restore(training: Training, recorder: Recorder | SilentRecorder) -> int:
+    """Goes back to the last checkpoint; returns the steps taken there, or 0."""
+    template = training.template()
+    found = processes.by_first_process(partial(recorder.last, template))
+    done, snapshot = found or (0, template)
+    [done] = processes.from_first_process(np.array([done]))
+    if done:
+        training.restore(processes.from_first_process(snapshot))
+    return int(done)
+
+
+class _Loop(NamedTuple):
+    config: Run
+    spec: Spec
+    training: Training
+    recorder: Recorder | SilentRecorder
+    stop: Stop
+
+    def train_epoch(self, done: int) -> int:
+        """Takes what is left of an epoch after `done` steps of the run, and tests.
+
+        Returns:
+          The steps taken at its end.
+
+        Raises:
+          DivergedError: a loss was not finite; the rows are written.
+          StoppedError: a signal came; where the run was is saved.
+        """
+        steps_per_epoch = self.spec.steps_per_epoch
+        epoch, taken = divmod(done, steps_per_epoch)
+        start = time.perf_counter()
+        saving, num_examples, must_stop = 0.0, 0, False
+        for call in self.training.take_steps(epoch, taken):
+            taken = call.first + call.num_steps
+            num_examples += call.num_steps * call.batch_size
+            self.recorder.advance(call.num_steps)
+            must_stop = self.stop.is_due()
+            if not self.training.has_finite_losses() and self.config.on_nan == "stop":
+                break
+            if taken < steps_per_epoch:
+                if must_stop:
+                    self._stop(epoch * steps_per_epoch + taken)
+                if self.recorder.is_due():
+                    since = time.perf_counter()
+                    self._save(epoch * steps_per_epoch + taken)
+                    saving += time.perf_counter() - since
+        steps = self.training.metrics(taken)
+        train_seconds = time.perf_counter() - start - saving
+        test = self.training.test()
+        row = _epoch_row(epoch, self.spec, steps, test, self.training.phase_before)
+        row |= {
+            "learning_rate": self.training.learning_rate(epoch),
+            "images_per_second": round(num_examples / train_seconds, 1),
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+        if observed := self.training.observed():
+            # Means in a phase without steps are NaN, which JSON has not.
+            row["observed"] = {
+                name: np.where(np.isfinite(x), x, None).tolist()
+                for name, x in observed.items()
+            }
+        done = epoch * steps_per_epoch + taken
+        self.recorder.write(row, _step_rows(epoch * steps_per_epoch, steps))
+        if self.config.on_nan == "stop":
+            _check_finite(epoch, self.spec, steps, test)
+        if must_stop and epoch + 1 < self.config.epochs:
+            self._stop(done)
+        if self.recorder.is_due_after(epoch + 1):
+            self._save(done)
+        return done
+
+    def _save(self, done: int) -> bool:
+        """Saves, but nothing that is spoiled: the last good checkpoint stays the last.
+
+        The losses so far may be finite and the weights not any more.
+        """
+        snapshot = self.training.snapshot()
+        is_good = self.config.on_nan == "continue" or snapshot.is_finite()
+        if is_good:
+            self.recorder.save(done, snapshot)
+        return is_good
+
+    def _stop(self, done: int) -> NoReturn:
+        """Saves and ends the run."""
+        saved = "and saved" if self._save(done) else "with weights that are not finite"
+        total = self.config.epochs * self.spec.steps_per_epoch
+        raise StoppedError(
+            f"{self.stop.signal.name}: stopped {saved} after step {done} of {total}.",
+            code=128 + self.stop.signal,
+        )
+
+
+def _epoch_row(
+    epoch: int,
+    spec: Spec,
+    steps: StepMetrics,
+    test: TestMetrics,
+    phase_before: float,
+) -> dict[str, Any]:
+    """An epoch's row of `metrics.jsonl`; errors in percent, losses in nats."""
+    sizes = np.full(len(steps.loss), spec.batch_size)
+    if spec.last_batch_size and len(sizes) == spec.steps_per_epoch:
+        sizes[-1] = spec.last_batch_size
+    phases = np.append(phase_before, steps.phase)
+    # LOW_LOSS is 1, HIGH_LOSS is 0.
+    low_loss_share = float(np.mean(steps.phase, dtype=np.float64))
+    has_phase = not np.isnan(low_loss_share)
+    return {
+        "epoch": epoch + 1,
+        "step": epoch * spec.steps_per_epoch + len(steps.loss),
+        "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
+        "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
+        "test_loss": float(test.loss),
+        "test_error": 100 * float(test.error) / spec.test_shape[0],
+        "low_loss_share": low_loss_share,
+        "high_loss_share": 1 - low_loss_share,
+        "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,
+        "mean_momentum": float(np.mean(steps.momentum.astype(np.float64))),
+    }
+
+
+def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:
+    """Rows of `steps.csv`; steps are counted from 1."""
+    columns = (steps.loss, steps.average_loss, steps.phase, steps.momentum)
+    return [
+        (first + number, *(f"{cell:.9g}" for cell in cells))  # float32, whole
+        for number, cells in enumerate(zip(*columns, strict=True), start=1)
+    ]
+
+
+def _check_finite(
+    epoch: int, spec: Spec, steps: StepMetrics, test: TestMetrics
+) -> None:
+    bad = np.flatnonzero(~np.isfinite(steps.loss))
+    if len(bad):
+        number = epoch * spec.steps_per_epoch + bad[0] + 1
+        what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
+    elif not np.isfinite(test.loss):
+        what = f"the test loss is {test.loss}"
+    else:
+        return
+    raise DivergedError(
+        f"{what} (epoch {epoch + 1}): training diverged. Try a smaller "
+        "--learning-rate, or --warmup-epochs."
+    )

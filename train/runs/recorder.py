@@ -1,0 +1,192 @@
+"""What a run writes while it goes on: rows, checkpoints, and a line an epoch."""
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from train.engine import networks, step
+from train.engine.program import Program
+from train.errors import InputError
+from train.runs import records
+from train.runs.checkpoint import Checkpoints, Snapshot
+from train.runs.folder import add_provenance
+from train.settings.experiment import Run
+
+
+class Recorder:
+    """Writes into a run's folder. A context: leaving it waits for the disk.
+
+    Args:
+      folder: of the run.
+      config: the run.
+      compiled: its program.
+      quiet: print no line per epoch (a terminal shows a progress bar all the same).
+    """
+
+    def __init__(self, folder: Path, config: Run, compiled: Program, *, quiet: bool):
+        self._folder = folder
+        self._config = config
+        self._compiled = compiled
+        self._total = config.epochs * compiled.spec.steps_per_epoch
+        # A progress bar and lines would mix on one terminal.
+        shows_both = sys.stdout.isatty() and sys.stderr.isatty()
+        self._prints = not quiet and not shows_both
+        self._saved = time.monotonic()  # a clock that nobody sets
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Recorder":
+        """Opens the checkpoints.
+
+        Raises:
+          InputError: their folder cannot be made.
+        """
+        self._checkpoints = self._stack.enter_context(
+            Checkpoints(self._folder, self._config.keep_checkpoints)
+        )
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        """Waits for checkpoints on their way to the disk."""
+        self._stack.__exit__(*exception)
+
+    def last(self, like: Snapshot) -> tuple[int, Snapshot]:
+        """The steps taken at the last checkpoint, and where the run was; or 0, `like`.
+
+        Rows that came after it, or are half written, are dropped.
+
+        Raises:
+          InputError: the checkpoint or the rows are damaged; nothing is dropped then.
+        """
+        spec = self._compiled.spec
+        done = self._checkpoints.last_step() or 0
+        if done > self._total:
+            raise InputError(
+                f"{self._folder} has a checkpoint of step {done}, but the run has "
+                f"{self._total}: it is another run's. Move it away."
+            )
+        snapshot = self._checkpoints.restore(done, like) if done else like
+        records.keep_rows(
+            self._folder, done // spec.steps_per_epoch, spec.steps_per_epoch
+        )
+        return done, snapshot
+
+    def begin(self, done: int) -> None:
+        """Notes what goes on from the step `done`, and with what."""
+        spec, seconds = self._compiled.spec, self._compiled.compile_seconds
+        network = networks.describe(spec.network)
+        num_parameters = step.num_parameters(spec.network)
+        add_provenance(
+            self._folder,
+            first_step=done + 1,
+            num_devices=spec.num_devices,
+            network=network,
+            arrays=step.array_names(spec.network),
+            num_parameters=num_parameters,
+            compile_seconds=round(seconds, 1),
+        )
+        devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
+        self._print(
+            f"{network}, {num_parameters:,} parameters{devices}, compiled in "
+            f"{seconds:.1f} s"
+        )
+        if done:
+            self._print(f"goes on after step {done} of {self._total}")
+        self._progress = self._stack.enter_context(
+            tqdm.tqdm(
+                total=self._total,
+                initial=done,
+                desc=self._folder.name,
+                unit="step",
+                disable=not sys.stderr.isatty(),
+            )
+        )
+
+    def advance(self, num_steps: int) -> None:
+        """Moves the progress bar."""
+        with contextlib.suppress(OSError):  # of a terminal that is gone
+            self._progress.update(num_steps)
+
+    def write(self, row: dict[str, Any], steps: list[tuple]) -> None:
+        """Writes an epoch's row, and those of its steps; prints a line."""
+        records.append_metrics(self._folder, row)
+        records.append_steps(self._folder, steps)
+        line = (
+            f"epoch {row['epoch']}/{self._config.epochs}: "
+            f"train loss {row['train_loss']:.4f}, "
+            f"train error {row['train_error']:.2f} %, "
+            f"test error {row['test_error']:.2f} %, "
+            f"{row['images_per_second']:.0f} images/s"
+        )
+        with contextlib.suppress(OSError):
+            self._progress.set_postfix_str(line.partition(": ")[2])
+        self._print(line)
+
+    def is_due(self) -> bool:
+        """Whether the time since the last checkpoint asks for one."""
+        minutes = self._config.checkpoint_minutes
+        return 0 < 60 * minutes <= time.monotonic() - self._saved
+
+    def is_due_after(self, epoch: int) -> bool:
+        """Whether there is to be a checkpoint after `epoch` epochs."""
+        every = self._config.checkpoint_every
+        is_last = epoch == self._config.epochs
+        return is_last or (every > 0 and epoch % every == 0) or self.is_due()
+
+    def save(self, done: int, snapshot: Snapshot) -> None:
+        """Saves where the run is after `done` steps.
+
+        Raises:
+          InputError: this checkpoint, or one before, cannot be written.
+        """
+        self._checkpoints.save(done, snapshot)
+        self._saved = time.monotonic()
+
+    def _print(self, line: str) -> None:
+        if not self._prints:
+            return
+        try:
+            print(line, flush=True)
+        except OSError:
+            # Nobody reads on, as after `| tee` died: training is worth more than that.
+            self._prints = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class SilentRecorder:
+    """Stands for `Recorder` where another process writes: does nothing."""
+
+    def __enter__(self) -> "SilentRecorder":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        """Nothing is on its way."""
+
+    def last(self, like: Snapshot) -> tuple[int, Snapshot]:
+        """Knows of no checkpoint."""
+        return 0, like
+
+    def begin(self, done: int) -> None:
+        """Notes nothing."""
+
+    def advance(self, num_steps: int) -> None:
+        """Shows nothing."""
+
+    def write(self, row: dict[str, Any], steps: list[tuple]) -> None:
+        """Writes nothing."""
+
+    def is_due(self) -> bool:
+        """Saves nothing."""
+        return False
+
+    def is_due_after(self, epoch: int) -> bool:
+        """Saves nothing."""
+        return False
+
+    def save(self, done: int, snapshot: Snapshot) -> None:
+        """Saves nothing."""

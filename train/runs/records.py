@@ -1,0 +1,139 @@
+"""The rows that a run writes, and how they are read back.
+
+`metrics.jsonl` has a row an epoch, `steps.csv` a row a step. A run that dies leaves the
+rows of what it has done.
+"""
+
+import contextlib
+import csv
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.errors import InputError
+from train.paths import expand
+from train.runs.writing import replace, writing
+
+# What reading a file raises that is damaged, or another than it should be.
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError)
+
+STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
+
+
+def append_metrics(folder: Path, row: dict[str, Any]) -> None:
+    """Appends an epoch's row to `metrics.jsonl`; NaN becomes null."""
+    finite = {
+        key: None if isinstance(number, float) and not math.isfinite(number) else number
+        for key, number in row.items()
+    }
+    with writing(folder), (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(finite) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Reads `metrics.jsonl`."""
+    with (folder / "metrics.jsonl").open() as file:
+        return [json.loads(line) for line in file]
+
+
+def append_steps(folder: Path, rows: Iterable[tuple]) -> None:
+    """Appends steps' rows, in the order of `STEP_COLUMNS`, to `steps.csv`."""
+    path = folder / "steps.csv"
+    is_new = not path.exists()
+    with writing(folder), path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(STEP_COLUMNS)
+        writer.writerows(rows)
+
+
+def read_steps(folder: Path) -> dict[str, list[float]]:
+    """Reads `steps.csv` by column."""
+    with (folder / "steps.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in STEP_COLUMNS}
+
+
+def read_phases(folder: Path, num_steps: int) -> np.ndarray:
+    """Reads the phases of a run: float32 [num_steps], 0 or 1.
+
+    Raises:
+      InputError: there are none, or not of so many steps.
+    """
+    try:
+        phases = np.array(read_steps(expand(folder))["phase"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        phases = np.array([])
+    if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
+        raise InputError(
+            f"--phases-of {folder} must be a run of {num_steps} steps, got "
+            f"{len(phases)} with phases: name the folder of a run with sgd or lcam, as "
+            "many epochs, and the same data and batches."
+        )
+    return phases.astype(np.float32)
+
+
+def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
+    """Drops the rows after `epochs` epochs, and what a dying run left half written.
+
+    Raises:
+      InputError: rows up to there are missing or damaged; nothing is dropped then.
+    """
+    metrics = [f'{{"epoch": {number},' for number in range(1, epochs + 1)]
+    steps = [f"{number}," for number in range(1, epochs * steps_per_epoch + 1)]
+    if steps:
+        steps = [",".join(STEP_COLUMNS), *steps]
+    kept = {}
+    for name, beginnings in {"metrics.jsonl": metrics, "steps.csv": steps}.items():
+        path = folder / name
+        text = path.read_text(errors="replace") if path.exists() else ""
+        kept[path] = text.splitlines(keepends=True)[: len(beginnings)]
+        is_whole = len(kept[path]) == len(beginnings) and all(
+            line.startswith(beginning) and line.endswith("\n") and "\ufffd" not in line
+            for line, beginning in zip(kept[path], beginnings, strict=True)
+        )
+        if not is_whole:
+            raise InputError(
+                f"{path} was changed or damaged: it does not hold the rows of the "
+                f"{epochs} epochs before the last checkpoint. Move {folder} away to "
+                "begin anew."
+            )
+    for path, lines in kept.items():
+        if lines:
+            replace(path, "".join(lines))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
+    """Reads the `metrics.jsonl` of a run that has ended; None if it has not.
+
+    One that was damaged has not: going on with it will tell.
+    """
+    with contextlib.suppress(*UNREADABLE):
+        rows = read_metrics(folder)
+        is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+        # The last checkpoint is a run's last act.
+        if is_whole and (folder / "checkpoints" / str(rows[-1]["step"])).is_dir():
+            return rows
+    return None
+
+
+def has_diverged(rows: list[dict[str, Any]]) -> bool:
+    """Whether a run's last loss was not finite."""
+    return rows[-1]["train_loss"] is None or rows[-1]["test_loss"] is None
+
+
+def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
+    """Reads the `metrics.jsonl` of a run that has finished or diverged; else None."""
+    rows = read_finished(folder, epochs)
+    if rows is not None:
+        return rows
+    with contextlib.suppress(*UNREADABLE):
+        rows = read_metrics(folder)
+        return rows if has_diverged(rows) else None
+    return None

@@ -1,0 +1,122 @@
+"""A run under way: weights, optimizer state, and the metrics of the epoch."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import optax
+
+from train.engine import devices, optimizers
+from train.engine.feed import Feed
+from train.engine.plan import Planner
+from train.engine.program import compile_program
+from train.engine.spec import Call, Spec, epoch_calls
+from train.engine.step import StepMetrics, TestMetrics
+from train.runs.checkpoint import Snapshot
+from train.settings.experiment import Run
+
+
+class Training:
+    """Takes a run's steps. Knows nothing of files.
+
+    Args:
+      config: the run.
+      spec: what its program is compiled for.
+      feed: its data.
+      phases: 0 or 1 for each step of the run, for --phases-of; else None.
+
+    Attributes:
+      compiled: its program.
+      phase_before: the phase before the epoch's first step, as in `StepMetrics`.
+    """
+
+    def __init__(self, config: Run, spec: Spec, feed: Feed, phases: np.ndarray | None):
+        self.compiled = compile_program(spec, feed.data)
+        self._spec = spec
+        self._feed = feed
+        self._planner = Planner(config, spec, self.compiled.draw, phases)
+        self._hyperparameters = devices.put(
+            optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
+            spec.num_devices,
+        )
+        self._state = self.compiled.init(self._planner.init_key())
+        self._metrics = _no_metrics(spec)
+        self.phase_before = np.nan
+        self._outputs: list[tuple[Call, StepMetrics]] = []
+
+    def template(self) -> Snapshot:
+        """A snapshot's structure, shapes and dtypes, with any content."""
+        state = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), self._state)
+        return Snapshot(state, _no_metrics(self._spec), np.empty((), np.float32))
+
+    def snapshot(self) -> Snapshot:
+        """Where the run is; waits for the device."""
+        metrics = StepMetrics(*(column.copy() for column in self._collected()))
+        state = devices.fetch(self._state)
+        return Snapshot(state, metrics, np.array(self.phase_before, np.float32))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to where a run was."""
+        self._state = devices.put(snapshot.state, self._spec.num_devices)
+        self._metrics = StepMetrics(*(np.array(column) for column in snapshot.metrics))
+        self.phase_before = float(snapshot.phase_before)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Of the last step of an epoch, counted from 0."""
+        return self._planner.last_rate(epoch)
+
+    def take_steps(self, epoch: int, done: int) -> Iterator[Call]:
+        """Takes the steps of an epoch, counted from 0, that are left after `done`.
+
+        Yields each call as soon as the device has it: what comes next on the host, as
+        the examples of the next call, costs no time.
+        """
+        if not done:
+            self._metrics = _no_metrics(self._spec)
+            phase = optax.tree.get(self._state.opt_state, "phase", np.nan)
+            self.phase_before = float(jax.device_get(phase))
+        plan = self._planner.plan(epoch)
+        calls = epoch_calls(self._spec, done)
+        for call, data, part in self._feed.calls(calls, plan, self._spec.batch_size):
+            self._state, metrics = self.compiled.train(
+                call, self._state, data, part, self._hyperparameters
+            )
+            self._outputs.append((call, metrics))
+            yield call
+
+    def has_finite_losses(self) -> bool:
+        """Whether the losses are finite, up to the call before the last.
+
+        It waits for that call, while the device is at work on the last: more examples
+        from the host would fill its memory, and a signal wait for all of them.
+        """
+        if len(self._outputs) < 2:
+            return True
+        return bool(np.isfinite(jax.device_get(self._outputs[-2][1].loss)).all())
+
+    def metrics(self, taken: int) -> StepMetrics:
+        """Of the epoch's first `taken` steps; waits for them."""
+        return StepMetrics(*(column[:taken] for column in self._collected()))
+
+    def test(self) -> TestMetrics:
+        """Scores the whole test set; waits for it."""
+        return jax.device_get(self.compiled.test(self._state, self._feed.data))
+
+    def observed(self) -> dict[str, np.ndarray]:
+        """What was watched of the epoch; empty for nothing."""
+        return jax.device_get(self.compiled.observed(self._state))
+
+    def _collected(self) -> StepMetrics:
+        for call, outputs in self._outputs:
+            steps = slice(call.first, call.first + call.num_steps)
+            for column, output in zip(
+                self._metrics, jax.device_get(outputs), strict=True
+            ):
+                column[steps] = output
+        self._outputs = []
+        return self._metrics
+
+
+def _no_metrics(spec: Spec) -> StepMetrics:
+    shape = len(StepMetrics._fields), spec.steps_per_epoch
+    return StepMetrics(*np.full(shape, np.nan, np.float32))

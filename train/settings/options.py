@@ -1,0 +1,321 @@
+"""Groups of options: optimizer, schedule, data, network, processes.
+
+The comment above a field is its help text. Every check raises `InputError` with the
+option as it is typed. This module imports no JAX, so that `--help` comes at once.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from train.settings.checks import (
+    HUGE,
+    check,
+    check_at_least,
+    check_positive,
+    check_range,
+    flag,
+)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How the weights move."""
+
+    #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
+    optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
+    #: Peak learning rate. None: 0.1 for sgd and lcam, 0.001 for adamw.
+    learning_rate: float | None = None
+    #: sgd, lcam: L2, this times the weight is added to the gradient before the momentum
+    #: (every parameter decays); adamw: decoupled. None: 5e-4 for sgd and lcam, 0.01 for
+    #: adamw.
+    weight_decay: float | None = None
+    #: sgd: the momentum coefficient, in [0, 1).
+    momentum: float = 0.9
+    #: lcam: the coefficient while the loss is not below its average, in [0, 1).
+    high_loss_momentum: float = 0.9
+    #: lcam: the coefficient while the loss is below its average, in [0, 1).
+    low_loss_momentum: float = 0.93
+    #: lcam: what the loss is compared with: an exponential moving average, or the mean
+    #: of this epoch so far (the authors').
+    loss_average: Literal["ema", "epoch"] = "ema"
+    #: lcam: decay of the moving average per step, in [0, 1).
+    ema_decay: float = 0.99
+    #: lcam: dead band around the average in which the phase stays, relative to the
+    #: average, at least 0.
+    margin: float = 0.0
+    #: lcam: let a comparison act on the next step (the authors' timing).
+    lagged: bool = False
+    #: lcam: what decides the phase: the loss; or, as controls that show whether the
+    #: loss told anything, chance, or another run's phases, as they came or shuffled
+    #: within each epoch.
+    phase: Literal["loss", "chance", "borrowed", "shuffled"] = "loss"
+    #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
+    #: that of a run with --phase loss.
+    low_loss_share: float = 0.5
+    #: lcam, --phase borrowed or shuffled: folder of the run whose phases are taken. It
+    #: must have as many steps and epochs.
+    phases_of: Path | None = None
+    #: sgd, lcam: Nesterov momentum.
+    nesterov: bool = False
+    #: adamw: decay of the mean of the gradients, in [0, 1).
+    adam_b1: float = 0.9
+    #: adamw: decay of the mean of their squares, in [0, 1).
+    adam_b2: float = 0.999
+    #: adamw: added to the denominator, greater than 0.
+    adam_epsilon: float = 1e-8
+
+    def __post_init__(self):
+        """Checks the options and fills in the two that depend on the optimizer."""
+        adaptive = self.optimizer == "adamw"
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", 0.001 if adaptive else 0.1)
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", 0.01 if adaptive else 5e-4)
+        check_positive("--learning-rate", self.learning_rate)
+        check_at_least("--weight-decay", self.weight_decay, 0)
+        check_range("--momentum", self.momentum, 0, 1)
+        check_range("--high-loss-momentum", self.high_loss_momentum, 0, 1)
+        check_range("--low-loss-momentum", self.low_loss_momentum, 0, 1)
+        check_range("--ema-decay", self.ema_decay, 0, 1)
+        check_at_least("--margin", self.margin, 0)
+        check_range("--low-loss-share", self.low_loss_share, 0, 1)
+        check_range("--adam-b1", self.adam_b1, 0, 1)
+        check_range("--adam-b2", self.adam_b2, 0, 1)
+        check_positive("--adam-epsilon", self.adam_epsilon)
+        check_relevance(self, "optimizer")
+        check(
+            self.loss_average == "ema" or self.ema_decay == 0.99,
+            "--ema-decay belongs to --loss-average ema, and would be ignored with "
+            "epoch.",
+        )
+        check(
+            self.phase == "chance" or self.low_loss_share == 0.5,
+            "--low-loss-share belongs to --phase chance, and would be ignored with "
+            f"{self.phase}.",
+        )
+        check(
+            (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
+            "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
+            "together.",
+        )
+        check(
+            self.phase == "loss"
+            or (self.loss_average, self.ema_decay, self.margin) == ("ema", 0.99, 0.0),
+            "--loss-average, --ema-decay and --margin belong to --phase loss, and "
+            f"would be ignored with {self.phase}.",
+        )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate changes."""
+
+    #: Constant; multiplied by --milestone-factor at each milestone; multiplied by
+    #: --exponential-rate every step after an epoch; or half a cosine down to 0.
+    schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
+    #: step: epochs completed before each drop. The default is the authors'.
+    milestones: tuple[int, ...] = (31, 61, 91)
+    #: step: factor at each milestone, greater than 0.
+    milestone_factor: float = 0.2
+    #: exponential: factor per step, greater than 0. The default is the authors'.
+    exponential_rate: float = 0.99985
+    #: exponential: epochs completed before the decay begins.
+    exponential_after: int = 31
+    #: Epochs over which the learning rate also rises linearly from 0, at least 0.
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self):
+        """Checks the options."""
+        check(
+            list(self.milestones) == sorted(set(self.milestones))
+            and all(1 <= epoch <= HUGE for epoch in self.milestones),
+            f"--milestones must be increasing epochs from 1 to {HUGE:g}, got "
+            f"{' '.join(map(str, self.milestones))}.",
+        )
+        check_positive("--milestone-factor", self.milestone_factor)
+        check_positive("--exponential-rate", self.exponential_rate)
+        check_at_least("--exponential-after", self.exponential_after, 0)
+        check_at_least("--warmup-epochs", self.warmup_epochs, 0)
+        check_relevance(self, "schedule")
+
+
+NO_IMAGES = ("breast_cancer", "diabetes", "english")
+SOURCES = ("digits", "cifar10", "cifar100", *NO_IMAGES)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned."""
+
+    #: digits (1,797 images of 8x8 that come with scikit-learn); cifar10 or cifar100
+    #: through TensorFlow Datasets; or npz:PATH, your own images in an .npz file with
+    #: x_train and x_test (uint8; size, height, width and, if not grey, channels),
+    #: y_train and y_test (integers from 0). Beyond images: breast_cancer (a table, two
+    #: classes) and diabetes (a table, a number), which come with scikit-learn, and
+    #: english (the next character of Python's own help texts).
+    data: str = "digits"
+    #: Where TensorFlow Datasets keeps cifar10 and cifar100.
+    data_dir: Path = Path("~/tensorflow_datasets")
+    #: Pixels of zero padding of which a random crop of the original size is taken in
+    #: training; 0: no crop. None: 4 for cifar10 and cifar100, 0 for other data.
+    crop_padding: int | None = None
+    #: Whether to mirror half of the training images left to right. None: for cifar10
+    #: and cifar100 only.
+    flip: bool | None = None
+    #: Mean and deviation that pixels (in [0, 1]) are normalised with: those of the
+    #: training images, per channel; ImageNet's (the authors' choice; 3 channels); none.
+    normalize: Literal["train", "imagenet", "none"] = "train"
+    #: Train on every so manieth training image only, at least 1.
+    every: int = 1
+    #: Average squares of so many pixels a side into one, at least 1.
+    shrink: int = 1
+
+    def __post_init__(self):
+        """Checks the options and fills in those that depend on the data."""
+        is_cifar = self.data in ("cifar10", "cifar100")
+        check(
+            self.data in SOURCES or self.data.startswith("npz:"),
+            f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}.",
+        )
+        check(
+            self.data not in NO_IMAGES
+            or (
+                not (self.crop_padding or self.flip)
+                and (self.normalize, self.shrink) == ("train", 1)
+            ),
+            "--crop-padding, --flip, --normalize and --shrink are for images, and "
+            f"would be ignored with --data {self.data}.",
+        )
+        if self.crop_padding is None:
+            object.__setattr__(self, "crop_padding", 4 if is_cifar else 0)
+        if self.flip is None:
+            object.__setattr__(self, "flip", is_cifar)
+        check_range("--crop-padding", self.crop_padding, 0, 1001)
+        check_at_least("--every", self.every, 1)
+        check_at_least("--shrink", self.shrink, 1)
+        check_relevance(self, "data")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What learns."""
+
+    #: A Wide ResNet, for images; a multilayer perceptron, for tables and images; or a
+    #: causal transformer, for text. None: by the data, for images a Wide ResNet.
+    network: Literal["wide_resnet", "mlp", "transformer"] | None = None
+    #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
+    depth: int = 10
+    #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
+    #: network is --depth 28 --widen 10.
+    widen: int = 1
+    #: wide_resnet, transformer: what convolutions, or the whole, compute in.
+    #: Parameters, statistics and loss are float32.
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    #: mlp: units of each hidden layer, each at least 1.
+    hidden: tuple[int, ...] = (64, 64)
+    #: transformer: features of a token, at least 1, a multiple of --heads.
+    width: int = 64
+    #: transformer: layers, at least 1.
+    layers: int = 2
+    #: transformer: attention heads, at least 1.
+    heads: int = 4
+
+    def __post_init__(self):
+        """Checks the options."""
+        check(
+            10 <= self.depth <= 10_000 and self.depth % 6 == 4,
+            f"--depth must be 6n + 4: 10, 16, 22, 28, ... (at most 10000); got "
+            f"{self.depth}.",
+        )
+        check_range("--widen", self.widen, 1, 1001)
+        for option in ("width", "layers", "heads"):
+            check_range(flag(option), getattr(self, option), 1, 100_001)
+        for units in self.hidden:
+            check_range("--hidden", units, 1, 1_000_001)
+        check(
+            self.width % self.heads == 0,
+            f"--width must be a multiple of --heads, got {self.width} and "
+            f"{self.heads}.",
+        )
+        if self.network is not None:
+            check_relevance(self, "network")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Several processes that train one network together."""
+
+    #: Address of the first process, as in 10.0.0.1:8476, in every process; or auto:
+    #: SLURM, Open MPI, Kubernetes or a Cloud TPU tells the rest too. The batch is split
+    #: among the devices of all, and the first process writes. None: one process.
+    coordinator: str | None = None
+    #: How many processes there are, with HOST:PORT at least 1.
+    num_processes: int | None = None
+    #: Number of this process, with HOST:PORT from 0; each has one of its own.
+    process_id: int | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        numbers = (self.num_processes, self.process_id)
+        if self.coordinator in (None, "auto"):
+            check(
+                numbers == (None, None),
+                "--num-processes and --process-id belong to --coordinator HOST:PORT.",
+            )
+            return
+        host, _, port = self.coordinator.rpartition(":")
+        check(
+            bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 2**16,
+            "--coordinator must be HOST:PORT, as in 10.0.0.1:8476, or auto; got "
+            f"{self.coordinator!r}.",
+        )
+        check(
+            None not in numbers and 0 <= self.process_id < self.num_processes <= HUGE,
+            "--coordinator HOST:PORT needs --num-processes, and a --process-id from 0 "
+            f"to one below it; got {self.num_processes} and {self.process_id}.",
+        )
+
+
+# Options that belong to some choices only.
+_APPLIES_TO = {
+    "data_dir": {"cifar10", "cifar100"},
+    "momentum": {"sgd"},
+    "high_loss_momentum": {"lcam"},
+    "low_loss_momentum": {"lcam"},
+    "loss_average": {"lcam"},
+    "ema_decay": {"lcam"},
+    "margin": {"lcam"},
+    "lagged": {"lcam"},
+    "phase": {"lcam"},
+    "low_loss_share": {"lcam"},
+    "phases_of": {"lcam"},
+    "nesterov": {"sgd", "lcam"},
+    "adam_b1": {"adamw"},
+    "adam_b2": {"adamw"},
+    "adam_epsilon": {"adamw"},
+    "depth": {"wide_resnet"},
+    "widen": {"wide_resnet"},
+    "dtype": {"wide_resnet", "transformer"},
+    "hidden": {"mlp"},
+    "width": {"transformer"},
+    "layers": {"transformer"},
+    "heads": {"transformer"},
+    "milestones": {"step"},
+    "milestone_factor": {"step"},
+    "exponential_rate": {"exponential"},
+    "exponential_after": {"exponential"},
+}
+
+
+def check_relevance(group: Any, choice: str) -> None:
+    """Refuses an option that would be ignored: silence would mislead."""
+    chosen = getattr(group, choice)
+    for option in dataclasses.fields(group):
+        applies_to = _APPLIES_TO.get(option.name, {chosen})
+        check(
+            chosen in applies_to or getattr(group, option.name) == option.default,
+            f"{flag(option.name)} belongs to {flag(choice)} "
+            f"{' or '.join(sorted(applies_to))}, and would be ignored with {chosen}.",
+        )
