@@ -25,6 +25,7 @@ lint: $(VENV)/.ok
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # Everything that wants an accelerator, in nine minutes. In whatever environment is
 # active: JAX for a GPU, and PyTorch for the sides in it, are yours to install.

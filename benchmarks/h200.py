@@ -39,10 +39,11 @@ from benchmarks.hlo import find_loop, none_lost, read_hlo, summarize
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
 from train.data import augmentation
-from train.engine import step
+from train.engine import networks, step
 from train.engine.networks import NetworkSpec, describe
 from train.engine.optimizers import any_hyperparameters, make_optimizer, method_of
 from train.engine.spec import Spec
+from train.engine.types import DeviceData, EpochPlan, TrainState
 from train.errors import InputError
 from train.settings.options import Model, Optimizer
 
@@ -179,9 +180,9 @@ def training_row(
         steps_per_call=num_steps,
     )
     data, plan = _data_and_plan()
-    params, stats = jax.eval_shape(step.make_network_init(network), plan.key)
+    params, stats = jax.eval_shape(networks.make_network_init(network), plan.key)
     opt_state = jax.eval_shape(step.make_optimizer_init(METHOD), params)
-    state = step.TrainState(params, stats, opt_state)
+    state = TrainState(params, stats, opt_state)
     # A CPU's networks have a convolution that only a CPU needs: models.wide_resnet.
     with mock.patch.object(jax, "default_backend", return_value="gpu"):
         train = step.make_train(spec, num_steps=num_steps, batch_size=BATCH_SIZE)
@@ -199,13 +200,13 @@ def _array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _data_and_plan() -> tuple[step.DeviceData, step.EpochPlan]:
+def _data_and_plan() -> tuple[DeviceData, EpochPlan]:
     padded = SIZE + 2 * PADDING
     images = _array(jnp.uint8, NUM_IMAGES, padded, padded, CHANNELS)
     integers, numbers = _array(jnp.int32, NUM_IMAGES), _array(jnp.float32, CHANNELS)
     steps = _array(jnp.float32, NUM_IMAGES // BATCH_SIZE)
     key = jax.eval_shape(jax.random.key, 0)
-    data = step.DeviceData(
+    data = DeviceData(
         train_inputs=images,
         train_targets=integers,
         test_inputs=images,  # a step that trains does not look at them
@@ -213,7 +214,7 @@ def _data_and_plan() -> tuple[step.DeviceData, step.EpochPlan]:
         mean=numbers,
         std=numbers,
     )
-    return data, step.EpochPlan(
+    return data, EpochPlan(
         order=integers,
         learning_rates=steps,
         noise=steps,

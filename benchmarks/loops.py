@@ -13,11 +13,11 @@ from flax import nnx
 import lcam_optax
 from train.data.augmentation import pad
 from train.data.dataset import Dataset
-from train.engine import optimizers, program, step
+from train.engine import optimizers, program
 from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
 from train.engine.networks import NetworkSpec, make_network
 from train.engine.spec import Call
-from train.engine.step import EpochPlan
+from train.engine.types import DeviceData, EpochPlan, StepMetrics, TestMetrics
 from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.options import Data, Optimizer
@@ -84,11 +84,11 @@ class OurLoop:
         """How many steps the optimizer has counted."""
         return int(optax.tree.get(self._state.opt_state, "count"))
 
-    def run(self, steps: int) -> step.StepMetrics:
+    def run(self, steps: int) -> StepMetrics:
         """Takes steps, a multiple of those of a call, and waits for them."""
         return jax.block_until_ready(self.dispatch(steps))
 
-    def dispatch(self, steps: int) -> step.StepMetrics:
+    def dispatch(self, steps: int) -> StepMetrics:
         """Hands steps to the device; returns what will be the last call's metrics."""
         if steps % self.spec.steps_per_call:
             raise InputError(
@@ -102,12 +102,12 @@ class OurLoop:
             )
         return metrics
 
-    def _epochs(self) -> Iterator[tuple[Call, step.DeviceData, EpochPlan]]:
+    def _epochs(self) -> Iterator[tuple[Call, DeviceData, EpochPlan]]:
         """The calls of epoch after epoch, all by one plan."""
         while True:
             yield from self._feed.calls(self._calls, self._plan, self.spec.batch_size)
 
-    def test(self) -> step.TestMetrics:
+    def test(self) -> TestMetrics:
         """Scores the whole test set, and waits for the score."""
         return jax.block_until_ready(self._program.test(self._state, self._feed.data))
 

@@ -40,7 +40,7 @@ from train.data.sources import load_dataset
 from train.engine import optimizers, program, step
 from train.engine.feed import make_feed
 from train.engine.spec import epoch_calls
-from train.engine.step import EpochPlan, StepMetrics, TrainState
+from train.engine.types import EpochPlan, StepMetrics, TrainState
 from train.errors import InputError
 from train.runs import loop
 from train.runs.records import read_metrics

@@ -21,11 +21,19 @@ from train.errors import (
     StoppedError,
 )
 from train.paths import printable
-from train.settings.experiment import Compare, Plot, Presets, Run, Studies, Study
+from train.settings.commands import (
+    Compare,
+    Plot,
+    Presets,
+    Quadratic,
+    Studies,
+    Study,
+)
+from train.settings.experiment import Run
 from train.settings.options import Optimizer, Schedule
 from train.settings.presets import PRESETS
 
-Command = Run | Compare | Study | Studies | Plot | Presets
+Command = Run | Compare | Study | Studies | Plot | Presets | Quadratic
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,6 +99,7 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Studies, command("studies")]
         | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Presets, command("presets")]
+        | Annotated[Quadratic, command("quadratic")]
     )
     return tyro.cli(
         commands,
@@ -137,6 +146,10 @@ def _execute(config: Command) -> None:
             from train.studies.catalogue import describe
 
             print(describe())
+        case Quadratic():
+            from train.studies.quadratic import print_tables
+
+            print_tables()
         case Study():
             from train.studies.study import study
 

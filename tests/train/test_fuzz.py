@@ -22,6 +22,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib import pyplot as plt
 
 import lcam_optax
 from tests.train.runs.test_plot import write_run
@@ -29,7 +30,7 @@ from train.__main__ import main
 from train.data import sources
 from train.data.dataset import Dataset
 from train.errors import InputError
-from train.runs import loop, plot, processes, records
+from train.runs import curves, loop, plot, processes, records
 from train.runs.folder import (
     FREE_OPTIONS,
     _flat,
@@ -37,7 +38,8 @@ from train.runs.folder import (
     check_claim,
     config_as_json,
 )
-from train.settings.experiment import Compare, Plot, Run, Study
+from train.settings.commands import Compare, Plot, Study
+from train.settings.experiment import Run
 from train.settings.options import Optimizer
 from train.studies import compare, study
 from train.studies.catalogue import STUDIES, make_blocks
@@ -807,7 +809,7 @@ def half(usual, odd):
 single = st.floats(width=32, allow_infinity=False)
 infinite = st.sampled_from([float("inf"), float("-inf")])
 drawn_metrics = st.lists(
-    st.fixed_dictionaries({name: st.none() | single for name in plot.METRICS[1:]}),
+    st.fixed_dictionaries({name: st.none() | single for name in curves.METRICS[1:]}),
     min_size=1,
     max_size=40,
 ).map(
@@ -854,13 +856,13 @@ def test_any_run_is_drawn_or_refused_in_one_line(
                 (drawable / name).write_bytes(content)
         with pytest.MonkeyPatch.context() as patch:
             # A small picture is drawn as a large one is, in less time.
-            patch.setitem(plot.plt.rcParams, "savefig.dpi", 20)
+            patch.setitem(plt.rcParams, "savefig.dpi", 20)
             code, _, stderr = outcome_of(["plot", str(drawable), "--out", str(out)])
         event(f"exit code {code}")
         assert_told_in_one_line(code, stderr)
         assert out.exists() == (code == 0)
     finally:
-        plot.plt.close("all")
+        plt.close("all")
         for name, content in before.items():
             (drawable / name).write_bytes(content)
 

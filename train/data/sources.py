@@ -64,7 +64,7 @@ def load_dataset(config: Data) -> Dataset:
 
 
 def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
-    """Takes every so manieth training example, and averages squares of pixels into one.
+    """Takes every n-th training example, and averages squares of pixels into one.
 
     Args:
       dataset: the whole.

@@ -13,7 +13,7 @@ from train.data import augmentation
 from train.data.dataset import Dataset
 from train.engine import devices
 from train.engine.spec import Call, Spec
-from train.engine.step import DeviceData, EpochPlan
+from train.engine.types import DeviceData, EpochPlan
 from train.errors import InputError
 
 # Mean and deviation of ImageNet's pixels: the authors normalise with these

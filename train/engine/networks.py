@@ -1,6 +1,8 @@
 """The networks of the program, made from options and the shape of the data."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -95,3 +97,39 @@ def describe(spec: NetworkSpec) -> str:
                 f"transformer of {model.layers} layers, width {model.width}, "
                 f"{model.heads} heads, context {spec.input_shape[0]}"
             )
+
+
+def make_network_init(
+    spec: NetworkSpec,
+) -> Callable[[jax.Array], tuple[nnx.State, nnx.State]]:
+    """Returns `init(key) -> (params, batch_stats)`."""
+
+    def init(key: jax.Array) -> tuple[nnx.State, nnx.State]:
+        _, params, batch_stats = split(make_network(spec, key))
+        return params, batch_stats
+
+    return init
+
+
+def num_parameters(spec: NetworkSpec) -> int:
+    """The number of trained weights, counted without making them."""
+    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
+    return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
+
+
+def array_names(spec: NetworkSpec) -> list[str]:
+    """Names of the arrays of trained weights, in the order of the tree's leaves."""
+    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
+    paths = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(params))
+    return ["/".join(str(key.key) for key in path) for path, _ in paths]
+
+
+def graph_of(spec: NetworkSpec) -> nnx.GraphDef:
+    """The network without its arrays, for `nnx.merge`; makes none."""
+    return split(nnx.eval_shape(lambda: make_network(spec, jax.random.key(0))))[0]
+
+
+def split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """Takes a network apart: graph, weights, running statistics."""
+    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+    return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)

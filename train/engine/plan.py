@@ -8,7 +8,7 @@ import numpy as np
 
 from train.engine import devices, schedules
 from train.engine.spec import Spec
-from train.engine.step import EpochPlan
+from train.engine.types import EpochPlan
 from train.settings.experiment import Run
 
 

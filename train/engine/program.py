@@ -13,14 +13,14 @@ import numpy as np
 from flax import nnx
 
 from train.data.dataset import Dataset
-from train.engine import devices, feed, step
+from train.engine import devices, feed, networks, step
 from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.observers import make_observer
 from train.engine.optimizers import Hyperparameters, Method, any_hyperparameters
 from train.engine.plan import make_draw
 from train.engine.spec import Call, Spec, epoch_calls
-from train.engine.step import (
+from train.engine.types import (
     DeviceData,
     EpochPlan,
     StepMetrics,
@@ -66,7 +66,7 @@ class Program:
         self.draw = _draw(spec.train_shape[0], spec.steps_per_epoch)
         self._init_optimizer = jax.jit(step.make_optimizer_init(spec.method))
         self._init_observer = jax.jit(observer.init)
-        init = step.make_network_init(spec.network)
+        init = networks.make_network_init(spec.network)
         network = jax.eval_shape(init, _abstract_key())
         state = jax.eval_shape(self._begin, *network)
         self._everywhere = partial(_everywhere, spec.num_devices)
@@ -157,7 +157,7 @@ def _abstract_key() -> jax.ShapeDtypeStruct:
 @functools.cache
 def network_init(spec: NetworkSpec) -> jax.stages.Compiled:
     """Compiles `init(key) -> (params, batch_stats)`, which programs share."""
-    return _compile_soon(step.make_network_init(spec), _abstract_key())
+    return _compile_soon(networks.make_network_init(spec), _abstract_key())
 
 
 @functools.cache

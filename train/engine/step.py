@@ -4,10 +4,8 @@ NNX modules are merged and split inside the step, and Optax is called directly, 
 step serves a Python loop, a scan and a vmap, and a call costs no Python per variable.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +14,8 @@ import optax
 from flax import nnx
 
 from train.data import augmentation
-from train.engine import devices
-from train.engine.networks import NetworkSpec, make_network
+from train.engine import devices, networks
+from train.engine.losses import example_errors, example_losses
 from train.engine.observers import Step, make_observer
 from train.engine.optimizers import (
     Hyperparameters,
@@ -26,106 +24,13 @@ from train.engine.optimizers import (
     make_optimizer,
 )
 from train.engine.spec import Spec
-
-
-class TrainState(NamedTuple):
-    """What training carries from step to step.
-
-    Attributes:
-      params: float32 weights.
-      batch_stats: float32 running statistics of the normalisations.
-      opt_state: the optimizer's.
-      observed: the observer's.
-    """
-
-    params: nnx.State
-    batch_stats: nnx.State
-    opt_state: optax.OptState
-    observed: Any = ()
-
-
-class DeviceData(NamedTuple):
-    """A data set on the device, or the part of it that some steps need.
-
-    Attributes:
-      train_inputs: as in `Dataset`; images are padded for the crop. If the host sends
-        them those of a call: [steps, batch, ...].
-      train_targets: as in `Dataset`; or [steps, batch, ...], the same.
-      test_inputs: [batches, batch, ...], the last batch filled with zeros.
-      test_targets: [batches, batch, ...], the same.
-      mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
-      std: float32 [channels]; the same.
-    """
-
-    train_inputs: jax.Array
-    train_targets: jax.Array
-    test_inputs: jax.Array
-    test_targets: jax.Array
-    mean: jax.Array
-    std: jax.Array
-
-
-class EpochPlan(NamedTuple):
-    """What an epoch's steps draw on.
-
-    Attributes:
-      order: int32 [n], which of the training examples come one after another; empty
-        if the host sends them so.
-      learning_rates: float32 [steps per epoch].
-      noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
-      key: of the augmentation.
-    """
-
-    order: jax.Array
-    learning_rates: jax.Array
-    noise: jax.Array
-    key: jax.Array
-
-
-class StepMetrics(NamedTuple):
-    """What a step reports; NaN where the optimizer has no such thing.
-
-    Attributes:
-      loss: float32, mean of the batch: cross-entropy in nats, for numbers half of the
-        squared error.
-      error: float32, mean of the batch: the misclassified share; for numbers the
-        squared error.
-      average_loss: float32, what the loss was compared with.
-      phase: float32, the `lcam_optax.Phase` the comparison gave.
-      momentum: float32, the coefficient of this step.
-    """
-
-    loss: jax.Array
-    error: jax.Array
-    average_loss: jax.Array
-    phase: jax.Array
-    momentum: jax.Array
-
-
-class TestMetrics(NamedTuple):
-    """Score on the whole test set.
-
-    Attributes:
-      loss: float32, mean over the examples, as in `StepMetrics`.
-      error: float32, sum over the examples.
-    """
-
-    __test__ = False  # not a test, whatever pytest thinks of the name
-
-    loss: jax.Array
-    error: jax.Array
-
-
-def make_network_init(
-    spec: NetworkSpec,
-) -> Callable[[jax.Array], tuple[nnx.State, nnx.State]]:
-    """Returns `init(key) -> (params, batch_stats)`."""
-
-    def init(key: jax.Array) -> tuple[nnx.State, nnx.State]:
-        _, params, batch_stats = _split(make_network(spec, key))
-        return params, batch_stats
-
-    return init
+from train.engine.types import (
+    DeviceData,
+    EpochPlan,
+    StepMetrics,
+    TestMetrics,
+    TrainState,
+)
 
 
 def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
@@ -142,7 +47,7 @@ def make_train(
     `first` (int32) is the number of the first step in its epoch and `metrics` has a
     leading axis of `num_steps`.
     """
-    graph = _graph(spec.network)
+    graph = networks.graph_of(spec.network)
     observer = make_observer(spec.observe, spec.method)
     share = partial(devices.share, num_devices=spec.num_devices)
 
@@ -181,8 +86,8 @@ def make_train(
             # Copied: NNX refuses to change variables made outside the gradient's trace.
             network = nnx.merge(graph, params, state.batch_stats, copy=True)
             outputs = network(inputs, train=True)
-            loss = jnp.mean(_losses(outputs, targets))
-            return loss, (outputs, _split(network)[2])
+            loss = jnp.mean(example_losses(outputs, targets))
+            return loss, (outputs, networks.split(network)[2])
 
         (loss, (outputs, batch_stats)), grads = jax.value_and_grad(
             loss_fn, has_aux=True
@@ -200,7 +105,7 @@ def make_train(
             network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
             inputs = _normalize(spec, share(data.test_inputs[0]), data)
             outputs = network(inputs, train=True)
-            return jnp.mean(_losses(outputs, data.test_targets[0]))
+            return jnp.mean(example_losses(outputs, data.test_targets[0]))
 
         observed = observer.update(
             state.observed,
@@ -217,7 +122,7 @@ def make_train(
             ),
         )
         metrics = StepMetrics(
-            loss, jnp.mean(_errors(outputs, targets)), *_diagnostics(opt_state)
+            loss, jnp.mean(example_errors(outputs, targets)), *_diagnostics(opt_state)
         )
         return TrainState(params, batch_stats, opt_state, observed), metrics
 
@@ -235,7 +140,7 @@ def make_train(
 
 def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
     """Returns `test(state, data) -> TestMetrics`, on the whole test set."""
-    graph = _graph(spec.network)
+    graph = networks.graph_of(spec.network)
 
     def test(state: TrainState, data: DeviceData) -> TestMetrics:
         network = nnx.merge(graph, state.params, state.batch_stats)
@@ -245,8 +150,8 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
             inputs = devices.share(inputs, spec.num_devices)
             outputs = network(_normalize(spec, inputs, data), train=False)
             return TestMetrics(
-                jnp.sum(jnp.where(counts, _losses(outputs, targets), 0)),
-                jnp.sum(jnp.where(counts, _errors(outputs, targets), 0)),
+                jnp.sum(jnp.where(counts, example_losses(outputs, targets), 0)),
+                jnp.sum(jnp.where(counts, example_errors(outputs, targets), 0)),
             )
 
         size, batches = spec.test_shape[0], data.test_inputs.shape[:2]
@@ -255,28 +160,6 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
         return TestMetrics(jnp.sum(sums.loss) / size, jnp.sum(sums.error))
 
     return test
-
-
-def num_parameters(spec: NetworkSpec) -> int:
-    """The number of trained weights, counted without making them."""
-    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
-    return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
-
-
-def array_names(spec: NetworkSpec) -> list[str]:
-    """Names of the arrays of trained weights, in the order of the tree's leaves."""
-    params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
-    paths = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(params))
-    return ["/".join(str(key.key) for key in path) for path, _ in paths]
-
-
-def _graph(spec: NetworkSpec) -> nnx.GraphDef:
-    return _split(nnx.eval_shape(lambda: make_network(spec, jax.random.key(0))))[0]
-
-
-def _split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
-    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
-    return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)
 
 
 def _is_images(spec: Spec) -> bool:
@@ -288,26 +171,6 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
     if not _is_images(spec):
         return inputs
     return augmentation.normalize(inputs, data.mean, data.std)
-
-
-def _losses(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """Loss of each example, [batch]: cross-entropy, or half of the squared error."""
-    if jnp.issubdtype(targets.dtype, jnp.floating):
-        return optax.losses.l2_loss(outputs[:, 0], targets)
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, targets)
-    return _mean_of_each(losses)
-
-
-def _errors(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """Error of each example, [batch]: the share of wrong classes, or the square."""
-    if jnp.issubdtype(targets.dtype, jnp.floating):
-        return jnp.square(outputs[:, 0] - targets)
-    return _mean_of_each((jnp.argmax(outputs, axis=-1) != targets).astype(jnp.float32))
-
-
-def _mean_of_each(numbers: jax.Array) -> jax.Array:
-    """Mean over all axes but the first."""
-    return jnp.mean(numbers, axis=tuple(range(1, numbers.ndim)))
 
 
 def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from train.engine.step import StepMetrics, TrainState
+from train.engine.types import StepMetrics, TrainState
 from train.errors import InputError
 
 FOLDER = "checkpoints"

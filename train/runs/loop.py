@@ -13,7 +13,7 @@ from train.data.dataset import Dataset, fingerprint
 from train.engine import devices, optimizers, program
 from train.engine.feed import Feed, make_feed
 from train.engine.spec import Spec
-from train.engine.step import StepMetrics, TestMetrics
+from train.engine.types import StepMetrics, TestMetrics
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
 from train.runs.folder import digest, locked, open_folder

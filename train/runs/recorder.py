@@ -9,7 +9,7 @@ from typing import Any
 
 import tqdm
 
-from train.engine import networks, step
+from train.engine import networks
 from train.engine.program import Program
 from train.errors import InputError
 from train.runs import records
@@ -79,13 +79,13 @@ class Recorder:
         """Notes what goes on from the step `done`, and with what."""
         spec, seconds = self._compiled.spec, self._compiled.compile_seconds
         network = networks.describe(spec.network)
-        num_parameters = step.num_parameters(spec.network)
+        num_parameters = networks.num_parameters(spec.network)
         add_provenance(
             self._folder,
             first_step=done + 1,
             num_devices=spec.num_devices,
             network=network,
-            arrays=step.array_names(spec.network),
+            arrays=networks.array_names(spec.network),
             num_parameters=num_parameters,
             compile_seconds=round(seconds, 1),
         )

@@ -11,7 +11,7 @@ from train.engine.feed import Feed
 from train.engine.plan import Planner
 from train.engine.program import compile_program
 from train.engine.spec import Call, Spec, epoch_calls
-from train.engine.step import StepMetrics, TestMetrics
+from train.engine.types import StepMetrics, TestMetrics
 from train.runs.checkpoint import Snapshot
 from train.settings.experiment import Run
 

@@ -1,6 +1,7 @@
 """Checks of what a user types: each raises `InputError` with the option as typed."""
 
 import struct
+from pathlib import Path
 
 from train.errors import InputError
 
@@ -44,3 +45,26 @@ def check_at_least(option: str, number: float, least: float) -> None:
 def flag(name: str) -> str:
     """A field as it is typed."""
     return "--" + name.replace("_", "-")
+
+
+def check_seed(option: str, seed: int) -> None:
+    """Makes sure that JAX takes the seed."""
+    check(0 <= seed < 2**32, f"{option} must be in [0, 2^32), got {seed}.")
+
+
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """Makes sure that there are seeds, and that they differ."""
+    check(
+        0 < len(seeds) == len(set(seeds)),
+        f"--seeds must be one or more and differ, got {seeds}.",
+    )
+    for seed in seeds:
+        check_seed("--seeds", seed)
+
+
+def check_resume(out: Path | None, resume: bool) -> None:
+    """Makes sure that it is said where to go on."""
+    check(
+        out is not None or not resume,
+        "--resume needs --out, the folder to go on in.",
+    )

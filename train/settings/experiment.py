@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from train.settings.checks import check, check_at_least, check_positive, flag
+from train.settings.checks import (
+    check,
+    check_at_least,
+    check_resume,
+    check_seed,
+    flag,
+)
 from train.settings.options import Cluster, Data, Model, Optimizer, Schedule
 
 
@@ -98,11 +104,11 @@ class Run(Experiment):
             "--observe held_out asks whether the loss tells the phase, which with "
             f"--phase {self.optimizer.phase} it does not decide.",
         )
-        _check_seed("--seed", self.seed)
+        check_seed("--seed", self.seed)
         check_at_least("--checkpoint-every", self.checkpoint_every, 0)
         check_at_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
         check_at_least("--keep-checkpoints", self.keep_checkpoints, 1)
-        _check_resume(self)
+        check_resume(self.out, self.resume)
 
 
 def make_run(experiment: Experiment, **options: Any) -> Run:
@@ -116,146 +122,3 @@ def make_run(experiment: Experiment, **options: Any) -> Run:
         for option in dataclasses.fields(Experiment)
     }
     return Run(**shared, **options)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compare(Experiment):
-    """Trains the same networks with several optimizers and compares them.
-
-    For every seed all arms start from the same weights and see the same batches, so
-    their differences are paired. Writes a folder per run, comparison.json and
-    comparison.png, and prints a table.
-    """
-
-    #: Optimizers, each NAME or NAME:OPTION=VALUE,... with the options of `run`, as in
-    #: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. The others are
-    #: compared with the first.
-    arms: tuple[str, ...] = ("sgd", "lcam")
-    #: Seeds of initial weights, data order and augmentation, each at least 0.
-    seeds: tuple[int, ...] = (0,)
-    #: Folder to write into; must be new or empty. None: runs/compare-DATA, with a
-    #: number behind it if that is taken.
-    out: Path | None = None
-    #: Go on with the comparison in --out, with the same options and data: finished runs
-    #: are not repeated, and may have been of fewer --seeds.
-    resume: bool = False
-
-    def __post_init__(self):
-        """Checks the options."""
-        super().__post_init__()
-        _check_resume(self)
-        check(
-            len(self.arms) >= 2,
-            f"--arms must name two optimizers or more, got {len(self.arms)}.",
-        )
-        check(
-            len(set(self.arms)) == len(self.arms),
-            f"--arms must differ, got {' '.join(self.arms)}.",
-        )
-        _check_seeds(self.seeds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """Runs a study: blocks of arms, each with the same seeds, and a report.
-
-    A study goes on where it stopped: the same command repeats no finished run, and two
-    processes in one folder share the work. Writes a folder per run, and report/ with
-    report.md, pictures, and every run and epoch as CSV.
-    """
-
-    #: Which study; `python -m train studies` describes them.
-    name: Literal["baseline", "priority", "noise", "domains", "ablation", "mechanism"]
-    #: A small form: a small network on the digits, or with --data on a part of yours,
-    #: in some minutes on two cores.
-    quick: bool = False
-    #: Data in place of the study's own, as in `run`. `domains` has several and takes
-    #: none.
-    data: str | None = None
-    #: Where TensorFlow Datasets keeps cifar10 and cifar100.
-    data_dir: Path = Path("~/tensorflow_datasets")
-    #: Seeds of initial weights, data order and augmentation, each at least 0. None: the
-    #: study's.
-    seeds: tuple[int, ...] | None = None
-    #: Arms to run of the study's, to ask one question with fewer comparisons; its
-    #: reference is always one. None: all.
-    arms: tuple[str, ...] | None = None
-    #: Passes over the training set. None: the study's.
-    epochs: int | None = None
-    #: Minutes after which no further run is begun. None: no end.
-    budget: float | None = None
-    #: Folder to write into, or to go on in. None: runs/study-NAME, with -quick and
-    #: the kind of --data behind it.
-    out: Path | None = None
-
-    def __post_init__(self):
-        """Checks the options."""
-        if self.seeds is not None:
-            _check_seeds(self.seeds)
-        if self.epochs is not None:
-            check_at_least("--epochs", self.epochs, 1)
-        if self.budget is not None:
-            check_positive("--budget", self.budget)
-        check(
-            self.data is None or self.name != "domains",
-            "--data has no place in the study domains, which is one of its own data.",
-        )
-        if self.data is not None:
-            Data(data=self.data)
-
-
-@dataclass(frozen=True)
-class Studies:
-    """Describes the studies that `study` knows."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Draws runs side by side, finished or not.
-
-    On common axes test error and training loss of every epoch; below, for each run, the
-    loss of every step against its average with the phase it was in, and the momentum.
-    """
-
-    #: Folders of runs.
-    runs: tuple[Path, ...]
-    #: Picture to write (.png, .pdf or .svg); must be new. None: figure.png, with a
-    #: number if that is taken.
-    out: Path | None = None
-
-    def __post_init__(self):
-        """Checks the options."""
-        check(len(self.runs) > 0, "plot needs the folder of a run, or of several.")
-        check(
-            len(set(self.runs)) == len(self.runs),
-            f"plot needs runs that differ, got {' '.join(map(str, self.runs))}.",
-        )
-        check(
-            self.out is None or self.out.suffix in (".png", ".pdf", ".svg"),
-            f"--out must end in .png, .pdf or .svg, got {self.out}.",
-        )
-
-
-@dataclass(frozen=True)
-class Presets:
-    """Lists the published runs that `run --preset` knows."""
-
-
-def _check_resume(config: Run | Compare) -> None:
-    check(
-        config.out is not None or not config.resume,
-        "--resume needs --out, the folder to go on in.",
-    )
-
-
-def _check_seed(option: str, seed: int) -> None:
-    check(0 <= seed < 2**32, f"{option} must be in [0, 2^32), got {seed}.")
-
-
-def _check_seeds(seeds: tuple[int, ...]) -> None:
-    check(
-        0 < len(seeds) == len(set(seeds)),
-        f"--seeds must be one or more and differ, got {seeds}.",
-    )
-    for seed in seeds:
-        _check_seed("--seeds", seed)

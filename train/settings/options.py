@@ -167,7 +167,7 @@ class Data:
     #: Mean and deviation that pixels (in [0, 1]) are normalised with: those of the
     #: training images, per channel; ImageNet's (the authors' choice; 3 channels); none.
     normalize: Literal["train", "imagenet", "none"] = "train"
-    #: Train on every so manieth training image only, at least 1.
+    #: Train on every n-th training image only, at least 1.
     every: int = 1
     #: Average squares of so many pixels a side into one, at least 1.
     shrink: int = 1

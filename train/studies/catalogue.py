@@ -2,48 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from train.data.dataset import Dataset
 from train.errors import InputError
-from train.settings.experiment import Experiment, Study
+from train.settings.commands import Study
+from train.settings.experiment import Experiment
 from train.settings.options import NO_IMAGES, Data, Model, Optimizer, Schedule
-
-
-class Arm(NamedTuple):
-    """What is compared.
-
-    Attributes:
-      name: in tables and folders.
-      optimizer: its options.
-      matched: what is taken from the run of `lcam` with the same seed: a fixed
-        momentum, its mean one; a learning rate, so that the effective step
-        lr / (1 - momentum) is that of this mean; the share of low-loss steps over the
-        whole run, chosen by chance; its phases, shuffled within each epoch; or, from
-        the run of `lcam` with another seed, its phases as they came.
-    """
-
-    name: str
-    optimizer: Optimizer
-    matched: Literal["momentum", "step", "share", "phases", "borrowed"] | None = None
-
-
-class Block(NamedTuple):
-    """Arms that are run with the same seeds on the same data.
-
-    Attributes:
-      name: in headings and folders.
-      experiment: what the arms share.
-      arms: `lcam` before those that are matched with it.
-      reference: name of the arm that the others are compared with.
-      reach: test errors in percent; the first epoch at most there is reported.
-    """
-
-    name: str
-    experiment: Experiment
-    arms: tuple[Arm, ...]
-    reference: str
-    reach: tuple[float, ...] = ()
+from train.studies.arms import (
+    Arm,
+    Block,
+    authors_arm,
+    control_arms,
+    lcam_arm,
+    reversed_arm,
+    sgd_arm,
+)
 
 
 class Description(NamedTuple):
@@ -161,37 +135,6 @@ def _decay(experiment: Experiment, dataset: Dataset) -> float:
     return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
-def _sgd(name: str = "sgd-0.9", momentum: float = 0.9) -> Arm:
-    return Arm(name, Optimizer("sgd", momentum=momentum))
-
-
-def _lcam(name: str, decay: float | None, **options) -> Arm:
-    """LCAM with 0.95 in the low-loss phase, where nothing else is said."""
-    options = {"low_loss_momentum": 0.95} | options
-    if decay is not None:
-        options["ema_decay"] = decay
-    return Arm(name, Optimizer("lcam", **options))
-
-
-def _reversed(decay: float) -> Arm:
-    return _lcam("lcam-reversed", decay, high_loss_momentum=0.95, low_loss_momentum=0.9)
-
-
-def _controls() -> tuple[Arm, ...]:
-    """What has LCAM's momentum, step or switching, and not its knowledge."""
-    return (
-        Arm("mean-momentum", Optimizer("sgd"), "momentum"),
-        Arm("matched-step", Optimizer("sgd"), "step"),
-        Arm("chance", Optimizer("lcam", low_loss_momentum=0.95), "share"),
-        Arm("shuffled", Optimizer("lcam", low_loss_momentum=0.95), "phases"),
-        Arm("borrowed", Optimizer("lcam", low_loss_momentum=0.95), "borrowed"),
-    )
-
-
-def _authors() -> Arm:
-    return _lcam("lcam-authors", None, loss_average="epoch", lagged=True)
-
-
 def _block(
     experiment: Experiment, name: str, arms: tuple[Arm, ...], reference: str
 ) -> Block:
@@ -208,11 +151,11 @@ def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = _experiment(study, "cifar10")
     decay = _decay(experiment, load(experiment.data))
     arms = (
-        _sgd(),
-        _sgd("sgd-0.95", 0.95),
-        _lcam("lcam", decay),
-        _lcam("lcam-0.93", decay, low_loss_momentum=0.93),
-        _authors(),
+        sgd_arm(),
+        sgd_arm("sgd-0.95", 0.95),
+        lcam_arm("lcam", decay),
+        lcam_arm("lcam-0.93", decay, low_loss_momentum=0.93),
+        authors_arm(),
     )
     return [_block(experiment, _kind(experiment), arms, "sgd-0.9")]
 
@@ -223,10 +166,10 @@ def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         experiment = _experiment(study, source)
         decay = _decay(experiment, load(experiment.data))
         arms = (
-            _sgd(),
-            _sgd("sgd-0.95", 0.95),
-            _lcam("lcam", decay),
-            _reversed(decay),
+            sgd_arm(),
+            sgd_arm("sgd-0.95", 0.95),
+            lcam_arm("lcam", decay),
+            reversed_arm(decay),
         )
         blocks.append(_block(experiment, _kind(experiment), arms, "sgd-0.9"))
         if study.quick or study.data is not None:
@@ -238,19 +181,19 @@ def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = _experiment(study, "cifar10")
     decay = _decay(experiment, load(experiment.data))
     arms = (
-        _lcam("lcam", decay),
-        _sgd(),
-        _sgd("sgd-0.95", 0.95),
-        *_controls(),
-        _reversed(decay),
-        _lcam("lagged", decay, lagged=True),
-        _lcam("epoch-mean", None, loss_average="epoch"),
-        _authors(),
+        lcam_arm("lcam", decay),
+        sgd_arm(),
+        sgd_arm("sgd-0.95", 0.95),
+        *control_arms(),
+        reversed_arm(decay),
+        lcam_arm("lagged", decay, lagged=True),
+        lcam_arm("epoch-mean", None, loss_average="epoch"),
+        authors_arm(),
         # With few steps an epoch, four times as fast would be no average at all.
-        _lcam("ema-faster", round(max(1 - 4 * (1 - decay), decay / 2), 4)),
-        _lcam("ema-slower", round(1 - (1 - decay) / 4, 4)),
-        _lcam("margin-0.02", decay, margin=0.02),
-        _lcam("margin-0.1", decay, margin=0.1),
+        lcam_arm("ema-faster", round(max(1 - 4 * (1 - decay), decay / 2), 4)),
+        lcam_arm("ema-slower", round(1 - (1 - decay) / 4, 4)),
+        lcam_arm("margin-0.02", decay, margin=0.02),
+        lcam_arm("margin-0.1", decay, margin=0.1),
     )
     return [_block(experiment, _kind(experiment), arms, "lcam")]
 
@@ -268,9 +211,9 @@ def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         slower = round(1 - (1 - decay) / 4, 4)
         arms = (
             Arm("sgd-0.9", Optimizer("sgd", learning_rate=rate)),
-            _lcam("lcam", decay, learning_rate=rate),
-            _lcam("margin-0.05", decay, learning_rate=rate, margin=0.05),
-            _lcam("ema-slower", slower, learning_rate=rate),
+            lcam_arm("lcam", decay, learning_rate=rate),
+            lcam_arm("margin-0.05", decay, learning_rate=rate, margin=0.05),
+            lcam_arm("ema-slower", slower, learning_rate=rate),
         )
         blocks.append(_block(sized, f"batch-{batch_size}", arms, "sgd-0.9"))
     return blocks
@@ -304,14 +247,14 @@ def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         )
         decay = _decay(experiment, load(experiment.data))
         arms = (
-            _lcam("lcam", decay, learning_rate=rate),
+            lcam_arm("lcam", decay, learning_rate=rate),
             Arm("sgd-0.9", Optimizer("sgd", learning_rate=rate)),
             Arm("sgd-0.95", Optimizer("sgd", momentum=0.95, learning_rate=rate)),
             *(
                 arm._replace(
                     optimizer=dataclasses.replace(arm.optimizer, learning_rate=rate)
                 )
-                for arm in _controls()
+                for arm in control_arms()
             ),
         )
         blocks.append(Block(source, experiment, arms, "lcam"))
@@ -322,12 +265,12 @@ def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = dataclasses.replace(_experiment(study, "cifar10"), observe="mechanism")
     decay = _decay(experiment, load(experiment.data))
     arms = (
-        _lcam("lcam", decay),
+        lcam_arm("lcam", decay),
         # Equal coefficients: SGD, whose phases are watched by the same average.
-        _lcam("sgd-0.9", decay, low_loss_momentum=0.9),
-        _lcam("sgd-0.95", decay, high_loss_momentum=0.95),
-        _reversed(decay),
-        *(arm for arm in _controls() if arm.name == "chance"),
+        lcam_arm("sgd-0.9", decay, low_loss_momentum=0.9),
+        lcam_arm("sgd-0.95", decay, high_loss_momentum=0.95),
+        reversed_arm(decay),
+        *(arm for arm in control_arms() if arm.name == "chance"),
     )
     return [_block(experiment, _kind(experiment), arms, "lcam")]
 

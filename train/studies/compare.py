@@ -13,7 +13,8 @@ from train.data.dataset import Dataset, fingerprint
 from train.errors import DivergedError, InputError, advising
 from train.runs import loop, records
 from train.runs.folder import open_folder, renew_claim
-from train.settings.experiment import Compare, make_run
+from train.settings.commands import Compare
+from train.settings.experiment import make_run
 from train.settings.options import Optimizer
 from train.studies import statistics
 from train.studies.table import aligned
@@ -93,7 +94,7 @@ def compare(config: Compare, arms: dict[str, Optimizer], dataset: Dataset) -> Pa
     # Pairs need every seed.
     whole = {arm: runs for arm, runs in rows.items() if len(runs) == len(config.seeds)}
     if whole:
-        from train.runs.plot import plot_comparison  # matplotlib takes a second
+        from train.studies.pictures import plot_comparison  # matplotlib takes a second
 
         picture = plot_comparison(folder / "comparison.png", whole, folder.name)
         summary = _summarize(whole)

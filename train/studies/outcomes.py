@@ -10,7 +10,7 @@ import numpy as np
 
 from train.errors import InputError
 from train.studies import statistics
-from train.studies.catalogue import Block
+from train.studies.arms import Block
 from train.studies.statistics import Difference
 from train.studies.trials import Trial, matched_seed, mean_of, read_trial
 

@@ -225,7 +225,7 @@ def simulate(
     )
 
 
-def main(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -> None:
+def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -> None:
     """Prints the tables of docs/mechanism.md.
 
     `numbers` is of weights: chains times dimensions, with 2 to 1,000 chains.
@@ -298,7 +298,3 @@ def _estimate(numbers: NDArray[np.float64]) -> Estimate:
     """Mean over the chains, the first axis."""
     deviation = np.std(numbers, axis=0, ddof=1)
     return Estimate(np.mean(numbers, axis=0), deviation / np.sqrt(len(numbers)))
-
-
-if __name__ == "__main__":
-    main()

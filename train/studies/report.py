@@ -11,7 +11,8 @@ import numpy as np
 from train.runs.provenance import environment
 from train.runs.writing import replace
 from train.studies import observed_tables, outcomes, statistics
-from train.studies.catalogue import STUDIES, Arm, Block
+from train.studies.arms import Arm, Block
+from train.studies.catalogue import STUDIES
 from train.studies.outcomes import (
     OUTCOMES,
     PRIMARY,
@@ -47,7 +48,7 @@ def write_report(
     comparisons = outcomes.compare_arms(results)
     outcomes.write_rows(out, results, comparisons)
 
-    from train.runs.plot import plot_comparison  # matplotlib takes a second
+    from train.studies.pictures import plot_comparison  # matplotlib takes a second
 
     sections = []
     for result in results:

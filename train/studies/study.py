@@ -7,7 +7,7 @@ from train.data import sources
 from train.errors import advising
 from train.paths import expand
 from train.runs.folder import check_claim, new_folder
-from train.settings.experiment import Study
+from train.settings.commands import Study
 from train.studies.catalogue import make_blocks, seeds_of
 from train.studies.report import write_report
 from train.studies.trials import run_trials

@@ -12,7 +12,7 @@ from train.runs import loop, records
 from train.runs.folder import check_claim
 from train.settings.experiment import Run, make_run
 from train.settings.options import Data, Optimizer
-from train.studies.catalogue import Arm, Block
+from train.studies.arms import Arm, Block
 
 
 class Trial(NamedTuple):

@@ -10,7 +10,7 @@ from train.data.dataset import Dataset
 from train.engine import feed
 from train.engine.feed import make_feed, pixel_statistics
 from train.engine.spec import Call
-from train.engine.step import EpochPlan
+from train.engine.types import EpochPlan
 from train.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.train.engine.test_feed import dataset
-from train.engine import program, step
+from train.engine import networks, program
 from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec
 from train.engine.optimizers import method_of
@@ -54,7 +54,7 @@ def test_compiler_without_the_option_for_cpus_does_without(monkeypatch):
 
 def test_initial_weights_are_those_of_jax_with_all_its_optimisation():
     spec, key = NetworkSpec(Model("mlp"), (4, 4, 3), 10), jax.random.key(3)
-    expected = jax.jit(step.make_network_init(spec))(key)
+    expected = jax.jit(networks.make_network_init(spec))(key)
     jax.tree.map(
         np.testing.assert_array_equal, program.network_init(spec)(key), expected
     )

@@ -11,7 +11,7 @@ from models import WideResNet
 from train.engine import optimizers, program, step
 from train.engine.networks import NetworkSpec
 from train.engine.spec import Spec
-from train.engine.step import DeviceData, EpochPlan
+from train.engine.types import DeviceData, EpochPlan, TrainState
 from train.settings.options import Model, Optimizer
 
 NETWORK = NetworkSpec(Model("wide_resnet"), (5, 5, 1), 3)
@@ -34,7 +34,7 @@ SPEC = Spec(
 def state():
     params, batch_stats = program.network_init(NETWORK)(jax.random.key(0))
     opt_state = jax.jit(step.make_optimizer_init(SPEC.method))(params)
-    return step.TrainState(params, batch_stats, opt_state)
+    return TrainState(params, batch_stats, opt_state)
 
 
 @pytest.fixture(scope="module")
@@ -127,19 +127,3 @@ def test_test_counts_every_image_once_and_no_filling(state, data):
     probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
     assert actual.error == np.sum(np.argmax(logits, axis=1) != labels)
     np.testing.assert_allclose(actual.loss, -np.mean(np.log(probabilities)), rtol=1e-5)
-
-
-def test_numbers_are_learned_by_squared_error():
-    outputs, targets = jnp.array([[1.0], [3.0]]), jnp.array([2.0, 3.0])
-    np.testing.assert_array_equal(step._losses(outputs, targets), [0.5, 0.0])
-    np.testing.assert_array_equal(step._errors(outputs, targets), [1.0, 0.0])
-
-
-def test_text_is_scored_by_the_mean_over_its_tokens():
-    # One text of two tokens out of four; the second token is predicted.
-    outputs = jnp.zeros((1, 2, 4)).at[0, 1, 3].set(jnp.log(5.0))
-    targets = jnp.array([[2, 3]])
-    # -log(1/4) and -log(5/8).
-    expected = (np.log(4) + np.log(8 / 5)) / 2
-    np.testing.assert_allclose(step._losses(outputs, targets), [expected], rtol=1e-6)
-    np.testing.assert_array_equal(step._errors(outputs, targets), [0.5])

@@ -22,7 +22,7 @@ from tests.golden import seeded
 from train.engine import feed, optimizers, step
 from train.engine.networks import NetworkSpec
 from train.engine.spec import Spec
-from train.engine.step import DeviceData, EpochPlan, TrainState
+from train.engine.types import DeviceData, EpochPlan, TrainState
 from train.settings.options import Model, Optimizer
 
 GOLDEN = np.load(Path(__file__).parents[3] / "tests" / "golden" / "torch_networks.npz")

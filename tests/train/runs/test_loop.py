@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.train.engine.test_spec import spec
-from train.engine.step import StepMetrics, TestMetrics
+from train.engine.types import StepMetrics, TestMetrics
 from train.errors import DivergedError
 from train.runs.loop import _check_finite
 

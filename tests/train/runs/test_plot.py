@@ -6,7 +6,7 @@ import pytest
 
 from lcam_optax import Phase
 from train.__main__ import main
-from train.runs import plot, records
+from train.runs import drawing, records
 
 LOSSES = [2.0, 1.5, 1.8, 1.0]
 PHASES = [Phase.HIGH_LOSS, Phase.LOW_LOSS, Phase.HIGH_LOSS, Phase.LOW_LOSS]
@@ -38,7 +38,7 @@ def write_run(folder, *, adaptive=False, test_errors=(50.0, 40.0)):
 def drawn(monkeypatch):
     """The figures that were saved, kept open."""
     figures = []
-    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(drawing, "save", lambda figure, path: figures.append(figure))
     yield figures
     plt.close("all")
 

@@ -5,7 +5,7 @@ import pytest
 
 from train.data.dataset import Dataset
 from train.errors import InputError
-from train.settings.experiment import Study
+from train.settings.commands import Study
 from train.studies.catalogue import STUDIES, describe, make_blocks, seeds_of
 
 

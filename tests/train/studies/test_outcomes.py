@@ -4,7 +4,7 @@ import pytest
 
 from train.settings.experiment import Experiment
 from train.settings.options import Optimizer
-from train.studies.catalogue import Arm, Block
+from train.studies.arms import Arm, Block
 from train.studies.outcomes import Result, compare_arms, read_result
 from train.studies.trials import trial_folder
 

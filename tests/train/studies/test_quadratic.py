@@ -6,8 +6,8 @@ import pytest
 from train.studies.quadratic import (
     below_average,
     fixed_variance,
-    main,
     mean_path,
+    print_tables,
     simulate,
     switched_moments,
 )
@@ -274,6 +274,6 @@ def test_borrowed_phases_are_those_of_the_loss_with_nothing_learned_from_them():
 
 
 def test_table_of_the_document_is_what_is_printed(capsys):
-    main(numbers=2, warmup=50, steps=50)
+    print_tables(numbers=2, warmup=50, steps=50)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 4 + 1 + 3 + 20

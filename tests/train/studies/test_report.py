@@ -2,7 +2,7 @@ import pytest
 
 from train.settings.experiment import Experiment
 from train.settings.options import Optimizer
-from train.studies.catalogue import Arm, Block
+from train.studies.arms import Arm, Block
 from train.studies.outcomes import num_last_epochs, run_outcomes
 from train.studies.report import conclusion
 from train.studies.statistics import Difference

@@ -12,7 +12,7 @@ from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
 from train.settings.options import Optimizer
-from train.studies.catalogue import Arm, Block
+from train.studies.arms import Arm, Block
 from train.studies.trials import _in_order, _matched, matched_seed, trial_folder
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]

@@ -1,0 +1,95 @@
+"""What goes into the compiled program, and what comes out: trees of arrays."""
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import nnx
+
+
+class TrainState(NamedTuple):
+    """What training carries from step to step.
+
+    Attributes:
+      params: float32 weights.
+      batch_stats: float32 running statistics of the normalisations.
+      opt_state: the optimizer's.
+      observed: the observer's.
+    """
+
+    params: nnx.State
+    batch_stats: nnx.State
+    opt_state: optax.OptState
+    observed: Any = ()
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device, or the part of it that some steps need.
+
+    Attributes:
+      train_inputs: as in `Dataset`; images are padded for the crop. If the host sends
+        them those of a call: [steps, batch, ...].
+      train_targets: as in `Dataset`; or [steps, batch, ...], the same.
+      test_inputs: [batches, batch, ...], the last batch filled with zeros.
+      test_targets: [batches, batch, ...], the same.
+      mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
+      std: float32 [channels]; the same.
+    """
+
+    train_inputs: jax.Array
+    train_targets: jax.Array
+    test_inputs: jax.Array
+    test_targets: jax.Array
+    mean: jax.Array
+    std: jax.Array
+
+
+class EpochPlan(NamedTuple):
+    """What an epoch's steps draw on.
+
+    Attributes:
+      order: int32 [n], which of the training examples come one after another; empty
+        if the host sends them so.
+      learning_rates: float32 [steps per epoch].
+      noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
+      key: of the augmentation.
+    """
+
+    order: jax.Array
+    learning_rates: jax.Array
+    noise: jax.Array
+    key: jax.Array
+
+
+class StepMetrics(NamedTuple):
+    """What a step reports; NaN where the optimizer has no such thing.
+
+    Attributes:
+      loss: float32, mean of the batch: cross-entropy in nats, for numbers half of the
+        squared error.
+      error: float32, mean of the batch: the misclassified share; for numbers the
+        squared error.
+      average_loss: float32, what the loss was compared with.
+      phase: float32, the `lcam_optax.Phase` the comparison gave.
+      momentum: float32, the coefficient of this step.
+    """
+
+    loss: jax.Array
+    error: jax.Array
+    average_loss: jax.Array
+    phase: jax.Array
+    momentum: jax.Array
+
+
+class TestMetrics(NamedTuple):
+    """Score on the whole test set.
+
+    Attributes:
+      loss: float32, mean over the examples, as in `StepMetrics`.
+      error: float32, sum over the examples.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    loss: jax.Array
+    error: jax.Array

@@ -1,0 +1,96 @@
+"""The curves of a run, read back to be drawn, and checked to be a run's."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from train.errors import InputError
+from train.paths import printable
+from train.runs import records
+
+METRICS = ("epoch", "train_loss", "train_error", "test_error", "mean_momentum")
+
+
+class Curves(NamedTuple):
+    """What is drawn of a run.
+
+    Attributes:
+      name: of its folder.
+      metrics: columns of `metrics.jsonl`; NaN where there is no such thing.
+      steps: columns of `steps.csv`.
+      epochs: epochs completed after each step.
+    """
+
+    name: str
+    metrics: dict[str, np.ndarray]
+    steps: dict[str, np.ndarray]
+    epochs: np.ndarray
+
+
+def read_curves(folder: Path) -> Curves:
+    """Reads a run, finished or not.
+
+    Raises:
+      InputError: there is none, or no epoch of it is done, or a file is damaged.
+    """
+    try:
+        rows = records.read_metrics(folder)
+        columns = records.read_steps(folder)
+        steps = {name: np.array(column) for name, column in columns.items()}
+        epochs = steps["step"] / (len(steps["step"]) / len(rows))
+        metrics = {
+            name: np.array([row[name] for row in rows], float) for name in METRICS
+        }
+        _check_drawable(metrics, steps)
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no run with a finished epoch (metrics.jsonl and "
+            "steps.csv): name the folder of a run."
+        ) from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        ZeroDivisionError,
+        csv.Error,
+    ):
+        raise InputError(
+            f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
+            "or a run is writing them; wait for its next epoch."
+        ) from None
+    name = printable(folder.resolve().name)
+    # Matplotlib leaves what begins with an underscore out of legends.
+    name = f" {name}" if name.startswith("_") else name
+    return Curves(name, metrics, steps, epochs)
+
+
+def _check_drawable(
+    metrics: dict[str, np.ndarray], steps: dict[str, np.ndarray]
+) -> None:
+    """Makes sure of what is drawn: that a run has written it.
+
+    Raises:
+      ValueError: a run has not.
+    """
+    numbered = (metrics["epoch"], steps["step"])
+    if not all(
+        len(column) and np.array_equal(column, np.arange(1, len(column) + 1))
+        for column in numbered
+    ):
+        raise ValueError("epochs or steps are not numbered from 1")
+    largest = np.finfo(np.float32).max
+    for column in (*metrics.values(), *steps.values()):
+        if column.ndim != 1 or (np.abs(column[np.isfinite(column)]) > largest).any():
+            raise ValueError("there are others than float32 numbers")
+    # AdamW has neither phase nor momentum; losses may be infinite, if it diverged.
+    phase, momentum = steps["phase"], steps["momentum"]
+    if not (np.isin(phase, (0, 1)).all() or np.isnan(phase).all()):
+        raise ValueError("phases are others than 0 and 1")
+    if not (((momentum >= 0) & (momentum <= 1)).all() or np.isnan(momentum).all()):
+        raise ValueError("momentum is not in [0, 1]")
+    if any(np.isinf(column).any() for column in metrics.values()):
+        raise ValueError("metrics are infinite, which would be null")
