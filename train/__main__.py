@@ -26,6 +26,7 @@ from train.settings.commands import (
     Plot,
     Presets,
     Quadratic,
+    Report,
     Studies,
     Study,
 )
@@ -33,7 +34,7 @@ from train.settings.experiment import Run
 from train.settings.options import Optimizer, Schedule
 from train.settings.presets import PRESETS
 
-Command = Run | Compare | Study | Studies | Plot | Presets | Quadratic
+Command = Run | Compare | Study | Report | Studies | Plot | Presets | Quadratic
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,6 +97,7 @@ def _parse(arguments: list[str]) -> Command:
         Annotated[Run, command("run", default=_preset(arguments))]
         | Annotated[Compare, command("compare")]
         | Annotated[Study, command("study"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Report, command("report"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Studies, command("studies")]
         | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Presets, command("presets")]
@@ -154,17 +156,18 @@ def _execute(config: Command) -> None:
             from train.studies.study import study
 
             study(config)
+        case Report():
+            from train.studies.study import report
+
+            print(f"report: {report(config)}")
         case Plot():
             from train.runs.plot import plot_runs
 
             print(f"picture: {plot_runs(config)}")
         case Compare():
-            from train.data.sources import load_dataset
-            from train.studies import compare
+            from train.studies.compare import compare
 
-            arms = compare.parse_arms(config.arms)
-            dataset = load_dataset(config.data)
-            compare.compare(config, arms, dataset)
+            compare(config)
         case Run():
             from train.data.sources import load_dataset
             from train.runs import loop, processes

@@ -422,7 +422,7 @@ from benchmarks import gpu
 
 if __name__ == "__main__":
     gpu.subprocess.run = lambda command, run=gpu.subprocess.run, **rest: run(
-        ["sleep", "100"], **rest
+        ["sh", "-c", "echo started; exec sleep 100"], **rest
     )
     gpu.main()
 """
@@ -436,7 +436,7 @@ def test_terminated_command_ends_the_benchmark_that_runs(tmp_path):
         command, stdout=subprocess.PIPE, start_new_session=True
     ) as terminated:
         try:
-            while b"$ " not in terminated.stdout.readline():
+            while terminated.stdout.readline() != b"started\n":
                 pass
             terminated.terminate()
             terminated.communicate(timeout=30)  # till all that hold the pipe have ended

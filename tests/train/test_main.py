@@ -1,5 +1,6 @@
 """The program as a user runs it: the real command line on tiny images."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -24,6 +25,11 @@ def images(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "images.npz"
     np.savez(path, **two_classes(SIZES))
     return f"npz:{path}"
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 # But for the first run.
@@ -60,6 +66,7 @@ def test_run_learns_and_writes_all_its_files(finished):
         ".lock",
         "checkpoints",
         "config.json",
+        "finished.json",
         "curves.png",
         "metrics.jsonl",
         "provenance.json",
@@ -253,9 +260,10 @@ def test_diverging_arm_is_left_out_and_the_others_go_on(images, tmp_path, capsys
     arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
     assert main([*arguments, "--arms", *arms]) == 1
     printed = capsys.readouterr()
-    assert "sgd:learning-rate=1e6, seed 0: the training loss is" in printed.err
-    summary = json.loads((out / "comparison.json").read_text())
-    assert [entry["arm"] for entry in summary] == ["sgd", "lcam"]
+    assert "sgd:learning-rate=1e6, seed 0: the training loss is" in printed.out
+    assert printed.err == "error: sgd:learning-rate=1e6 diverged with seed 0\n"
+    compared = read_csv(out / "report" / "comparisons.csv")
+    assert {row["arm"] for row in compared} == {"lcam"}
 
 
 def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
@@ -270,17 +278,56 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     # The first step's loss comes from the weights and the batch alone.
     first = {
         folder.name: records.read_steps(folder)["loss"][0]
-        for folder in out.iterdir()
-        if folder.is_dir()
+        for folder in (out / "runs" / "npz").iterdir()
     }
     assert len(first) == 6
     for seed in ("seed3", "seed4"):
         losses = {loss for name, loss in first.items() if name.endswith(seed)}
         assert max(losses) - min(losses) < 1e-6  # adamw is another program
     assert first["3-adamw-seed3"] != first["3-adamw-seed4"]
-    summary = json.loads((out / "comparison.json").read_text())
-    assert [entry["arm"] for entry in summary] == arms
-    assert all(len(entry["test_error"]) == 2 for entry in summary)
+    runs = read_csv(out / "report" / "runs.csv")
+    assert [(run["arm"], run["seed"]) for run in runs] == [
+        (arm, seed) for arm in arms for seed in "34"
+    ]
+    assert not (out / "report" / "report.md").exists()
+
+
+def test_comparison_writes_a_report_if_asked(images, tmp_path, capsys):
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--seeds", "3", "4", "--report"]) == 0
+    path = tmp_path / "out" / "report" / "report.md"
+    assert f"report: {path}" in capsys.readouterr().out
+    assert "Each arm less `sgd`" in path.read_text()
+    assert path.with_name("forest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_comparison_keeps_checkpoints_if_asked(images, tmp_path):
+    arguments = ["compare", "--data", images, *SHARED, "--out"]
+    assert main([*arguments, str(tmp_path / "light")]) == 0
+    assert not list(tmp_path.glob("light/runs/npz/*/checkpoints"))
+    assert main([*arguments, str(tmp_path / "kept"), "--keep-checkpoints", "1"]) == 0
+    assert len(list(tmp_path.glob("kept/runs/npz/*/checkpoints/*"))) == 2
+
+
+def test_light_run_is_known_as_done_and_damage_is_told(images, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
+    assert main(arguments) == 0
+    assert main([*arguments, "--resume"]) == 0
+    assert "[" not in capsys.readouterr().out.partition("final test error")[2][:20]
+    steps = out / "runs" / "npz" / "1-sgd-seed0" / "metrics.jsonl"
+    steps.write_text(steps.read_text()[:-9])
+    assert main([*arguments, "--resume"]) == 2
+    assert "was changed or damaged" in capsys.readouterr().err
+
+
+def test_comparison_of_an_older_version_is_refused(images, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
+    assert main(arguments) == 0
+    (out / "study.json").unlink()
+    assert main([*arguments, "--resume"]) == 2
+    assert "Older versions of the program did not write" in capsys.readouterr().err
 
 
 def test_interrupted_comparison_goes_on_without_repeating_a_run(
@@ -303,16 +350,17 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     capsys.readouterr()
     assert main([*arguments, "--seeds", "0", "1", "--out", str(parts)]) == 143
     assert f"--out {parts} --resume" in capsys.readouterr().err
-    first = (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns
+    done = parts / "runs" / "npz" / "1-sgd-seed0" / "metrics.jsonl"
+    first = done.stat().st_mtime_ns
 
     started.clear()
     resumed = [*arguments, "--out", str(parts), "--resume"]
     assert main([*resumed, "--seeds", "0", "1"]) == 0
     assert started == ["1-sgd-seed1", "2-lcam-seed1"]
-    assert (parts / "1-sgd-seed0" / "metrics.jsonl").stat().st_mtime_ns == first
+    assert done.stat().st_mtime_ns == first
     losses = [
-        [entry["train_loss"] for entry in json.loads(path.read_text())]
-        for path in (whole / "comparison.json", parts / "comparison.json")
+        [run["train_loss"] for run in read_csv(out / "report" / "runs.csv")]
+        for out in (whole, parts)
     ]
     assert losses[0] == losses[1]
 
@@ -323,8 +371,7 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     assert json.loads((parts / "config.json").read_text())["seeds"] == [0, 1, 2]
     assert main([*resumed, "--seeds", "0", "1", "--batch-size", "4"]) == 2
     assert "batch_size was 8, is 4" in capsys.readouterr().err
-    metrics = parts / "1-sgd-seed0" / "metrics.jsonl"
-    metrics.write_text(metrics.read_text()[:-9])
+    done.write_text(done.read_text()[:-9])
     monkeypatch.undo()
     assert main([*resumed, "--seeds", "0", "1"]) == 2
     assert "was changed or damaged" in capsys.readouterr().err

@@ -117,6 +117,14 @@ def num_parameters(spec: NetworkSpec) -> int:
     return sum(math.prod(array.shape) for array in jax.tree.leaves(params))
 
 
+def num_predictions(spec: NetworkSpec, shape: tuple[int, ...]) -> int | None:
+    """How many classes a network predicts for inputs of a shape; None for numbers."""
+    if spec.num_outputs == 1:
+        return None
+    is_text = spec.model.network == "transformer"
+    return math.prod(shape[:2]) if is_text else shape[0]
+
+
 def array_names(spec: NetworkSpec) -> list[str]:
     """Names of the arrays of trained weights, in the order of the tree's leaves."""
     params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))

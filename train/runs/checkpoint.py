@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import shutil
 import sys
 import zlib
 from collections.abc import Iterator
@@ -80,6 +81,10 @@ class Checkpoints:
         """Waits for checkpoints on their way to the disk."""
         with self._explained("write", "Is the disk full?"):
             self._manager.close()
+
+    def discard(self) -> None:
+        """Deletes all checkpoints, when the context has been left."""
+        shutil.rmtree(self._path, ignore_errors=True)
 
     def last_step(self) -> int | None:
         """Steps taken at the newest checkpoint; None without one."""

@@ -22,7 +22,7 @@ from train.runs.writing import replace, writing
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (
-    *("out", "resume", "seeds", "budget", "phases_of"),
+    *("out", "resume", "seeds", "budget", "report", "phases_of"),
     # How it is computed, which changes rounding at most, and how often it is saved.
     *("devices", "data_on", "steps_per_call"),
     *("coordinator", "num_processes", "process_id"),

@@ -23,13 +23,16 @@ from train.runs.training import Training
 from train.settings.experiment import Run
 
 
-def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
+def run(
+    config: Run, dataset: Dataset, *, quiet: bool = False, light: bool = False
+) -> Path | None:
     """Trains, and writes everything into the run's folder.
 
     Args:
       config: the experiment.
       dataset: its data.
       quiet: print no line per epoch (a terminal shows a progress bar all the same).
+      light: leave no checkpoint when the run has finished.
 
     Returns:
       The folder; None in a process that leaves writing to another.
@@ -59,7 +62,7 @@ def run(config: Run, dataset: Dataset, *, quiet: bool = False) -> Path | None:
 
         folder = processes.by_first_process(claim)
         try:
-            _train(config, prepared, folder, stop, quiet=quiet)
+            _train(config, prepared, folder, stop, quiet=quiet, light=light)
         except StoppedError as error:
             error.folder = folder
             raise
@@ -95,7 +98,13 @@ def _name(config: Run) -> str:
 
 
 def _train(
-    config: Run, prepared: _Prepared, folder: Path | None, stop: Stop, *, quiet: bool
+    config: Run,
+    prepared: _Prepared,
+    folder: Path | None,
+    stop: Stop,
+    *,
+    quiet: bool,
+    light: bool,
 ) -> None:
     """Trains from the last checkpoint, or from nothing, to the end."""
     spec, feed, phases, _ = prepared
@@ -103,7 +112,7 @@ def _train(
     with (
         SilentRecorder()
         if folder is None
-        else Recorder(folder, config, training.compiled, quiet=quiet)
+        else Recorder(folder, config, training.compiled, quiet=quiet, light=light)
     ) as recorder:
         done = _restore(training, recorder)
         total = config.epochs * spec.steps_per_epoch
@@ -117,6 +126,7 @@ def _train(
         loop = _Loop(config, spec, training, recorder, stop)
         while done < total:
             done = loop.train_epoch(done)
+    recorder.finish()
 
 
 def _restore(training: Training, recorder: Recorder | SilentRecorder) -> int:

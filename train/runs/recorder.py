@@ -26,10 +26,20 @@ class Recorder:
       config: the run.
       compiled: its program.
       quiet: print no line per epoch (a terminal shows a progress bar all the same).
+      light: leave no checkpoint when the run has finished.
     """
 
-    def __init__(self, folder: Path, config: Run, compiled: Program, *, quiet: bool):
+    def __init__(
+        self,
+        folder: Path,
+        config: Run,
+        compiled: Program,
+        *,
+        quiet: bool,
+        light: bool = False,
+    ):
         self._folder = folder
+        self._light = light
         self._config = config
         self._compiled = compiled
         self._total = config.epochs * compiled.spec.steps_per_epoch
@@ -64,6 +74,9 @@ class Recorder:
         """
         spec = self._compiled.spec
         done = self._checkpoints.last_step() or 0
+        if not done and records.has_finished(self._folder):  # and left none
+            records.keep_rows(self._folder, self._config.epochs, spec.steps_per_epoch)
+            return self._total, like
         if done > self._total:
             raise InputError(
                 f"{self._folder} has a checkpoint of step {done}, but the run has "
@@ -87,6 +100,9 @@ class Recorder:
             network=network,
             arrays=networks.array_names(spec.network),
             num_parameters=num_parameters,
+            num_test_predictions=networks.num_predictions(
+                spec.network, spec.test_shape
+            ),
             compile_seconds=round(seconds, 1),
         )
         devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
@@ -134,8 +150,9 @@ class Recorder:
     def is_due_after(self, epoch: int) -> bool:
         """Whether there is to be a checkpoint after `epoch` epochs."""
         every = self._config.checkpoint_every
-        is_last = epoch == self._config.epochs
-        return is_last or (every > 0 and epoch % every == 0) or self.is_due()
+        if epoch == self._config.epochs:
+            return not self._light
+        return (every > 0 and epoch % every == 0) or self.is_due()
 
     def save(self, done: int, snapshot: Snapshot) -> None:
         """Saves where the run is after `done` steps.
@@ -145,6 +162,12 @@ class Recorder:
         """
         self._checkpoints.save(done, snapshot)
         self._saved = time.monotonic()
+
+    def finish(self) -> None:
+        """Notes that the run came to its end, when the context has been left."""
+        records.write_finished(self._folder, self._total)
+        if self._light:
+            self._checkpoints.discard()
 
     def _print(self, line: str) -> None:
         if not self._prints:
@@ -190,3 +213,6 @@ class SilentRecorder:
 
     def save(self, done: int, snapshot: Snapshot) -> None:
         """Saves nothing."""
+
+    def finish(self) -> None:
+        """Notes nothing."""

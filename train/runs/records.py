@@ -1,7 +1,7 @@
 """The rows that a run writes, and how they are read back.
 
 `metrics.jsonl` has a row an epoch, `steps.csv` a row a step. A run that dies leaves the
-rows of what it has done.
+rows of what it has done. `finished.json` says that a run came to its end.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from train.runs.writing import replace, writing
 # What reading a file raises that is damaged, or another than it should be.
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError)
 
+FINISHED = "finished.json"
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
@@ -99,8 +100,8 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
         if not is_whole:
             raise InputError(
                 f"{path} was changed or damaged: it does not hold the rows of the "
-                f"{epochs} epochs before the last checkpoint. Move {folder} away to "
-                "begin anew."
+                f"{epochs} epochs that the run has done. Move {folder} away to begin "
+                "anew."
             )
     for path, lines in kept.items():
         if lines:
@@ -117,10 +118,26 @@ def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     with contextlib.suppress(*UNREADABLE):
         rows = read_metrics(folder)
         is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
-        # The last checkpoint is a run's last act.
-        if is_whole and (folder / "checkpoints" / str(rows[-1]["step"])).is_dir():
+        if is_whole and _is_finished_at(folder, rows[-1]["step"]):
             return rows
     return None
+
+
+def _is_finished_at(folder: Path, step: int) -> bool:
+    if has_finished(folder):
+        return True
+    # A run of an earlier version: its last checkpoint was its last act.
+    return (folder / "checkpoints" / str(step)).is_dir()
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether a run came to its end: it may have left no checkpoint."""
+    return (folder / FINISHED).exists()
+
+
+def write_finished(folder: Path, step: int) -> None:
+    """Notes that a run came to its end with `step` steps: its last act."""
+    replace(folder / FINISHED, json.dumps({"step": step}) + "\n")
 
 
 def has_diverged(rows: list[dict[str, Any]]) -> bool:

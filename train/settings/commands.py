@@ -23,8 +23,8 @@ class Compare(Experiment):
     """Trains the same networks with several optimizers and compares them.
 
     For every seed all arms start from the same weights and see the same batches, so
-    their differences are paired. Writes a folder per run, comparison.json and
-    comparison.png, and prints a table.
+    their differences are paired. Prints a table. Writes a folder per run, and report/
+    with every run, epoch and comparison as CSV.
     """
 
     #: Optimizers, each NAME or NAME:OPTION=VALUE,... with the options of `run`, as in
@@ -37,13 +37,21 @@ class Compare(Experiment):
     #: number behind it if that is taken.
     out: Path | None = None
     #: Go on with the comparison in --out, with the same options and data: finished runs
-    #: are not repeated, and may have been of fewer --seeds.
+    #: are not repeated, and may have been of fewer --seeds. Several processes that do
+    #: so at once share the work.
     resume: bool = False
+    #: Write report/report.md too, with pictures, as a study does.
+    report: bool = False
+    #: Minutes after which no further run is begun. None: no end.
+    budget: float | None = None
+    #: How many checkpoints of each run are kept when it has finished, at least 0.
+    keep_checkpoints: int = 0
 
     def __post_init__(self):
         """Checks the options."""
         super().__post_init__()
         check_resume(self.out, self.resume)
+        _check_work(self.budget, self.keep_checkpoints)
         check(
             len(self.arms) >= 2,
             f"--arms must name two optimizers or more, got {len(self.arms)}.",
@@ -59,9 +67,9 @@ class Compare(Experiment):
 class Study:
     """Runs a study: blocks of arms, each with the same seeds, and a report.
 
-    A study goes on where it stopped: the same command repeats no finished run, and two
+    The same command goes on where the study stopped, and repeats no finished run. Two
     processes in one folder share the work. Writes a folder per run, and report/ with
-    report.md, pictures, and every run and epoch as CSV.
+    report.md, pictures, and every run, epoch and comparison as CSV.
     """
 
     #: Which study; `python -m train studies` describes them.
@@ -84,6 +92,8 @@ class Study:
     epochs: int | None = None
     #: Minutes after which no further run is begun. None: no end.
     budget: float | None = None
+    #: How many checkpoints of each run are kept when it has finished, at least 0.
+    keep_checkpoints: int = 0
     #: Folder to write into, or to go on in. None: runs/study-NAME, with -quick and
     #: the kind of --data behind it.
     out: Path | None = None
@@ -94,14 +104,35 @@ class Study:
             check_seeds(self.seeds)
         if self.epochs is not None:
             check_at_least("--epochs", self.epochs, 1)
-        if self.budget is not None:
-            check_positive("--budget", self.budget)
+        _check_work(self.budget, self.keep_checkpoints)
         check(
             self.data is None or self.name != "domains",
             "--data has no place in the study domains, which is one of its own data.",
         )
         if self.data is not None:
             Data(data=self.data)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Makes the report of a study from its rows, and joins the parts of a study.
+
+    A study can be run in parts with other seeds, on several machines: this makes one
+    report of them. It needs study.json, runs.csv and epochs.csv, and no run.
+    """
+
+    #: Folders of studies or comparisons, or the report/ in them.
+    folders: tuple[Path, ...]
+    #: Folder to write into; must be new or empty. None, with one folder: its report/.
+    out: Path | None = None
+
+    def __post_init__(self):
+        """Checks the options."""
+        check(len(self.folders) > 0, "report needs the folder of a study.")
+        check(
+            self.out is not None or len(self.folders) == 1,
+            "report needs --out, the folder for the joined report.",
+        )
 
 
 @dataclass(frozen=True)
@@ -147,3 +178,9 @@ class Quadratic:
 
     Prints the tables of docs/mechanism.md; takes some minutes.
     """
+
+
+def _check_work(budget: float | None, keep_checkpoints: int) -> None:
+    if budget is not None:
+        check_positive("--budget", budget)
+    check_at_least("--keep-checkpoints", keep_checkpoints, 0)

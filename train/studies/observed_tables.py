@@ -7,30 +7,30 @@ from typing import Any
 import numpy as np
 
 from train.studies import statistics
+from train.studies.table import text
 
 # By arm, by seed, the rows of `metrics.jsonl`.
 Rows = dict[str, list[list[dict[str, Any]]]]
 
 HELD_OUT = (
-    "How often the phase was misread, of all steps: the batch's loss and the loss on "
-    "the first testing batch with the same weights, each compared with its own "
-    "average by the same rule, gave different phases. By chance: what independent "
-    "phases with the same shares would come to. Kappa is 1 - misread / by chance: 1 "
-    "where the batch tells the phase, 0 where it tells nothing. It falls with noise, "
-    "and also as the network fits the training data better than the test data. Where "
-    "one phase takes nearly all steps it says little. Means over the seeds with 95 % "
-    "intervals."
+    "<sub>*Misread* is the share of steps in which two phases differ: that of the "
+    "batch's loss, and that of the loss on the first test batch with the same weights. "
+    "Each loss is compared with its own average. *By chance* is what independent "
+    "phases with the same shares would give. Kappa is 1 - misread / by chance, summed "
+    "over all steps. Kappa is 1 where the batch tells the phase, and 0 where it tells "
+    "nothing. It falls with noise, and also as the network fits the training data "
+    "better than the test data. In brackets stand 95 % intervals over the seeds.</sub>"
 )
 MECHANISM = (
-    "Low-loss phase over high-loss phase, geometric mean of the epochs from the second "
-    "on: norm of the gradient; norm of the update without the learning rate; mean "
-    "speed (absolute update) of the tenth of the parameters that was fastest, and "
-    "slowest, in the epoch before. Cosine of the gradient and the trace before the "
-    "step, in each phase. Correlation, within an epoch, of the loss's relative "
-    "deviation from its average and the norm of each array's update: mean over arrays "
-    "and epochs, in braces the lowest and highest array's. A ratio of 1, or a "
-    "correlation of 0, means that the phase has nothing to do with it. Means over the "
-    "seeds with 95 % intervals."
+    "<sub>From *gradient* to *slow tenth*: the low-loss phase over the high-loss "
+    "phase, geometric mean of the epochs from the second on. *Gradient* and *update* "
+    "are norms, the update without the learning rate. The tenths are the mean speeds "
+    "of the parameters that were fastest and slowest in the epoch before. The cosine "
+    "is that of the gradient and the trace before the step. The correlation, within "
+    "an epoch, is that of the loss's relative deviation from its average and the norm "
+    "of each array's update. In braces stand the lowest and the highest array. A "
+    "ratio of 1, or a correlation of 0, means that the phase makes no difference. In "
+    "brackets stand 95 % intervals over the seeds.</sub>"
 )
 
 
@@ -52,7 +52,7 @@ def held_out_table(rows: Rows) -> list[list[str]]:
                 arm,
                 _text([100 * x for x in misread], ".1f") + " %",
                 f"{100 * np.mean(chance):.1f} %",
-                _text(kappa, ".2f"),
+                _text(kappa, ".3f"),
                 f"{100 * np.mean(share):.1f} %",
             ]
         )
@@ -127,5 +127,6 @@ def _text(numbers: Sequence[float], spec: str) -> str:
         return "-"
     mean, deviation, half_width = statistics.summarize(known)
     if math.isnan(deviation):
-        return f"{mean:{spec}}"
-    return f"{mean:{spec}} [{mean - half_width:{spec}}, {mean + half_width:{spec}}]"
+        return text(mean, spec)
+    low, high = text(mean - half_width, spec), text(mean + half_width, spec)
+    return f"{text(mean, spec)} [{low}, {high}]"

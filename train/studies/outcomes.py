@@ -1,30 +1,25 @@
-"""What the runs of a study come to: outcomes, comparisons, and their rows."""
+"""What the runs of a study come to: outcomes, and comparisons of arms."""
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from train.errors import InputError
+from train.runs.records import has_diverged
 from train.studies import statistics
-from train.studies.arms import Block
+from train.studies.rows import KEY, StudyRows, write_csv
 from train.studies.statistics import Difference
-from train.studies.trials import Trial, matched_seed, mean_of, read_trial
+from train.studies.trials import mean_of
 
-# The primary outcome, which verdicts are about; fixed before anything is run.
-PRIMARY = "last_epochs_error"
 OUTCOMES = {
     "last_epochs_error": "test error, mean of the last epochs",
     "last_error": "test error of the last epoch",
-    "area": "test error, mean of all epochs (area under the curve)",
+    "area": "test error, mean of all epochs",
 }
+PHASES = ("low_loss_share", "phase_switches")  # what switching did
 
 
 class Comparison(NamedTuple):
-    """An arm against its block's reference, in one outcome."""
+    """An arm less its block's reference, in one outcome."""
 
     block: str
     arm: str
@@ -38,20 +33,60 @@ class Result(NamedTuple):
     """What is known of a block.
 
     Attributes:
-      block: what was run.
-      seeds: those with which every arm has ended.
-      runs: outcomes by arm, one dictionary a seed, in the order of `seeds`.
-      rows: epochs by arm, one list a seed.
-      diverged: by arm, the seeds with which it diverged.
-      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged.
+      block: as in `study.json`.
+      runs: outcomes and facts, by arm and seed; without arms that are not compared.
+      epochs: rows of `metrics.jsonl`, in the same way.
+      diverged: by arm, the seeds with which it diverged; it is not compared.
+      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged; it
+        is not compared.
     """
 
-    block: Block
-    seeds: list[int]
-    runs: dict[str, list[dict[str, Any]]]
-    rows: dict[str, list[list[dict[str, Any]]]]
+    block: dict[str, Any]
+    runs: dict[str, dict[int, dict[str, Any]]]
+    epochs: dict[str, dict[int, list[dict[str, Any]]]]
     diverged: dict[str, list[int]]
     unmatched: dict[str, list[int]]
+
+
+def make_results(rows: StudyRows) -> list[Result]:
+    """Works out what the runs of each block come to; a block without runs has none."""
+    results = []
+    for block in rows.about["blocks"]:
+        result = Result(block, {}, {}, {}, {})
+        by_arm: dict[str, dict[int, Any]] = {arm["name"]: {} for arm in block["arms"]}
+        for (name, arm, seed), run in rows.runs.items():
+            if name == block["name"]:
+                by_arm[arm][seed] = run
+        lost = [
+            seed
+            for seed, run in by_arm.get("lcam", {}).items()
+            if has_diverged(run.epochs)
+        ]
+        for arm in block["arms"]:
+            name, runs = arm["name"], by_arm[arm["name"]]
+            borrows = arm["matched"] == "borrowed"
+            without = {seed ^ 1 if borrows else seed for seed in lost}
+            bad = [seed for seed in runs if has_diverged(runs[seed].epochs)]
+            if bad:
+                result.diverged[name] = bad
+            elif arm["matched"] and without:
+                result.unmatched[name] = sorted(without)
+            elif runs:
+                switches = arm["optimizer"]["optimizer"] == "lcam"
+                # SGD's phases are only watched.
+                hidden = {} if switches else dict.fromkeys(PHASES)
+                result.epochs[name] = {
+                    seed: [row | hidden for row in run.epochs]
+                    for seed, run in runs.items()
+                }
+                result.runs[name] = {
+                    seed: run_outcomes(run.epochs, block["reach"], switches=switches)
+                    | run.facts
+                    for seed, run in runs.items()
+                }
+        if result.runs or result.diverged:
+            results.append(result)
+    return results
 
 
 def run_outcomes(
@@ -77,8 +112,8 @@ def run_outcomes(
         for goal in reach
     }
     means = {
-        name: mean_of(rows, name) if switches or name == "mean_momentum" else None
-        for name in ("low_loss_share", "phase_switches", "mean_momentum")
+        name: mean_of(rows, name) if switches or name not in PHASES else None
+        for name in (*PHASES, "mean_momentum")
     }
     return {
         "last_error": errors[-1],
@@ -96,113 +131,44 @@ def num_last_epochs(epochs: int) -> int:
     return min(epochs, max(3, epochs // 10))
 
 
-def read_result(block: Block, seeds: Sequence[int], folder: Path) -> Result:
-    """Reads the runs of a block that have ended, and works out what they come to."""
-    trials = {
-        (arm.name, seed): read_trial(folder, block, arm, seed)
-        for arm in block.arms
-        for seed in seeds
-    }
-    whole = [
-        seed
-        for seed in seeds
-        if all(
-            trials[arm.name, seed]
-            or (
-                arm.matched
-                and _diverged(trials, "lcam", matched_seed(arm, seed, seeds))
-            )
-            for arm in block.arms
-        )
-    ]
-    runs, rows, diverged, unmatched = {}, {}, {}, {}
-    for arm in block.arms:
-        ended = [trials[arm.name, seed] for seed in whole]
-        if bad := [seed for seed in whole if trials[arm.name, seed] is None]:
-            unmatched[arm.name] = bad
-            continue
-        if bad := [seed for seed in whole if _diverged(trials, arm.name, seed)]:
-            diverged[arm.name] = bad
-            continue
-        rows[arm.name] = [trial.rows for trial in ended]
-        runs[arm.name] = [
-            run_outcomes(
-                trial.rows, block.reach, switches=arm.optimizer.optimizer == "lcam"
-            )
-            | _options(trial)
-            for trial in ended
-        ]
-    return Result(block, whole, runs, rows, diverged, unmatched)
-
-
-def _diverged(trials: dict[tuple[str, int], Trial | None], arm: str, seed: int) -> bool:
-    trial = trials.get((arm, seed))
-    return trial is not None and trial.diverged
-
-
-def _options(trial: Trial) -> dict[str, Any]:
-    """What a run was, for its row in `runs.csv`."""
-    keys = (
-        "optimizer",
-        "learning_rate",
-        "weight_decay",
-        "momentum",
-        "high_loss_momentum",
-        "low_loss_momentum",
-        "loss_average",
-        "ema_decay",
-        "margin",
-        "lagged",
-        "phase",
-    )
-    origin = ("commit", "device", "network", "num_parameters")
-    try:
-        config = json.loads((trial.folder / "config.json").read_text())
-        provenance = json.loads((trial.folder / "provenance.json").read_text())[-1]
-        return (
-            {f"option_{key}": config["optimizer"][key] for key in keys}
-            | {key: provenance.get(key) for key in origin}
-            | {"data_sha256": config["data_sha256"]}
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        raise InputError(
-            f"config.json or provenance.json in {trial.folder} was changed or damaged: "
-            "move the folder away, and this run will be done anew."
-        ) from None
-
-
-def compare_arms(results: Sequence[Result]) -> list[Comparison]:
-    """Every arm against its reference, in every outcome.
+def compare_arms(
+    results: Sequence[Result], outcomes: Sequence[str]
+) -> list[Comparison]:
+    """Every arm less its reference, in every outcome, over the seeds that both have.
 
     The primary outcome's p-values are corrected for its comparisons; another's, which
     is looked at besides, for those and its own together.
+
+    Args:
+      results: of all blocks.
+      outcomes: names of `OUTCOMES`; the primary one first.
     """
     pairs = [
-        (result, arm)
+        (result, arm, seeds)
         for result in results
-        if result.block.reference in result.runs
         for arm in result.runs
-        if arm != result.block.reference
+        if arm != result.block["reference"] and (seeds := _shared_seeds(result, arm))
     ]
-    comparisons = []
+    comparisons: list[Comparison] = []
     primary: list[float] = []
-    for outcome in OUTCOMES:  # the primary one comes first
+    for outcome in outcomes:
         number = len(pairs) + len(primary)
         differences = [
             statistics.paired_difference(
-                [run[outcome] for run in result.runs[arm]],
-                [run[outcome] for run in result.runs[result.block.reference]],
+                [result.runs[arm][seed][outcome] for seed in seeds],
+                [result.runs[result.block["reference"]][s][outcome] for s in seeds],
                 comparisons=number,
             )
-            for result, arm in pairs
+            for result, arm, seeds in pairs
         ]
         p_values = [each.p_value for each in differences]
         corrected = statistics.holm(primary + p_values)[len(primary) :]
         comparisons += [
             Comparison(
-                result.block.name, arm, result.block.reference, outcome, difference, p
+                *(result.block["name"], arm, result.block["reference"], outcome),
+                *(difference, p),
             )
-            for (result, arm), difference, p in zip(
+            for (result, arm, _), difference, p in zip(
                 pairs, differences, corrected, strict=True
             )
         ]
@@ -210,63 +176,42 @@ def compare_arms(results: Sequence[Result]) -> list[Comparison]:
     return comparisons
 
 
-def write_rows(
-    out: Path, results: Sequence[Result], comparisons: Sequence[Comparison]
+def _shared_seeds(result: Result, arm: str) -> list[int]:
+    others = result.runs.get(result.block["reference"], {})
+    return [seed for seed in result.runs[arm] if seed in others]
+
+
+def write_outcomes(
+    folder: Path,
+    rows: StudyRows,
+    results: Sequence[Result],
+    comparisons: Sequence[Comparison],
 ) -> None:
-    """Writes every run, epoch, observation and comparison as CSV files of a folder."""
-    tables = {
-        "runs": [row for result in results for row in _run_rows(result)],
-        "epochs": [row for result in results for row in _epoch_rows(result)],
-        "observed": [row for result in results for row in _observed_rows(result)],
-        "comparisons": [_comparison_row(each) for each in comparisons],
-    }
-    for name, rows in tables.items():
-        if rows:
-            _write_csv(out / f"{name}.csv", rows)
+    """Writes every run and every comparison as CSV files of a folder.
 
-
-def _run_rows(result: Result) -> list[dict[str, Any]]:
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed} | run
+    Raises:
+      InputError: the disk does not take it.
+    """
+    found = {
+        (result.block["name"], arm, seed): outcomes
+        for result in results
         for arm, runs in result.runs.items()
-        for seed, run in zip(result.seeds, runs, strict=True)
-    ]
-
-
-def _epoch_rows(result: Result) -> list[dict[str, Any]]:
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed}
-        | {name: number for name, number in row.items() if name != "observed"}
-        for arm, runs in result.rows.items()
-        for seed, rows in zip(result.seeds, runs, strict=True)
-        for row in rows
-    ]
-
-
-def _observed_rows(result: Result) -> list[dict[str, Any]]:
-    """In long form: a row a number; `index` is the phase or the array, from 0."""
-    return [
-        {"block": result.block.name, "arm": arm, "seed": seed, "epoch": row["epoch"]}
-        | {"name": name, "index": index, "number": number}
-        for arm, runs in result.rows.items()
-        for seed, rows in zip(result.seeds, runs, strict=True)
-        for row in rows
-        for name, numbers in row.get("observed", {}).items()
-        for index, number in enumerate(np.ravel(numbers))
-    ]
-
-
-def _comparison_row(each: Comparison) -> dict[str, Any]:
-    names = {"block": each.block, "arm": each.arm, "reference": each.reference}
-    numbers = each.difference._asdict() | {"corrected_p": each.corrected_p}
-    return names | {"outcome": each.outcome} | numbers
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = dict.fromkeys(key for row in rows for key in row)
-    new = path.with_name(path.name + ".new")
-    with new.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    new.replace(path)
+        for seed, outcomes in runs.items()
+    }
+    write_csv(
+        folder / "runs.csv",
+        [
+            dict(zip(KEY, key, strict=True)) | found.get(key, run.facts)
+            for key, run in rows.runs.items()
+        ],
+    )
+    write_csv(
+        folder / "comparisons.csv",
+        [
+            {"block": each.block, "arm": each.arm, "reference": each.reference}
+            | {"outcome": each.outcome}
+            | each.difference._asdict()
+            | {"corrected_p": each.corrected_p}
+            for each in comparisons
+        ],
+    )

@@ -1,14 +1,8 @@
-"""Switched momentum on a noisy quadratic, where the answer can be calculated.
+"""Switched momentum on a noisy quadratic, simulated, and the tables of both.
 
-One step of heavy-ball momentum, in each dimension by itself::
-
-    gradient = curvature * w + noise_std * xi      (xi standard normal)
-    m <- mu * m + gradient
-    w <- w - learning_rate * m
-
-The coefficient mu is the low-loss or the high-loss one. Chosen by chance it has an
-exact theory; chosen by the loss it has to be simulated. The difference of the two is
-what the loss knows.
+Chosen by chance the coefficient has an exact theory: see `train.studies.moments`.
+Chosen by the loss it has to be simulated, and compared with the same phases borrowed:
+the difference is what the loss knows.
 """
 
 import itertools
@@ -17,13 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
-class Moments(NamedTuple):
-    """Stationary second moments of the weight and the trace, after a step."""
-
-    w_squared: float
-    w_m: float
-    m_squared: float
+from train.studies.moments import fixed_variance, markov_moments, switched_moments
 
 
 class Estimate(NamedTuple):
@@ -40,89 +28,6 @@ class Simulation(NamedTuple):
     loss: Estimate  # 0.5 * sum(curvature * w^2), without the noise of the loss
     low_loss_share: Estimate
     momentum: Estimate
-
-
-def fixed_variance(
-    curvature: float, learning_rate: float, momentum: float, noise_std: float
-) -> float:
-    """Stationary variance of w with a fixed coefficient.
-
-    Without m the step is an autoregression of order 2, with x = learning_rate *
-    curvature: `w' = (1 + mu - x) w - mu w_before - learning_rate * noise_std * xi`. The
-    textbook variance of one, with a = 1 + mu - x and b = -mu, is that of its noise
-    times (1 - b) / ((1 + b) ((1 - b)^2 - a^2)). It is stationary where |b| < 1 and
-    |a| < 1 - b, which for 0 <= mu < 1 is 0 < x < 2 (1 + mu).
-
-    Raises:
-      ValueError: the step is not stable, or the coefficient outside [0, 1).
-    """
-    if not 0 <= momentum < 1:
-        raise ValueError(f"`momentum` must be in [0, 1), got {momentum!r}.")
-    x = learning_rate * curvature
-    if not 0 < x < 2 * (1 + momentum):
-        raise ValueError(
-            "not stable: `learning_rate * curvature` must be above 0 and below "
-            f"2 * (1 + momentum) = {2 * (1 + momentum):g}, got {x:g}."
-        )
-    noise = (learning_rate * noise_std) ** 2
-    return noise * (1 + momentum) / ((1 - momentum) * x * (2 * (1 + momentum) - x))
-
-
-def switched_moments(
-    curvature: float,
-    learning_rate: float,
-    low_loss_momentum: float,
-    high_loss_momentum: float,
-    low_loss_share: float,
-    noise_std: float,
-) -> Moments:
-    """Exact stationary moments where chance chooses each step's coefficient.
-
-    It is the low-loss one with probability `low_loss_share`, independently of
-    everything. The moments S of (w, m) then solve S = E[A S A^T] + noise.
-
-    Raises:
-      ValueError: the moments do not settle, or the share is outside [0, 1].
-    """
-    if not 0 <= low_loss_share <= 1:
-        raise ValueError(f"`low_loss_share` must be in [0, 1], got {low_loss_share!r}.")
-    # E[A kron A] is not the kron of the mean: chance adds the variance of the choice.
-    transition = np.zeros((4, 4))
-    for share, momentum in (
-        (low_loss_share, low_loss_momentum),
-        (1 - low_loss_share, high_loss_momentum),
-    ):
-        step = _step_matrix(curvature, learning_rate, momentum)
-        transition += share * np.kron(step, step)
-    radius = np.max(np.abs(np.linalg.eigvals(transition)))
-    if not radius < 1:
-        raise ValueError(
-            "not stable: the second moments' step must have a spectral radius below 1, "
-            f"got {radius:g}: see `learning_rate * curvature`."
-        )
-    direction = noise_std * np.array([-learning_rate, 1.0])
-    noise = np.outer(direction, direction).ravel()
-    w_squared, w_m, _, m_squared = np.linalg.solve(np.eye(4) - transition, noise)
-    return Moments(float(w_squared), float(w_m), float(m_squared))
-
-
-def mean_path(
-    curvature: float,
-    learning_rate: float,
-    momentum: float,
-    start: tuple[float, float],
-    steps: int,
-) -> NDArray[np.float64]:
-    """Mean of (w, m) before the first step and after each, [steps + 1, 2].
-
-    The step is linear in the coefficient, and chance chooses it independently of
-    (w, m): so the mean under chance is exactly this path of the mean coefficient.
-    """
-    step = _step_matrix(curvature, learning_rate, momentum)
-    path = [np.asarray(start, np.float64)]
-    for _ in range(steps):
-        path.append(step @ path[-1])
-    return np.stack(path)
 
 
 def below_average(
@@ -231,9 +136,8 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
     `numbers` is of weights: chains times dimensions, with 2 to 1,000 chains.
     """
     rate, noise = 0.1, 1.0
-    print(
-        "Phase by chance, 0.9 or 0.95 with a share of 1/2: variance of w, relative to"
-    )
+    print("The phase by chance: 0.9 or 0.95, each with probability 1/2.")
+    print("Variance of w, divided by that of a fixed coefficient.")
     print("curvature   fixed 0.925   fixed 0.9   fixed 0.95")
     for curvature in (0.01, 0.1, 1.0, 10.0):
         by_chance = switched_moments(curvature, rate, 0.95, 0.9, 0.5, noise).w_squared
@@ -245,15 +149,29 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
             f"{curvature:9g}   {ratios[0]:11.4f}   {ratios[1]:9.4f}   {ratios[2]:10.4f}"
         )
     print()
+    print("The phase in runs of the same mean length: 0.9 or 0.95.")
+    print("Variance of w, divided by that of a fixed 0.925.")
+    print("steps in a run   curvature 0.0001   curvature 0.01   curvature 1")
+    for run in (2, 10, 30, 100, 300, 1000, 3000, 10_000, 100_000, 1_000_000):
+        ratios = [
+            markov_moments(curvature, rate, 0.95, 0.9, run, run, noise).w_squared
+            / fixed_variance(curvature, rate, 0.925, noise)
+            for curvature in (0.0001, 0.01, 1.0)
+        ]
+        print(f"{run:14d}   {ratios[0]:16.4f}   {ratios[1]:14.4f}   {ratios[2]:11.4f}")
+    print()
+    print("The phase by the loss, and borrowed: by the loss of an independent copy.")
+    print("Mean loss, divided by that of phases by chance with the same share.")
     print(
-        "Phase by the loss, and by another chain's loss: mean loss relative to chance"
+        "weights   curvature   decay    low   high   share       by the loss"
+        "          borrowed"
     )
-    print("with the same share, and standard errors")
-    print("curvatures        decay  low    high   share   by the loss       borrowed")
-    cases = {f"1, {number} times": np.ones(number) for number in (1, 10, 100, 1000)}
-    cases["0.01 to 10, 100"] = np.geomspace(0.01, 10, 100)
+    cases = [
+        (f"{number:7d}   {1:9d}", np.ones(number)) for number in (1, 10, 100, 1000)
+    ]
+    cases.append((f"{100:7d}   0.01 - 10", np.geomspace(0.01, 10, 100)))
     for decay, (name, curvatures), (low, high) in itertools.product(
-        (0.99, 0.9), cases.items(), ((0.95, 0.9), (0.9, 0.95))
+        (0.99, 0.9), cases, ((0.95, 0.9), (0.9, 0.95))
     ):
         chains = min(max(numbers // len(curvatures), 2), 1000)
         found = [
@@ -282,16 +200,8 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
             f"{each.loss.standard_error / (chance / 2):.4f}"
             for each in found
         )
-        cells = (f"{name:15}", f"{decay:4g}", f"{low:4g}", f"{high:4g}")
-        print(*cells, f"{share:5.3f}", by_loss, borrowed, sep="   ")
-
-
-def _step_matrix(
-    curvature: float, learning_rate: float, momentum: float
-) -> NDArray[np.float64]:
-    """What a step without noise does to (w, m)."""
-    x = learning_rate * curvature
-    return np.array([[1 - x, -learning_rate * momentum], [curvature, momentum]])
+        cells = (name, f"{decay:5g}", f"{low:4g}", f"{high:4g}", f"{share:5.3f}")
+        print(*cells, f"{by_loss:>15}", f"{borrowed:>15}", sep="   ")
 
 
 def _estimate(numbers: NDArray[np.float64]) -> Estimate:

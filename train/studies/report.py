@@ -1,4 +1,4 @@
-"""Writes what a study found: Markdown, pictures, and every run and epoch as CSV."""
+"""Writes what a study found, from its rows: Markdown, pictures, and CSV."""
 
 import math
 import shlex
@@ -6,335 +6,263 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from train.runs.provenance import environment
-from train.runs.writing import replace
-from train.studies import observed_tables, outcomes, statistics
-from train.studies.arms import Arm, Block
-from train.studies.catalogue import STUDIES
+from train.runs.writing import replace, writing
+from train.studies import statistics, table
 from train.studies.outcomes import (
     OUTCOMES,
-    PRIMARY,
     Comparison,
     Result,
-    num_last_epochs,
+    compare_arms,
+    make_results,
+    write_outcomes,
+)
+from train.studies.rows import StudyRows, write_rows
+from train.studies.section import section, seeds_text
+
+# They ignore the loss. The sharpest stands last: the phases of another run come in
+# stretches as LCAM's own do, and know nothing of its loss.
+CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
+
+WHAT_LCAM_IS = (
+    "LCAM is momentum SGD with two momentum coefficients. Each step, it compares the "
+    "loss with its running average. Below the average the step is in the low-loss "
+    "phase, otherwise in the high-loss phase. Each phase has its coefficient."
 )
 
 
-def write_report(
-    name: str,
-    blocks: Sequence[Block],
-    seeds: Sequence[int],
-    folder: Path,
-) -> Path | None:
-    """Writes FOLDER/report from the runs on disk.
+def write_tables(out: Path, rows: StudyRows) -> tuple[list[Result], list[Comparison]]:
+    """Writes the rows and what they come to as CSV files, and returns the latter.
 
-    Args:
-      name: of the study.
-      blocks: of the study.
-      seeds: asked for; only those with which a whole block has ended are counted.
-      folder: of the study.
+    Raises:
+      InputError: the disk does not take it.
+    """
+    results = make_results(rows)
+    comparisons = compare_arms(results, rows.about["outcomes"])
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_rows(out, rows)
+    write_outcomes(out, rows, results, comparisons)
+    return results, comparisons
+
+
+def write_report(out: Path, rows: StudyRows) -> Path | None:
+    """Writes a report into a folder.
 
     Returns:
-      The path of report.md; None if no seed is whole yet.
+      The path of report.md; None if no run has ended yet.
+
+    Raises:
+      InputError: the disk does not take it.
     """
-    results = [outcomes.read_result(block, seeds, folder) for block in blocks]
-    results = [result for result in results if result.seeds]
-    if not results:
+    if not rows.runs:
         return None
-    out = folder / "report"
-    out.mkdir(exist_ok=True)
-    comparisons = outcomes.compare_arms(results)
-    outcomes.write_rows(out, results, comparisons)
+    results, comparisons = write_tables(out, rows)
 
-    from train.studies.pictures import plot_comparison  # matplotlib takes a second
+    from train.studies import pictures  # matplotlib takes a second
 
-    sections = []
-    for result in results:
-        picture = plot_comparison(
-            out / f"{result.block.name}.png",
-            result.rows,
-            f"{name}, {result.block.name}",
-        )
-        sections.append(_section(result, comparisons, picture.name))
-    text = "\n\n".join(
-        [
-            f"# Study: {name}",
-            f"{STUDIES[name].question} {STUDIES[name].note}".strip(),
-            *sections,
-            _how(results, comparisons),
-            _where(results),
+    about, primary = rows.about, rows.about["outcomes"][0]
+    mine = [each for each in comparisons if each.outcome == primary]
+    parts = [f"# Study: {about['study']}", _summary(about, results, mine)]
+    if mine:
+        _draw_forest(out / "forest.png", results, mine)
+        parts += [
+            "![Differences of the arms in test error, with 95 % intervals](forest.png)",
+            f"<sub>Differences in the {OUTCOMES[primary]}. Lines are 95 % intervals, "
+            "not corrected for their number. Coloured ones do not include 0.</sub>",
         ]
-    )
-    replace(out / "report.md", text + "\n")
+    parts += ["## What is compared", WHAT_LCAM_IS, _about_table(about)]
+    for result in results:
+        name = result.block["name"]
+        parts += section(result, comparisons, about["outcomes"])
+        if result.epochs:
+            pictures.plot_curves(out / f"{name}.png", result.epochs, name)
+            parts.append(f"![Curves of {name}]({name}.png)")
+    parts += [_how(about, len(mine)), _where(rows)]
+    replace(out / "report.md", "\n\n".join(parts) + "\n")
     return out / "report.md"
 
 
-def _section(result: Result, comparisons: list[Comparison], picture: str) -> str:
-    block = result.block
-    lines = [f"## {block.name}", _describe(result), _arms_table(result)]
-    for arm, seeds in result.diverged.items():
-        lines.append(
-            f"{arm} diverged with {len(seeds)} of {len(result.seeds)} seeds "
-            f"({', '.join(map(str, seeds))}), and is compared with nothing."
+# --- Its parts ------------------------------------------------------------------------
+
+
+def _summary(
+    about: dict[str, Any], results: Sequence[Result], mine: Sequence[Comparison]
+) -> str:
+    """The question and, in a few sentences, the answer."""
+    sentences = [f"**{about['question']}**", about["note"]]
+    settled = [each for each in mine if each.corrected_p < statistics.LEVEL]
+    several = len(results) > 1
+    for each in settled:
+        mean = abs(each.difference.mean)
+        word = "lower" if each.difference.mean < 0 else "higher"
+        where = f" on {each.block}" if several else ""
+        sentences.append(
+            f"The test error of `{each.arm}` is {mean:.2f} points {word} than that of "
+            f"`{each.reference}`{where}."
         )
-    for arm, seeds in result.unmatched.items():
-        lines.append(
-            f"{arm} was not run with seeds {', '.join(map(str, seeds))}, as the run of "
-            "lcam that it is matched with diverged, and is compared with nothing."
+    if settled:
+        sentences.append(
+            f"{len(settled)} of {len(mine)} differences are significant after "
+            "correction."
         )
-    by_outcome = {
-        outcome: [
-            each
-            for each in comparisons
-            if (each.block, each.outcome) == (block.name, outcome)
-        ]
-        for outcome in (PRIMARY, "area")
-    }
-    mine = by_outcome[PRIMARY]
-    if mine:
-        lines += [
-            f"Each arm less `{block.reference}`, seed by seed ({OUTCOMES[PRIMARY]}; "
-            "points; below 0 the arm is better):",
-            _differences_table(mine),
-        ]
-    verdict = conclusion(block, {each.arm: each for each in mine})
-    if verdict:
-        lines.append(verdict)
-    if mine:
-        lines += [
-            f"The same of the {OUTCOMES['area']}: how soon an arm is good, a second "
-            "outcome, corrected for the comparisons above as well:",
-            _differences_table(by_outcome["area"]),
-        ]
-    lines += [
-        "What the arms did:",
-        _behaviour_table(result),
-        *_observed(result),
-        f"![{block.name}]({picture})",
+    elif any(each.difference.num_seeds > 1 for each in mine):
+        sentences.append(
+            f"None of {len(mine)} differences is significant after correction."
+            if len(mine) > 1
+            else "The difference is not significant."
+        )
+    elif mine:
+        sentences.append("One seed is no evidence: there is nothing to judge.")
+    found = [
+        each.difference.detectable
+        for each in mine
+        if not math.isnan(each.difference.detectable)
     ]
-    return "\n\n".join(lines)
+    if found:
+        low, high = table.percent(min(found)), table.percent(max(found))
+        span = low if low == high else f"{low} to {high}"
+        sentences.append(
+            f"To be found 4 times in 5, a true difference must be of {span} points."
+        )
+    sentences += conclusions(mine)
+    return " ".join(filter(None, sentences))
 
 
-def conclusion(block: Block, comparisons: dict[str, Any]) -> str | None:
+def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
     """Says whether the loss carried information, where the controls were run."""
-    controls = [
-        name
-        for name in ("matched-step", "chance", "shuffled", "borrowed")
-        if name in comparisons
-    ]
-    if block.reference != "lcam" or not controls:
-        return None
-    settled = [
-        name for name in controls if comparisons[name].corrected_p < statistics.LEVEL
-    ]
-    better = [name for name in settled if comparisons[name].difference.mean > 0]
-    groups = {
-        "better than": better,
-        "worse than": [name for name in settled if name not in better],
-        "not told apart from": [name for name in controls if name not in settled],
-    }
-    found = "; ".join(
-        f"{words} {', '.join(names)}" for words, names in groups.items() if names
-    )
-    # The sharpest control there is: the phases of another run, which come in stretches
-    # as its own do and know nothing of it; else its own at other moments, or chance.
-    sharpest = controls[-1]
-    meaning = (
-        "the moments that the loss chose are better than others: it carries information"
-        if sharpest in better
-        else "nothing here shows that the loss carries information for the choice"
-    )
-    return f"**LCAM is {found}.** Judged by `{sharpest}`, {meaning}."
-
-
-def _observed(result: Result) -> list[str]:
-    """What was watched besides, as paragraphs; SGD's phases are of another average."""
-    arms = {arm.name for arm in result.block.arms if arm.optimizer.optimizer == "lcam"}
-    rows = {arm: runs for arm, runs in result.rows.items() if arm in arms}
-    match result.block.experiment.observe:
-        case "held_out":
-            table = observed_tables.held_out_table(rows)
-            return [observed_tables.HELD_OUT, _markdown(table)]
-        case "mechanism":
-            table = observed_tables.mechanism_table(rows)
-            return [observed_tables.MECHANISM, _markdown(table)]
-    return []
-
-
-def _describe(result: Result) -> str:
-    experiment = result.block.experiment
-    data = experiment.data
-    parts = f", every {data.every}th training image" if data.every > 1 else ""
-    parts += f", {data.shrink}x{data.shrink} pixels averaged" if data.shrink > 1 else ""
-    first = next(iter(result.runs.values()), [{}])[0]
-    kind, _, path = data.data.partition(":")
-    source = f"{kind} {Path(path).name}" if path else kind
-    return (
-        f"{source}{parts}; {first.get('network') or 'a network'} of "
-        f"{first.get('num_parameters') or 0:,} parameters; {experiment.epochs} epochs, "
-        f"batches of {experiment.batch_size}, {experiment.schedule.schedule} schedule; "
-        f"{_seeds(result.seeds)}. Test errors in percent, mean ± standard deviation "
-        "over the seeds, in brackets the 95 % interval of the mean (Student's t)."
-    )
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    number = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    return f"{number} ({', '.join(map(str, seeds))})"
-
-
-def _arms_table(result: Result) -> str:
-    last = num_last_epochs(result.block.experiment.epochs)
-    header = ["arm", "last epoch", f"mean of last {last}", "area (mean of all)"]
-    header += [f"epochs to {goal:g} %" for goal in result.block.reach]
-    rows = []
-    for arm, runs in result.runs.items():
-        row = [arm]
-        for outcome in ("last_error", "last_epochs_error", "area"):
-            row.append(_mean_text([run[outcome] for run in runs], ".2f"))
-        for goal in result.block.reach:
-            epochs = [run[f"epochs_to_{goal:g}"] for run in runs]
-            row.append(_reach_text(epochs))
-        rows.append(row)
-    return _markdown([header, *rows])
-
-
-def _reach_text(epochs: Sequence[int | None]) -> str:
-    """A mean would leave out the runs that never got there: the slowest."""
-    reached = [number for number in epochs if number is not None]
-    if len(reached) == len(epochs):
-        return _mean_text(reached, ".1f")
-    return f"reached by {len(reached)} of {len(epochs)}"
-
-
-def _behaviour_table(result: Result) -> str:
-    names = {
-        "low_loss_share": ("low-loss steps", ".1%"),
-        "phase_switches": ("switches/epoch", ".1f"),
-        "mean_momentum": ("mean momentum", ".4f"),
-        "option_learning_rate": ("peak rate", ".4f"),
-        "train_loss": ("train loss", ".4f"),
-        "seconds": ("seconds a run", ".2f"),
-    }
-    rows = [["arm", *(title for title, _ in names.values())]]
-    for arm, runs in result.runs.items():
-        rows.append(
-            [
-                arm,
-                *(
-                    _mean_or_dash([run[name] for run in runs], spec)
-                    for name, (_, spec) in names.items()
-                ),
-            ]
+    found: dict[tuple[str, bool], list[str]] = {}
+    for block in dict.fromkeys(each.block for each in comparisons):
+        against = {
+            each.arm: each
+            for each in comparisons
+            if (each.block, each.reference) == (block, "lcam")
+        }
+        controls = [name for name in CONTROLS if name in against]
+        if controls:
+            each = against[controls[-1]]
+            beats = each.corrected_p < statistics.LEVEL and each.difference.mean > 0
+            found.setdefault((each.arm, beats), []).append(block)
+    several = len({each.block for each in comparisons}) > 1
+    return [
+        f"LCAM {'beats' if beats else 'does not beat'} its sharpest control, "
+        f"`{arm}`{', on ' + ', '.join(blocks) if several else ''}: "
+        + (
+            "the loss carries information for the choice."
+            if beats
+            else "nothing here shows that the loss carries information for the choice."
         )
-    return _markdown(rows)
+        for (arm, beats), blocks in found.items()
+    ]
 
 
-def _differences_table(comparisons: Sequence[Comparison]) -> str:
-    rows = [["arm", "difference", "95 % interval", "p", "p, corrected", "verdict"]]
-    for each in comparisons:
-        mean, half_width = each.difference.mean, each.difference.half_width
-        rows.append(
-            [
-                each.arm,
-                f"{mean:+.2f}",
-                "-"
-                if math.isnan(half_width)
-                else f"{mean - half_width:+.2f} to {mean + half_width:+.2f}",
-                _p_text(each.difference.p_value),
-                _p_text(each.corrected_p),
-                statistics.short_verdict(each.difference, each.corrected_p),
-            ]
-        )
-    return _markdown(rows)
+def _is_of(each: Comparison, result: Result) -> bool:
+    return each.block == result.block["name"]
 
 
-def _how(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
-    number = sum(each.outcome == PRIMARY for each in comparisons)
-    arms = {arm.name: arm for result in results for arm in result.block.arms}
-    matched = [_matched_text(arm) for arm in arms.values() if arm.matched]
+def _draw_forest(
+    path: Path, results: Sequence[Result], comparisons: Sequence[Comparison]
+) -> None:
+    """Draws LCAM less each arm; without LCAM as reference, each arm less that."""
+    from train.runs import drawing
+    from train.studies import pictures
+
+    references = {each.reference for each in comparisons}
+    turned = references == {"lcam"}
+    subject = "LCAM" if turned else "arm"
+    minus = "the arm" if turned else " or ".join(sorted(references))
+    columns = []
+    for result in results:
+        differences = {
+            each.arm: pictures.Interval(
+                -each.difference.mean if turned else each.difference.mean,
+                each.difference.half_width,
+            )
+            for each in comparisons
+            if _is_of(each, result)
+        }
+        numbers = [e.difference.num_seeds for e in comparisons if _is_of(e, result)]
+        if numbers:
+            subtitle = _span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
+            columns.append(pictures.Column(result.block["name"], subtitle, differences))
+    arms = {each.arm: "" for each in comparisons}
+    words = pictures.Words(
+        f"{subject} less {minus}, with 95 % intervals".capitalize()
+        if not turned
+        else "LCAM less each arm, with 95 % intervals",
+        f"{subject} less {minus}: test error in percentage points",
+        f"{subject} better",
+        f"{subject} worse",
+    )
+    drawing.save(pictures.draw_forest(columns, arms, words), path)
+
+
+def _about_table(about: dict[str, Any]) -> str:
+    arms = {arm["name"]: arm for block in about["blocks"] for arm in block["arms"]}
+    rows = [[f"`{name}`", arm["about"] or "-"] for name, arm in arms.items()]
+    return table.markdown([["arm", "what it is"], *rows])
+
+
+def _how(about: dict[str, Any], number: int) -> str:
     lines = [
-        "## How to read this",
-        "All arms of a block share, seed by seed, initial weights, data order and "
-        "augmentation; differences are paired. The outcome that verdicts are about, "
-        f"the {OUTCOMES[PRIMARY]}, was fixed beforehand; no epoch is picked by its "
-        "test error. p-values are of two-sided paired t-tests, corrected (Holm) for "
-        f"all {number} comparisons of this report; intervals are of 95 % each, and "
-        "not corrected. The t-test takes the differences of seeds as normal. Seeds "
-        "change weights, order and augmentation; data and their split are always the "
-        "same, so nothing here speaks of other test sets. The "
-        'seeds that "would show it" are for a difference as large as the one seen, '
-        "at the level divided by the number of comparisons, 4 times in 5. Seeds added "
-        "after a look at the p-values make these too small. `comparisons.csv` holds "
-        "the same for all outcomes; `runs.csv` every run with its options, "
-        "`epochs.csv` every epoch.",
+        "All arms share initial weights, data order and augmentation, seed by seed. So "
+        "differences are paired, over the seeds that both arms have.",
+        f"Verdicts are about the {OUTCOMES[about['outcomes'][0]]}. It was fixed "
+        "beforehand. No epoch is picked by its test error.",
+        "p is that of a two-sided paired t-test. It is corrected with Holm's method "
+        f"for the {number} comparisons of this outcome. Intervals are not corrected.",
+        "*Detectable* is the smallest true difference that would have been significant "
+        "4 times in 5. It takes the spread that was seen, and the level divided by the "
+        "number of comparisons.",
+        "The t-test takes the differences of seeds as normal. Seeds added after a look "
+        "at the p-values make these too small.",
+        "Data and their split are the same for all seeds. So nothing here speaks of "
+        "other test sets.",
+        "`runs.csv` holds every run with its options, `epochs.csv` every epoch, and "
+        "`comparisons.csv` all outcomes. `study.json` says what was compared. The "
+        "report is made from these files.",
     ]
+    matched = any(
+        arm["matched"] == "borrowed" for b in about["blocks"] for arm in b["arms"]
+    )
     if matched:
         lines.append(
-            "Matched arms, each with LCAM's run of the same seed unless said: "
-            + "; ".join(matched)
-            + "."
+            "Two seeds that lend each other their phases share runs of LCAM. The "
+            "t-test for `borrowed` does not know that."
         )
-    return "\n\n".join(lines)
+    return "## How to read this\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _matched_text(arm: Arm) -> str:
-    return {
-        "momentum": f"`{arm.name}`: SGD at LCAM's mean momentum m",
-        "step": f"`{arm.name}`: SGD at 0.9 with the learning rate times "
-        "(1 - 0.9) / (1 - m), the effective step lr / (1 - momentum) of that momentum",
-        "share": f"`{arm.name}`: LCAM's coefficients and its share of low-loss steps, "
-        "over the whole run, each step drawn by chance",
-        "phases": f"`{arm.name}`: LCAM's own phases, shuffled within each epoch",
-        "borrowed": f"`{arm.name}`: LCAM's phases with another seed, as they came: "
-        "that before it in the list it was run with (the first took the second's). "
-        "Differences of neighbouring seeds share a run of LCAM, which the t-test does "
-        "not know",
-    }[arm.matched or ""]
-
-
-def _where(results: Sequence[Result]) -> str:
-    now = environment()
-    runs = [run for result in results for arm in result.runs.values() for run in arm]
-    commits = sorted(
-        {str(run["commit"])[:12] + str(run["commit"])[40:] for run in runs}
-    )
-    devices = sorted({str(run["device"]) for run in runs})
-    versions = ", ".join(f"{name} {number}" for name, number in now["versions"].items())
-    seconds = sum(run["seconds"] for run in runs)
-    sums = sorted({run["data_sha256"][:16] for run in runs})
-    lines = [
-        "## Where this comes from",
-        f"- command: `{shlex.join(now['command'])}`",
-        f"- commit of the runs: {', '.join(commits)}",
-        f"- device: {', '.join(devices)}; {now['machine']}, {now['cores']} cores",
-        f"- versions: Python {now['python']}, {versions}",
-        f"- data: SHA-256 {', '.join(sums)}...",
-        f"- {len(runs)} runs, {seconds / 60:.1f} minutes of training and testing",
+def _where(rows: StudyRows) -> str:
+    """Where the numbers come from, as a list."""
+    found = rows.about["environments"]
+    facts = {
+        "commit of the runs": [
+            str(each["commit"])[:12] + str(each["commit"])[40:] for each in found
+        ],
+        "device": [f"{e['device']}; {e['machine']}, {e['cores']} cores" for e in found],
+        "versions": [
+            ", ".join(
+                [f"Python {each['python']}", *map(" ".join, each["versions"].items())]
+            )
+            for each in found
+        ],
+        "data": [
+            f"SHA-256 {run.facts['data_sha256'][:16]}..." for run in rows.runs.values()
+        ],
+    }
+    lines = [f"command: `{shlex.join(each)}`" for each in rows.about["commands"]]
+    lines += [
+        f"{name}: {each}" for name in facts for each in dict.fromkeys(facts[name])
     ]
-    return lines[0] + "\n\n" + "\n".join(lines[1:])
+    seconds = sum(row["seconds"] for run in rows.runs.values() for row in run.epochs)
+    seeds = sorted({seed for _, _, seed in rows.runs})
+    lines.append(
+        f"{len(rows.runs)} runs with {seeds_text(seeds)}, {seconds / 60:.1f} minutes "
+        "of training and testing"
+    )
+    return "## Where this comes from\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _mean_text(numbers: Sequence[float], spec: str) -> str:
-    mean, deviation, half_width = statistics.summarize(numbers)
-    if math.isnan(deviation):
-        return f"{mean:{spec}}"
-    low, high = mean - half_width, mean + half_width
-    return f"{mean:{spec}} ± {deviation:{spec}} [{low:{spec}}, {high:{spec}}]"
-
-
-def _mean_or_dash(numbers: Sequence[float | None], spec: str) -> str:
-    known = [number for number in numbers if number is not None]
-    return format(float(np.mean(known)), spec) if known else "-"
-
-
-def _p_text(p: float) -> str:
-    return "-" if math.isnan(p) else f"{p:.2g}"
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    header, *body = rows
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

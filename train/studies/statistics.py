@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.optimize
 import scipy.stats
 
 LEVEL = 0.05  # of significance: intervals are of 95 %
-POWER = 0.8  # chance that a difference of the size seen would be found
-MOST_SEEDS = 1000
+POWER = 0.8  # chance that a true difference as large as detectable is found
 
 
 class Difference(NamedTuple):
@@ -24,16 +24,16 @@ class Difference(NamedTuple):
       p_value: of the paired t-test, two-sided, uncorrected; NaN with one seed, or if
         all differences are equal: a sign of coarse numbers, not of certainty.
       num_seeds: pairs.
-      seeds_needed: seeds with which a difference of this mean and deviation would be
-        found significant with a chance of 80 %, at the level divided by the number of
-        comparisons; `None` if more than 1,000, or unknown.
+      detectable: the smallest true difference that as many seeds find significant with
+        a chance of 80 %, at the level divided by the number of comparisons; NaN with
+        one seed, or if all differences are equal.
     """
 
     mean: float
     half_width: float
     p_value: float
     num_seeds: int
-    seeds_needed: int | None
+    detectable: float
 
 
 def paired_difference(
@@ -57,11 +57,11 @@ def paired_difference(
     num_seeds = len(differences)
     mean = float(np.mean(differences))
     if num_seeds == 1:
-        return Difference(mean, float("nan"), float("nan"), 1, None)
+        return Difference(mean, np.nan, np.nan, 1, np.nan)
     deviation = float(np.std(differences, ddof=1))
     # Equal differences of decimal fractions differ in their last bits.
     if deviation <= 1e-9 * max(np.max(np.abs(numbers)), np.max(np.abs(reference))):
-        return Difference(mean, 0.0, float("nan"), num_seeds, None)
+        return Difference(mean, 0.0, np.nan, num_seeds, np.nan)
     interval = scipy.stats.ttest_1samp(differences, 0.0)
     low, high = interval.confidence_interval(1 - LEVEL)
     return Difference(
@@ -69,7 +69,7 @@ def paired_difference(
         float(high - low) / 2,
         float(interval.pvalue),
         num_seeds,
-        seeds_needed(mean / deviation, LEVEL / comparisons),
+        detectable(deviation, num_seeds, LEVEL / comparisons),
     )
 
 
@@ -102,21 +102,23 @@ def summarize(numbers: Sequence[float]) -> Summary:
     return Summary(mean, deviation, float(critical * deviation / np.sqrt(num_seeds)))
 
 
-def seeds_needed(effect: float, level: float = LEVEL) -> int | None:
-    """The fewest seeds whose paired t-test finds an effect with a chance of `POWER`.
+def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:
+    """The smallest true difference that a paired t-test finds with a chance of `POWER`.
 
     Args:
-      effect: mean of the differences over their standard deviation.
+      deviation: standard deviation of the differences, as it was seen.
+      num_seeds: pairs, at least 2.
       level: of significance.
-
-    Returns:
-      From 2 to `MOST_SEEDS`; `None` if more are needed.
     """
-    sizes = np.arange(2, MOST_SEEDS + 1)
-    critical = scipy.stats.t.ppf(1 - level / 2, sizes - 1)
-    power = scipy.stats.nct.sf(critical, sizes - 1, abs(effect) * np.sqrt(sizes))
-    enough = sizes[power >= POWER]
-    return int(enough[0]) if len(enough) else None
+    freedom, root = num_seeds - 1, np.sqrt(num_seeds)
+    critical = scipy.stats.t.ppf(1 - level / 2, freedom)
+
+    def missing_power(effect: float) -> float:
+        return scipy.stats.nct.sf(critical, freedom, effect * root) - POWER
+
+    # Where the mean is ten times as large as it must be, the power is nearly 1.
+    most = 10 * (critical + 3) / root
+    return deviation * float(scipy.optimize.brentq(missing_power, 0, most))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -157,21 +159,21 @@ def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> st
         f"{mean:+.2f}{unit}, 95 % interval {mean - half_width:+.2f} to "
         f"{mean + half_width:+.2f} ({difference.num_seeds} seeds), "
     )
+    words = short_verdict(difference, corrected_p)
     if np.isnan(corrected_p):
-        return f"{shown}all differences equal: can't tell which is better"
-    return f"{shown}p = {corrected_p:.2g}: {short_verdict(difference, corrected_p)}"
+        return shown + words
+    if corrected_p >= LEVEL:
+        seen = min(difference.detectable, 100)  # no error is larger
+        words += f" (a true difference of {seen:.2f} would be seen 4 times in 5)"
+    return f"{shown}p = {corrected_p:.2g}: {words}"
 
 
 def short_verdict(difference: Difference, corrected_p: float) -> str:
     """`verdict` without its numbers."""
     if difference.num_seeds == 1:
-        return "one seed, which is no evidence"
+        return "one seed: no evidence"
     if np.isnan(corrected_p):
         return "all differences equal: can't tell which is better"
     if corrected_p < LEVEL:
         return "better" if difference.mean < 0 else "worse"
-    needed = difference.seeds_needed or f"more than {MOST_SEEDS}"
-    return (
-        "can't tell which is better; if the difference is this large, "
-        f"{needed} seeds would show it (4 times in 5)"
-    )
+    return "can't tell which is better"

@@ -1,15 +1,24 @@
-"""Runs a named study and writes its report."""
+"""Runs a study and writes its report; makes reports from rows."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from train.data import sources
-from train.errors import advising
+from train.data.dataset import Dataset
+from train.errors import InputError, advising
 from train.paths import expand
 from train.runs.folder import check_claim, new_folder
-from train.settings.commands import Study
-from train.studies.catalogue import make_blocks, seeds_of
+from train.settings.commands import Compare, Report, Study
+from train.settings.options import Data
+from train.studies import rows
+from train.studies.arms import Block
+from train.studies.catalogue import STUDIES, make_blocks, seeds_of
+from train.studies.joining import join
+from train.studies.outcomes import OUTCOMES
 from train.studies.report import write_report
+from train.studies.rows import StudyRows
 from train.studies.trials import run_trials
 
 
@@ -21,16 +30,90 @@ def study(config: Study) -> Path:
     """
     load = cache(sources.load_dataset)
     blocks = make_blocks(config, load)
-    seeds = list(seeds_of(config))
+    description = STUDIES[config.name]
+    about = rows.describe(
+        config.name,
+        description.question,
+        blocks,
+        note=description.note,
+        outcomes=list(OUTCOMES),
+    )
     folder = _open(config)
     with advising("To go on: the same command."):
-        run_trials(blocks, seeds, folder, load, budget=config.budget)
-    report = write_report(config.name, blocks, seeds, folder)
-    if report is None:
-        print("No seed is whole yet: there is nothing to report.")
+        found = run_blocks(config, about, blocks, list(seeds_of(config)), folder, load)
+    path = write_report(folder / "report", found)
+    if path is None:
+        print("No run has ended yet: there is nothing to report.")
     else:
-        print(f"report: {report}")
+        print(f"report: {path}")
     return folder
+
+
+def run_blocks(
+    config: Study | Compare,
+    about: dict[str, Any],
+    blocks: Sequence[Block],
+    seeds: Sequence[int],
+    folder: Path,
+    load: Callable[[Data], Dataset],
+) -> StudyRows:
+    """Runs what is not done in the folder of a study, and collects the rows.
+
+    Raises:
+      InputError: the folder is of an older version, or an option cannot be used.
+    """
+    if (folder / "runs").exists() or any(folder.glob("*-seed*")):
+        rows.read_about(folder)
+    rows.write_about(folder, about)
+    run_trials(
+        blocks,
+        seeds,
+        folder,
+        load,
+        budget=config.budget,
+        keep_checkpoints=config.keep_checkpoints,
+    )
+    return rows.collect(about, folder, seeds)
+
+
+def report(config: Report) -> Path:
+    """Makes the report of a study from its rows, and returns its path.
+
+    Raises:
+      InputError: a folder holds no rows, or its rows do not belong to the others', or
+        the report cannot be written.
+    """
+    folders = [expand(folder) for folder in config.folders]
+    found = join([(folder, _read(folder)) for folder in folders])
+    if config.out is not None:
+        out = expand(config.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(
+                f"--out {out} is there already, and is not an empty folder: name a new "
+                "one."
+            )
+    else:
+        [folder] = folders
+        out = folder / "report" if _is_study(folder) else folder
+    path = write_report(out, found)
+    if path is None:
+        raise InputError(
+            f"{' '.join(map(str, folders))}: no run has ended yet. Repeat the command "
+            "of the study, which goes on with it."
+        )
+    return path
+
+
+def _read(folder: Path) -> StudyRows:
+    """The rows of a study's folder, or of a report's."""
+    if _is_study(folder):
+        return rows.collect(rows.read_about(folder), folder)
+    return rows.read_rows(folder)
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder is a study's, with its runs; else it may be a report's."""
+    return (folder / "config.json").exists()
 
 
 def _open(config: Study) -> Path:
@@ -43,5 +126,5 @@ def _open(config: Study) -> Path:
 
 
 def _name(config: Study) -> str:
-    kind = "" if config.data is None else "-" + config.data.partition(":")[0]
+    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
     return f"study-{config.name}{'-quick' * config.quick}{kind}"

@@ -1,6 +1,11 @@
-"""Tables as text."""
+"""Tables as text and as Markdown, and the numbers in them."""
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
+
+from train.studies import statistics
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -11,3 +16,53 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         for row in rows
     ]
     return [line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]]]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head."""
+    header, *body = rows
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def text(number: float, spec: str) -> str:
+    """A number; where rounding makes a zero of it, without a sign."""
+    written = format(number, spec)
+    is_zero = not any(digit in written for digit in "123456789")
+    return written.lstrip("+-") if is_zero else written
+
+
+def interval(mean: float, half_width: float) -> str:
+    """The 95 % interval of a difference, signed; a dash where there is none."""
+    if math.isnan(half_width):
+        return "-"
+    low, high = mean - half_width, mean + half_width
+    return f"{text(low, '+.2f')} to {text(high, '+.2f')}"
+
+
+def mean_text(numbers: Sequence[float], spec: str, most: float = math.inf) -> str:
+    """Mean, deviation and 95 % interval of numbers from 0 to `most`, one a seed."""
+    mean, spread, half_width = statistics.summarize(numbers)
+    if math.isnan(spread):
+        return text(mean, spec)
+    low, high = max(mean - half_width, 0.0), min(mean + half_width, most)
+    shown = [text(number, spec) for number in (mean, spread, low, high)]
+    return "{} ± {} [{}, {}]".format(*shown)
+
+
+def mean_or_dash(numbers: Sequence[float | None], spec: str) -> str:
+    """Mean of those that are known."""
+    known = [number for number in numbers if number is not None]
+    return text(float(np.mean(known)), spec) if known else "-"
+
+
+def p_text(p: float) -> str:
+    """A p-value; a dash where there is none."""
+    return "-" if math.isnan(p) else f"{p:.2g}"
+
+
+def percent(number: float) -> str:
+    """A size in percentage points; a dash where there is none."""
+    if math.isnan(number):
+        return "-"
+    return f"{number:.2f}" if number <= 100 else "over 100"

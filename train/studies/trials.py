@@ -19,17 +19,11 @@ class Trial(NamedTuple):
     """A run that has ended.
 
     Attributes:
-      block: name of its block.
-      arm: name of its arm.
-      seed: of weights, order and augmentation.
       rows: of `metrics.jsonl`, one an epoch.
       diverged: whether a loss stopped being finite.
       folder: what it wrote.
     """
 
-    block: str
-    arm: str
-    seed: int
     rows: list[dict[str, Any]]
     diverged: bool
     folder: Path
@@ -42,6 +36,7 @@ def run_trials(
     load: Callable[[Data], Dataset],
     *,
     budget: float | None = None,
+    keep_checkpoints: int = 0,
 ) -> None:
     """Runs what is not done; prints a line a run, with the time left.
 
@@ -54,42 +49,47 @@ def run_trials(
       folder: of the study.
       load: gives a block's data.
       budget: minutes after which no further run is begun.
+      keep_checkpoints: how many of each run are kept when it has finished.
 
     Raises:
       InputError: an option or a folder cannot be used, or a run that has ended is not
         the one that would be run now.
     """
-    start = time.perf_counter()
+    clock = _Clock(budget)
     todo = _in_order(blocks, seeds)
-    total, own = len(todo), 0
+    total = len(todo)
     waiting = todo  # of this process or another
     while todo:
         left = []
         for seed, block, arm in todo:
             dataset = load(block.experiment.data)
             if read_trial(folder, block, arm, seed) is not None:
-                _check_same(folder, block, arm, seed, seeds, fingerprint(dataset))
+                _check_same(folder, block, arm, seed, fingerprint(dataset))
                 continue
-            elapsed = time.perf_counter() - start
-            if budget is not None and elapsed > 60 * budget:
+            if clock.is_over():
                 print(f"{budget:g} minutes are over: the same command goes on.")
                 return
             try:
-                config = _config(folder, block, arm, seed, seeds)
-                loop.run(config, dataset, quiet=True)
+                config = _config(folder, block, arm, seed)
+                if keep_checkpoints:
+                    config = dataclasses.replace(
+                        config, keep_checkpoints=keep_checkpoints
+                    )
+                loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
             except BusyError:
                 left.append((seed, block, arm))
                 continue
             except DivergedError as error:
-                print(f"{block.name}, {arm.name}, seed {seed}: {error}")
-            own += 1
+                print(f"{_title(blocks, block, arm, seed)}: {error}")
             waiting = [
                 key for key in waiting if read_trial(folder, *key[1:], key[0]) is None
             ]
-            rest = (time.perf_counter() - start) / own * len(waiting)
+            trial = read_trial(folder, block, arm, seed)
+            clock.count(block.name, trial)
+            rest = clock.left([block.name for _, block, _ in waiting])
             print(
-                f"[{total - len(waiting)}/{total}] {block.name}, {arm.name}, seed "
-                f"{seed}: {_result(read_trial(folder, block, arm, seed))} "
+                f"[{total - len(waiting)}/{total}] "
+                f"{_title(blocks, block, arm, seed)}: {_result(trial)} "
                 f"({_clock(rest)} left)",
                 flush=True,
             )
@@ -99,74 +99,128 @@ def run_trials(
         todo = left
 
 
+class _Clock:
+    """Tells how long a study still takes: each block's program is compiled once.
+
+    Args:
+      budget: minutes; None: no end.
+    """
+
+    def __init__(self, budget: float | None):
+        self._start = time.perf_counter()
+        self._budget = budget
+        self._seconds: dict[str, list[float]] = {}  # of each run, by block
+
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
+        elapsed = time.perf_counter() - self._start
+        return self._budget is not None and elapsed > 60 * self._budget
+
+    def count(self, block: str, trial: Trial | None) -> None:
+        """Takes a run into account that this process has made."""
+        rows = trial.rows if trial else []
+        seconds = sum(row["seconds"] for row in rows)
+        self._seconds.setdefault(block, []).append(seconds)
+
+    def left(self, waiting: Sequence[str]) -> float:
+        """Seconds that are left, if this process makes all runs that are waiting.
+
+        Args:
+          waiting: the block of each run.
+        """
+        runs = [seconds for each in self._seconds.values() for seconds in each]
+        besides = max(time.perf_counter() - self._start - sum(runs), 0.0)
+        means = {name: sum(each) / len(each) for name, each in self._seconds.items()}
+        anywhere = sum(runs) / len(runs)
+        # What is done besides training: compiling, once a block.
+        new = len(set(waiting) - set(means))
+        return (
+            sum(means.get(block, anywhere) for block in waiting)
+            + besides / len(means) * new
+        )
+
+
 def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
     """Reads a run of a study; None if it has not ended."""
-    out = trial_folder(folder, block, arm, seed)
-    rows = records.read_ended(out, block.experiment.epochs)
+    watched = block.experiment.observe != "nothing"
+    path = trial_folder(folder, block, arm, seed)
+    return read_trial_at(path, block.experiment.epochs, watched=watched)
+
+
+def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
+    """Reads the run in a folder; None if it has not ended.
+
+    Raises:
+      InputError: its rows were changed or damaged.
+    """
+    rows = records.read_ended(path, epochs)
     if rows is None:
         return None
-    watches = block.experiment.observe != "nothing"
-    if not all(_is_row(row) and (not watches or "observed" in row) for row in rows):
+    if not all(is_row(row, watched=watched) for row in rows):
         raise InputError(
-            f"{out / 'metrics.jsonl'} was changed or damaged: move {out} away, and "
+            f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
             "this run will be done anew."
         )
-    diverged = records.has_diverged(rows)
-    return Trial(block.name, arm.name, seed, rows, diverged, out)
+    return Trial(rows, records.has_diverged(rows), path)
 
 
-def _is_row(row: Any) -> bool:
+def is_row(row: Any, *, watched: bool) -> bool:
     """Whether an epoch's row holds the numbers that outcomes are made of."""
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or (watched and "observed" not in row):
         return False
-    numbers = [row.get(name) for name in ("test_error", "mean_momentum", "seconds")]
-    losses = "train_loss" in row and "test_loss" in row  # null where it diverged
-    return losses and all(isinstance(number, int | float) for number in numbers)
+    numbers = [row.get(name) for name in ("test_error", "seconds")]
+    # Losses are null where they diverged, the momentum where there is none.
+    known = all(name in row for name in ("train_loss", "test_loss", "mean_momentum"))
+    return known and all(isinstance(number, int | float) for number in numbers)
 
 
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
     """Where a run of a study is kept."""
-    return folder / "runs" / block.name / f"{arm.name}-seed{seed}"
+    return folder / "runs" / block.name / f"{arm.folder or arm.name}-seed{seed}"
 
 
-def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float:
-    """Mean over the epochs of what a run reports."""
-    return sum(row[name] for row in rows) / len(rows)
+def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    """Mean over the epochs of what a run reports; None if it has no such thing."""
+    numbers = [row[name] for row in rows]
+    return None if None in numbers else sum(numbers) / len(numbers)
 
 
-def matched_seed(arm: Arm, seed: int, seeds: Sequence[int]) -> int:
+def donor_seed(arm: Arm, seed: int) -> int:
     """The seed of the run of `lcam` that an arm is matched with: most often its own.
 
-    What is borrowed comes from the seed before; the first seed's from the second.
+    Seeds borrow in pairs, 0 and 1, 2 and 3, so that more seeds change no donor.
     """
-    if arm.matched != "borrowed":
-        return seed
-    return seeds[abs(seeds.index(seed) - 1)]
+    return seed ^ 1 if arm.matched == "borrowed" else seed
 
 
 def _in_order(
     blocks: Sequence[Block], seeds: Sequence[int]
 ) -> list[tuple[int, Block, Arm]]:
-    """All runs, seed by seed; what borrows from a later seed comes behind it."""
+    """All runs, seed by seed; what borrows from a later seed comes behind it.
+
+    An arm whose donor is not among the seeds is left out.
+    """
+    places = {seed: place for place, seed in enumerate(seeds)}
 
     def when(run: tuple[int, Block, Arm]) -> tuple[int, bool]:
-        own = seeds.index(run[0])
-        other = seeds.index(matched_seed(run[2], run[0], seeds))
+        own, other = places[run[0]], places[donor_seed(run[2], run[0])]
         return max(own, other), own < other
 
     runs = [
-        (seed, block, arm) for seed in seeds for block in blocks for arm in block.arms
+        (seed, block, arm)
+        for seed in seeds
+        for block in blocks
+        for arm in block.arms
+        if donor_seed(arm, seed) in places
     ]
     return sorted(runs, key=when)
 
 
-def _config(
-    folder: Path, block: Block, arm: Arm, seed: int, seeds: Sequence[int]
-) -> Run:
+def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
     """What a run of a study is; see `_matched` for what it raises."""
     return make_run(
         block.experiment,
-        optimizer=_matched(folder, block, arm, matched_seed(arm, seed, seeds)),
+        optimizer=_matched(folder, block, arm, donor_seed(arm, seed)),
         seed=seed,
         out=trial_folder(folder, block, arm, seed),
         resume=True,
@@ -174,12 +228,7 @@ def _config(
 
 
 def _check_same(
-    folder: Path,
-    block: Block,
-    arm: Arm,
-    seed: int,
-    seeds: Sequence[int],
-    data_sha256: str,
+    folder: Path, block: Block, arm: Arm, seed: int, data_sha256: str
 ) -> None:
     """Makes sure that a run that has ended is the one the study would run now.
 
@@ -187,7 +236,7 @@ def _check_same(
       InputError: its options or data were others.
     """
     try:
-        config = _config(folder, block, arm, seed, seeds)
+        config = _config(folder, block, arm, seed)
     except (BusyError, DivergedError):  # nothing to match it with
         return
     check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
@@ -224,6 +273,11 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
         case "borrowed":
             changes = {"phase": "borrowed", "phases_of": trial.folder}
     return dataclasses.replace(arm.optimizer, **changes)
+
+
+def _title(blocks: Sequence[Block], block: Block, arm: Arm, seed: int) -> str:
+    """Names a run; its block only where there are several."""
+    return f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
 
 
 def _result(trial: Trial | None) -> str:

@@ -296,6 +296,7 @@ def test_interrupted_comparison_goes_on_within_a_run(
     images, tmp_path, monkeypatch, capsys
 ):
     command = ["compare", "--data", images, *OPTIONS[:-2], "--arms", "sgd", "lcam"]
+    command += ["--keep-checkpoints", "1"]
     command = [part for part in command if part not in ("--loss-average", "epoch")]
     command = [part for part in command if part not in ("--learning-rate", "0.05")]
     whole, parts = (["--out", str(tmp_path / name)] for name in ("whole", "parts"))
@@ -307,7 +308,8 @@ def test_interrupted_comparison_goes_on_within_a_run(
     assert "the same command, --out" in errors
     assert main([*command, *parts, "--resume"]) == 0
     for name in ("1-sgd-seed0", "2-lcam-seed0"):
-        assert result(tmp_path / "parts" / name) == result(tmp_path / "whole" / name)
+        place = Path("runs") / "npz" / name
+        assert result(tmp_path / "parts" / place) == result(tmp_path / "whole" / place)
 
 
 # --- Damage ---------------------------------------------------------------------------

@@ -1,90 +1,77 @@
-import json
-
 import pytest
 
-from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
-from train.studies.arms import Arm, Block
-from train.studies.outcomes import Result, compare_arms, read_result
-from train.studies.trials import trial_folder
-
-ARMS = (
-    Arm("lcam", Optimizer()),
-    Arm("sgd-0.9", Optimizer("sgd")),
-    Arm("matched-step", Optimizer("sgd"), "step"),
+from tests.train.studies.written import ARMS, BLOCK, OUTCOMES, epoch, run, study
+from train.studies.outcomes import (
+    compare_arms,
+    make_results,
+    num_last_epochs,
+    run_outcomes,
 )
-BLOCK = Block("digits", Experiment(epochs=1), ARMS, "lcam")
 
 
-def write_run(folder, arm, seed, *, diverged=False):
-    """Writes what a run of one epoch leaves."""
-    out = trial_folder(folder, BLOCK, ARMS[arm], seed)
-    out.mkdir(parents=True)
-    row = {"epoch": 1, "step": 1, "test_error": 5.0, "test_loss": 1.0, "seconds": 1.0}
-    row |= {"train_loss": None if diverged else 1.0, "mean_momentum": 0.9}
-    row |= {"low_loss_share": 0.5, "phase_switches": 1}
-    (out / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-    optimizer = vars(ARMS[arm].optimizer) | {"phases_of": None}
-    config = {"optimizer": optimizer, "data_sha256": "0"}
-    (out / "config.json").write_text(json.dumps(config))
-    (out / "provenance.json").write_text('[{"commit": "c", "device": "cpu"}]')
-    if not diverged:
-        (out / "checkpoints" / "1").mkdir(parents=True)
+def test_outcomes_of_a_hand_table():
+    rows = [epoch(n, e) for n, e in enumerate([50.0, 20.0, 8.0, 11.0, 5.0], 1)]
+    assert run_outcomes(rows, (20.0, 4.0), switches=True) == {
+        "last_error": 5.0,
+        "last_epochs_error": 8.0,  # of 8, 11 and 5
+        "area": pytest.approx(18.8),  # 94 / 5
+        "train_loss": 0.5,
+        "epochs_to_20": 2,
+        "epochs_to_4": None,
+        "low_loss_share": 0.25,
+        "phase_switches": 2,
+        "mean_momentum": 0.9,
+        "seconds": 7.5,
+    }
 
 
-def test_arms_that_lcam_left_nothing_to_match_did_not_diverge(tmp_path):
-    for arm in range(3):
-        write_run(tmp_path, arm, seed=0)
-    write_run(tmp_path, 0, seed=1, diverged=True)
-    write_run(tmp_path, 1, seed=1)
-    result = read_result(BLOCK, [0, 1], tmp_path)
-    assert result.seeds == [0, 1]
+def test_phases_that_did_nothing_are_not_reported():
+    assert run_outcomes([epoch()], (), switches=False)["low_loss_share"] is None
+
+
+@pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])
+def test_last_epochs_are_a_tenth_and_at_least_three(epochs, last):
+    assert num_last_epochs(epochs) == last
+
+
+def test_arms_that_lcam_left_nothing_to_match_did_not_diverge():
+    runs = {(arm.name, 0): run() for arm in ARMS[:3]}
+    runs |= {("lcam", 1): run(diverged=True), ("sgd-0.9", 1): run()}
+    block = BLOCK._replace(arms=ARMS[:3])
+    [result] = make_results(study(runs, block))
     assert result.diverged == {"lcam": [1]}
     assert result.unmatched == {"matched-step": [1]}
     assert list(result.runs) == ["sgd-0.9"]
 
 
-def test_arm_that_borrows_is_unmatched_where_the_lender_diverged(tmp_path):
-    block = BLOCK._replace(arms=(*ARMS[:2], Arm("borrowed", Optimizer(), "borrowed")))
-    for seed in (0, 1):
-        write_run(tmp_path, 0, seed, diverged=seed == 1)
-        write_run(tmp_path, 1, seed)
-    # Seed 0 borrows from 1, which diverged; 1 from 0, and is to come.
-    result = read_result(block, [0, 1], tmp_path)
-    assert result.seeds == [0]
-    assert result.unmatched == {"borrowed": [0]}
+def test_arm_that_borrows_is_unmatched_where_the_donor_diverged():
+    runs = {("lcam", 0): run(), ("lcam", 1): run(diverged=True)}
+    runs |= {("borrowed", 1): run()}
+    [result] = make_results(study(runs))
+    assert result.unmatched["borrowed"] == [0]
 
 
-def test_seed_is_not_whole_while_an_arm_that_matches_nothing_is_to_come(tmp_path):
-    for arm in range(3):
-        write_run(tmp_path, arm, seed=0)
-    write_run(tmp_path, 0, seed=1, diverged=True)
-    result = read_result(BLOCK, [0, 1], tmp_path)
-    assert result.seeds == [0]
-    assert result.diverged == result.unmatched == {}
+def test_each_comparison_takes_the_seeds_that_both_arms_have():
+    runs = {("lcam", seed): run(float(seed)) for seed in range(5)}
+    runs |= {("sgd-0.9", seed): run(seed + 1.0) for seed in (0, 1, 2, 9)}
+    runs |= {("borrowed", seed): run(seed - 2.0) for seed in (3, 4)}
+    found = compare_arms(make_results(study(runs)), OUTCOMES)
+    found = {each.arm: each.difference for each in found if each.outcome == "area"}
+    assert (found["sgd-0.9"].mean, found["sgd-0.9"].num_seeds) == (1.0, 3)
+    assert (found["borrowed"].mean, found["borrowed"].num_seeds) == (-2.0, 2)
 
 
 def test_second_outcomes_are_corrected_for_the_first_as_well():
-    def runs(numbers, areas):
-        return [
-            {"last_epochs_error": number, "last_error": number, "area": area}
-            for number, area in zip(numbers, areas, strict=True)
-        ]
-
-    result = Result(
-        BLOCK,
-        [0, 1, 2],
-        {
-            "lcam": runs([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
-            # t = -2 sqrt(3): p = 0.0742 (see test_statistics); and t = 20 sqrt(3).
-            "sgd-0.9": runs([-1.0, -2.0, -3.0], [19.0, 20.0, 21.0]),
-        },
-        {},
-        {},
-        {},
-    )
-    found = {each.outcome: each for each in compare_arms([result])}
-    first, second = found["last_epochs_error"], found["area"]
+    runs = {("lcam", seed): run(0.0, 0.0) for seed in range(3)}
+    # The last epoch: t = -2 sqrt(3), p = 0.0742 (see test_statistics). The mean of both
+    # is 19, 20 and 21: t = 20 sqrt(3).
+    for seed, last in enumerate((-1.0, -2.0, -3.0)):
+        runs["sgd-0.9", seed] = run(2 * (19 + seed) - last, last)
+    results = make_results(study(runs))
+    found = {
+        each.outcome: each for each in compare_arms(results, ("last_error", "area"))
+    }
+    first, second = found["last_error"], found["area"]
     assert first.corrected_p == pytest.approx(0.0742, abs=1e-4)
     # The smaller of two p-values is doubled.
     assert second.corrected_p == pytest.approx(2 * second.difference.p_value)

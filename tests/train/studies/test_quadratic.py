@@ -1,113 +1,9 @@
-import math
-
 import numpy as np
 import pytest
 
-from train.studies.quadratic import (
-    below_average,
-    fixed_variance,
-    mean_path,
-    print_tables,
-    simulate,
-    switched_moments,
-)
-
-
-def sigmas(estimate, expected):
-    """The largest distance of a Monte Carlo mean, in standard errors."""
-    return np.max(np.abs(estimate[0] - expected) / estimate[1])
-
-
-def estimate(numbers):
-    return np.mean(numbers), np.std(numbers, ddof=1) / math.sqrt(len(numbers))
-
-
-def chance_chains(start, steps, chains=100_000):
-    """(w, m) of many chains after some steps, written out anew.
-
-    Curvature 2, learning rate 0.1, coefficients 0.3 and 0.9 with share 0.25 of the
-    first: mean 0.75; noise of standard deviation 0.5.
-    """
-    rng = np.random.default_rng(1)
-    w, m = np.full(chains, start[0]), np.full(chains, start[1])
-    for _ in range(steps):
-        momentum = rng.choice([0.3, 0.9], chains, p=[0.25, 0.75])
-        m = momentum * m + 2 * w + 0.5 * rng.standard_normal(chains)
-        w = w - 0.1 * m
-    return w, m
-
-
-@pytest.mark.parametrize(
-    ("curvature", "learning_rate", "momentum", "noise_std", "expected"),
-    [
-        # Without momentum w' = (1 - x) w - lr s xi: V = (lr s)^2 / (1 - (1 - x)^2),
-        # that is lr s^2 / (c (2 - x)).
-        (1.0, 1.0, 0.0, 1.0, 1.0),  # w' = -xi
-        (2.0, 0.5, 0.0, 3.0, 9 / 4),  # w' = -1.5 xi
-        (1.0, 0.1, 0.0, 2.0, 0.4 / 1.9),
-        (0.1, 0.1, 0.0, 1.0, 1 / 1.99),
-        # x = 1 + mu leaves w' = -mu w_before - lr s xi: V = (lr s)^2 / (1 - mu^2).
-        (1.5, 1.0, 0.5, 1.0, 4 / 3),
-        (19.0, 0.1, 0.9, 1.0, 0.01 / 0.19),
-        # x = 1, mu = 1/2: w' = w/2 - w_before/2 - xi. Autocovariances: r1 = r0/2 - r1/2
-        # is r1 = r0/3; r2 = r1/2 - r0/2 = -r0/3; r0 = r1/2 - r2/2 + 1 = r0/3 + 1.
-        (1.0, 1.0, 0.5, 1.0, 3 / 2),
-    ],
-)
-def test_fixed_variance_of_a_hand_table(
-    curvature, learning_rate, momentum, noise_std, expected
-):
-    variance = fixed_variance(curvature, learning_rate, momentum, noise_std)
-    assert variance == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-@pytest.mark.parametrize("curvature", [0.01, 1.0, 30.0])
-def test_chance_without_a_choice_is_a_fixed_coefficient(curvature, share):
-    moments = switched_moments(curvature, 0.1, 0.95, 0.6, share, 2.0)
-    fixed = fixed_variance(curvature, 0.1, 0.95 if share else 0.6, 2.0)
-    assert moments.w_squared == pytest.approx(fixed, rel=1e-9)
-
-
-@pytest.mark.parametrize("curvature", [0.01, 1.0, 10.0])
-def test_chance_is_the_mean_coefficient_with_more_noise(curvature):
-    # mu = mean + deviation: the second moments feel the deviation only as a noise
-    # deviation * m on the gradient, of variance v E[m^2]. So all of them are the mean
-    # coefficient's times r = 1 + v E[m^2] / s^2. Because m = (w_before - w) / lr,
-    # E[m^2] = 2 E[w^2] (1 - r1) / lr^2; autocorrelation r1 = (1 + mu - x) / (1 + mu).
-    # And w_before = w + lr m is as large as w: E[w m] = -lr E[m^2] / 2.
-    share, low, high, rate, noise = 0.25, 0.3, 0.9, 0.1, 2.0
-    mean, variance = 0.75, 0.25 * 0.75 * 0.6**2
-    fixed = fixed_variance(curvature, rate, mean, noise)
-    fixed_m_squared = 2 * fixed * (rate * curvature / (1 + mean)) / rate**2
-    ratio = 1 / (1 - variance * fixed_m_squared / noise**2)
-    assert ratio > 1.1  # far from the mean coefficient's
-    moments = switched_moments(curvature, rate, low, high, share, noise)
-    assert moments.w_squared == pytest.approx(ratio * fixed, rel=1e-9)
-    assert moments.m_squared == pytest.approx(ratio * fixed_m_squared, rel=1e-9)
-    assert moments.w_m == pytest.approx(-rate / 2 * moments.m_squared, rel=1e-9)
-
-
-def test_exact_moments_agree_with_monte_carlo():
-    w, m = chance_chains((0.0, 0.0), 100)  # the mean decays as 0.75^(steps / 2)
-    moments = switched_moments(2.0, 0.1, 0.3, 0.9, 0.25, 0.5)
-    assert sigmas(estimate(w * w), moments.w_squared) < 5
-    assert sigmas(estimate(w * m), moments.w_m) < 5
-    assert sigmas(estimate(m * m), moments.m_squared) < 5
-
-
-def test_mean_under_chance_follows_the_mean_coefficient():
-    path = mean_path(2.0, 0.1, 0.75, (1.0, -3.0), 10)
-    assert path.shape == (11, 2)
-    # By hand, w = 1, m = -3: m' = -2.25 + 2 = -0.25, w' = 1.025;
-    # m'' = -0.1875 + 2.05 = 1.8625, w'' = 0.83875.
-    np.testing.assert_allclose(
-        path[:3], [(1, -3), (1.025, -0.25), (0.83875, 1.8625)], rtol=1e-12
-    )
-    for steps in (1, 3, 10):
-        w, m = chance_chains((1.0, -3.0), steps)
-        assert sigmas(estimate(w), path[steps, 0]) < 5
-        assert sigmas(estimate(m), path[steps, 1]) < 5
+from tests.train.studies.test_moments import sigmas
+from train.studies.moments import fixed_variance, switched_moments
+from train.studies.quadratic import below_average, print_tables, simulate
 
 
 @pytest.mark.parametrize(
@@ -134,15 +30,6 @@ def test_unstable_chance_is_refused(curvature):
         switched_moments(curvature, 0.1, 0.5, 0.5, 0.5, 1.0)
     with pytest.raises(ValueError, match="not stable"):
         simulate([0.1, curvature], 0.1, 0.5, 0.5, 1.0, phase="chance")
-
-
-def test_chance_can_be_unstable_though_its_mean_coefficient_is_not():
-    # The ratio above, 1 / (1 - v M) with M = 2 / ((1 - mu) (2 (1 + mu) - x)), has a
-    # pole: for mu = 0.5 and v = 0.25 (coefficients 0 and 1) at x = 3 - 1 = 2.
-    assert switched_moments(1.99, 1.0, 0.0, 1.0, 0.5, 1.0).w_squared > 0
-    with pytest.raises(ValueError, match="spectral radius below 1"):
-        switched_moments(2.01, 1.0, 0.0, 1.0, 0.5, 1.0)
-    assert fixed_variance(2.01, 1.0, 0.5, 1.0) > 0
 
 
 @pytest.mark.parametrize(
@@ -276,4 +163,4 @@ def test_borrowed_phases_are_those_of_the_loss_with_nothing_learned_from_them():
 def test_table_of_the_document_is_what_is_printed(capsys):
     print_tables(numbers=2, warmup=50, steps=50)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 4 + 1 + 3 + 20
+    assert len(lines) == (3 + 4) + 1 + (3 + 10) + 1 + (3 + 20)

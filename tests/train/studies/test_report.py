@@ -1,92 +1,107 @@
+import re
+
 import pytest
 
-from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
-from train.studies.arms import Arm, Block
-from train.studies.outcomes import num_last_epochs, run_outcomes
-from train.studies.report import conclusion
+from tests.train.studies.written import BLOCK, run, study
+from train.studies.outcomes import Comparison
+from train.studies.report import conclusions, write_report
+from train.studies.section import seeds_text
 from train.studies.statistics import Difference
 
 
-def rows(errors):
-    return [
-        {
-            "epoch": epoch,
-            "test_error": error,
-            "train_loss": 0.5,
-            "low_loss_share": 0.25,
-            "phase_switches": 2,
-            "mean_momentum": 0.9,
-            "seconds": 1.5,
-        }
-        for epoch, error in enumerate(errors, 1)
-    ]
-
-
-def test_outcomes_of_a_hand_table():
-    found = run_outcomes(rows([50.0, 20.0, 8.0, 11.0, 5.0]), (20.0, 4.0), switches=True)
-    assert found == {
-        "last_error": 5.0,
-        "last_epochs_error": 8.0,  # of 8, 11 and 5
-        "area": pytest.approx(18.8),  # 94 / 5
-        "train_loss": 0.5,
-        "epochs_to_20": 2,
-        "epochs_to_4": None,
-        "low_loss_share": 0.25,
-        "phase_switches": 2,
-        "mean_momentum": 0.9,
-        "seconds": 7.5,
-    }
-
-
-def test_phases_that_did_nothing_are_not_reported():
-    assert run_outcomes(rows([1.0]), (), switches=False)["low_loss_share"] is None
-
-
-@pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])
-def test_last_epochs_are_a_tenth_and_at_least_three(epochs, last):
-    assert num_last_epochs(epochs) == last
-
-
-class _Against:
-    def __init__(self, mean, corrected_p):
-        self.difference = Difference(mean, 0.1, 0.01, 5, None)
-        self.corrected_p = corrected_p
-
-
-BLOCK = Block("digits", Experiment(), (Arm("lcam", Optimizer()),), "lcam")
-BEATEN, WORSE, OPEN = _Against(1.0, 0.01), _Against(-1.0, 0.01), _Against(1.0, 0.06)
+def against(arm, mean, corrected_p, block="digits", reference="lcam"):
+    difference = Difference(mean, 0.1, 0.01, 5, 0.2)
+    return Comparison(block, arm, reference, "area", difference, corrected_p)
 
 
 @pytest.mark.parametrize(
     ("comparisons", "words"),
     [
-        (
-            (BEATEN, BEATEN, BEATEN),
-            "**LCAM is better than matched-step, chance, shuffled.** Judged by "
-            "`shuffled`, the moments that the loss chose are better",
-        ),
-        (
-            (OPEN, BEATEN, BEATEN),
-            "**LCAM is better than chance, shuffled; not told apart from "
-            "matched-step.** Judged by `shuffled`, the moments",
-        ),
-        (
-            (BEATEN, WORSE, OPEN),
-            "**LCAM is better than matched-step; worse than chance; not told apart "
-            "from shuffled.** Judged by `shuffled`, nothing here shows",
-        ),
-        (
-            (OPEN, OPEN, BEATEN, OPEN),
-            "**LCAM is better than shuffled; not told apart from matched-step, chance, "
-            "borrowed.** Judged by `borrowed`, nothing here shows",
-        ),
+        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.01)], "LCAM beats .*`shuffled`:"),
+        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.06)], "not beat .*`shuffled`:"),
+        ([("shuffled", 1.0, 0.01), ("borrowed", -1.0, 0.01)], "not beat .*`borrowed`:"),
+        ([("borrowed", 1.0, 0.01), ("chance", -1.0, 0.01)], "LCAM beats .*`borrowed`:"),
     ],
 )
-def test_conclusion_asks_every_control(comparisons, words):
-    names = ("matched-step", "chance", "shuffled", "borrowed")
-    assert words in conclusion(BLOCK, dict(zip(names, comparisons, strict=False)))
+def test_conclusion_is_drawn_from_the_sharpest_control(comparisons, words):
+    [found] = conclusions([against(*each) for each in comparisons])
+    assert re.search(words, found)
 
 
-def test_without_controls_there_is_no_conclusion():
-    assert conclusion(BLOCK, {"sgd-0.9": BEATEN}) is None
+def test_blocks_with_the_same_conclusion_share_a_sentence():
+    found = conclusions(
+        [against("borrowed", 1.0, 0.5, block) for block in ("digits", "english")]
+        + [against("borrowed", 1.0, 0.01, "numbers")]
+    )
+    assert len(found) == 2
+    assert "not beat its sharpest control, `borrowed`, on digits, english:" in found[0]
+    assert "LCAM beats its sharpest control, `borrowed`, on numbers:" in found[1]
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [against("sgd-0.9", 1.0, 0.01), against("chance", 1.0, 0.01, reference="sgd")],
+)
+def test_without_controls_of_lcam_there_is_no_conclusion(comparison):
+    assert conclusions([comparison]) == []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        ([4], "seed 4"),
+        ([1, 0], "seeds 0, 1"),
+        ([0, 1, 2, 7, 9, 10, 11], "seeds 0 to 2, 7, 9 to 11"),
+    ],
+)
+def test_seeds_are_written_as_ranges(seeds, text):
+    assert seeds_text(seeds) == text
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The report of LCAM with errors 0, 1, 3 and SGD with 5, 6, 8 more or less."""
+    runs = {("lcam", seed): run(error) for seed, error in enumerate((0.0, 1.0, 3.0))}
+    runs |= {("sgd-0.9", seed): run(e) for seed, e in enumerate((5.0, 6.1, 7.9))}
+    return write_report(tmp_path / "report", study(runs, note="A note."))
+
+
+def test_report_begins_with_question_answer_and_picture(written):
+    lines = written.read_text().splitlines()
+    assert lines[0] == "# Study: ablation"
+    assert lines[2].startswith("**What matters?** A note. The test error of `sgd-0.9`")
+    assert lines[4].endswith("(forest.png)")
+    assert (written.parent / "forest.png").exists()
+
+
+def test_intervals_of_errors_stay_between_0_and_100(written):
+    # Of 0, 1 and 3: the mean is 4 / 3, and the interval would begin below 0.
+    assert "| lcam | 3 | 1.33 ± 1.53 [0.00, 5.13] |" in written.read_text()
+
+
+def test_report_says_what_one_example_weighs(written):
+    assert (
+        "test error: 0.5 points for one test example" in written.read_text()
+    )  # 1 of 200
+
+
+def test_no_sentence_of_a_report_is_repeated(tmp_path):
+    blocks = study({("lcam", s): run(s + 1.0) for s in range(3)}).about["blocks"]
+    runs = {(arm.name, s): run(s + 1.0) for arm in BLOCK.arms for s in range(4)}
+    text = write_report(tmp_path, study(runs)).read_text()
+    assert blocks
+    prose = [line for line in text.splitlines() if line and line[0] not in "|#!"]
+    sentences = [s for line in prose for s in re.split(r"(?<=[.:?]) ", line)]
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_study_without_a_finished_run_has_no_report(tmp_path):
+    assert write_report(tmp_path / "report", study({})) is None
+    assert not (tmp_path / "report").exists()
+
+
+def test_arm_that_diverged_is_named_and_compared_with_nothing(tmp_path):
+    runs = {("lcam", 0): run(), ("sgd-0.9", 0): run(diverged=True)}
+    text = write_report(tmp_path, study(runs)).read_text()
+    assert "`sgd-0.9` diverged with seed 0. It is compared with nothing." in text
+    assert "| sgd-0.9 |" not in text

@@ -6,9 +6,9 @@ import scipy.stats
 
 from train.studies.statistics import (
     Difference,
+    detectable,
     holm,
     paired_difference,
-    seeds_needed,
     summarize,
     verdict,
 )
@@ -40,7 +40,7 @@ def test_one_seed_has_no_interval():
 def test_equal_differences_are_no_certainty():
     difference = paired_difference([1.1, 2.1, 3.1], [1.0, 2.0, 3.0])
     assert math.isnan(difference.p_value)
-    assert difference.seeds_needed is None
+    assert math.isnan(difference.detectable)
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (0, 0)])
@@ -50,42 +50,31 @@ def test_numbers_without_pairs_are_refused(sizes):
 
 
 @pytest.mark.parametrize(
-    ("effect", "expected"),
-    [  # Cohen's tables for one sample, two-sided 0.05, power 0.8 (also G*Power)
-        (0.2, 199),
-        (0.5, 34),
-        (0.8, 15),
-        (-0.8, 15),
-        (0.0, None),
-        (0.01, None),
-    ],
+    ("effect", "seeds"),
+    [(0.2, 199), (0.5, 34), (0.8, 15)],
 )
-def test_seeds_needed_are_those_of_the_tables(effect, expected):
-    assert seeds_needed(effect) == expected
+def test_detectable_difference_is_that_of_the_tables(effect, seeds):
+    # Cohen's tables for one sample, two-sided 0.05, power 0.8 (also G*Power): so many
+    # seeds find the effect, one fewer does not.
+    assert detectable(1.0, seeds) <= effect < detectable(1.0, seeds - 1)
 
 
-def test_more_comparisons_need_more_seeds():
-    # Effect 2. The seeds named find it 4 times in 5 in simulation, one fewer does not.
-    numbers, reference = [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]
-    alone = paired_difference(numbers, reference)
-    among_five = paired_difference(numbers, reference, comparisons=5)
+def test_detectable_difference_grows_with_the_deviation():
+    assert detectable(3.0, 7) == pytest.approx(3 * detectable(1.0, 7))
+
+
+@pytest.mark.parametrize(("comparisons", "level"), [(1, 0.05), (5, 0.01)])
+@pytest.mark.parametrize("seeds", [2, 4, 12])
+def test_detectable_difference_is_found_four_times_in_five(seeds, comparisons, level):
+    # Any numbers of deviation 1: what is simulated has the same.
+    numbers = np.linspace(-1, 1, seeds)
+    numbers /= np.std(numbers, ddof=1)
+    found = paired_difference(numbers, np.zeros(seeds), comparisons=comparisons)
     rng = np.random.default_rng(0)
-    for difference, level in ((alone, 0.05), (among_five, 0.01)):
-        for seeds, suffices in (
-            (difference.seeds_needed, True),
-            (difference.seeds_needed - 1, False),
-        ):
-            samples = rng.normal(2.0, 1.0, (20_000, seeds))
-            found = scipy.stats.ttest_1samp(samples, 0.0, axis=1).pvalue < level
-            assert (np.mean(found) >= 0.8) == suffices
-    assert among_five.seeds_needed > alone.seeds_needed
-
-
-def test_power_is_what_simulation_gives():
-    rng = np.random.default_rng(0)
-    samples = rng.normal(0.8, 1.0, (4000, 15))
-    found = scipy.stats.ttest_1samp(samples, 0.0, axis=1).pvalue < 0.05
-    assert 0.78 < np.mean(found) < 0.85  # 15 seeds, as the table says
+    samples = rng.normal(found.detectable, 1.0, (20_000, seeds))
+    p_values = scipy.stats.ttest_1samp(samples, 0.0, axis=1).pvalue
+    # The standard error of the share is 0.003.
+    assert np.mean(p_values < level) == pytest.approx(0.8, abs=0.012)
 
 
 def test_holm_of_a_hand_table():
@@ -109,7 +98,7 @@ def test_holm_keeps_the_level_of_the_family():
     assert 0.03 < np.mean(false_alarms) < 0.06
 
 
-CLEAR = Difference(-2.0, 0.5, 0.001, 5, 3)
+CLEAR = Difference(-2.0, 0.5, 0.001, 5, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +113,10 @@ CLEAR = Difference(-2.0, 0.5, 0.001, 5, 3)
         (
             CLEAR,
             0.06,
-            "p = 0.06: can't tell which is better; if the difference is this large, "
-            "3 seeds would show it (4 times in 5)",
+            "p = 0.06: can't tell which is better (a true difference of 0.75 would be "
+            "seen 4 times in 5)",
         ),
-        (CLEAR._replace(seeds_needed=None), 0.06, "more than 1000 seeds"),
+        (CLEAR._replace(detectable=1e4), 0.06, "a true difference of 100.00 would"),
         (CLEAR, float("nan"), "all differences equal: can't tell which is better"),
         (CLEAR._replace(num_seeds=1), 0.0, "with one seed, which is no evidence"),
     ],

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from tests.train.studies.written import ARMS, BLOCK, run, study
+from train.errors import InputError
+from train.settings.experiment import Experiment
+from train.settings.options import Data, Optimizer
+from train.studies.arms import Arm
+from train.studies.joining import join
+
+A, B = Path("a"), Path("b")
+
+
+def part(*seeds, error=5.0, block=BLOCK, **facts):
+    return study({("lcam", seed): run(error, **facts) for seed in seeds}, block)
+
+
+def test_parts_with_other_seeds_are_joined_in_order():
+    whole = join([(A, part(2, 3)), (B, part(0, 1))])
+    assert list(whole.runs) == [("digits", "lcam", seed) for seed in range(4)]
+    assert whole.runs == part(0, 1, 2, 3).runs
+
+
+def test_order_of_the_parts_does_not_matter():
+    assert join([(A, part(0)), (B, part(1))]) == join([(B, part(1)), (A, part(0))])
+
+
+def test_a_part_twice_is_there_once():
+    assert join([(A, part(0)), (B, part(0))]) == part(0)
+
+
+def test_other_commits_and_machines_are_listed():
+    there = part(1, commit="d" * 40)
+    there.about["environments"] = [{"commit": "d" * 40}]
+    whole = join([(A, part(0)), (B, there)])
+    commits = [each["commit"][0] for each in whole.about["environments"]]
+    assert commits == ["c", "d"]
+
+
+def test_parts_may_have_other_arms():
+    ours = study({("lcam", 0): run()}, BLOCK._replace(arms=ARMS[:1]))
+    theirs = study({("sgd-0.9", 0): run()}, BLOCK._replace(arms=ARMS[:2]))
+    whole = join([(A, ours), (B, theirs)])
+    assert [arm["name"] for arm in whole.about["blocks"][0]["arms"]] == [
+        "lcam",
+        "sgd-0.9",
+    ]
+    assert len(whole.runs) == 2
+
+
+OTHER_EPOCHS = BLOCK._replace(experiment=Experiment(epochs=2))
+OTHER_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/b.npz"), epochs=1))
+SAME_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/a.npz"), epochs=1))
+OTHER_RATE = BLOCK._replace(arms=(Arm("lcam", Optimizer(learning_rate=0.2)),))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (part(1, block=OTHER_EPOCHS), "digits, options, epochs is 1 and 2"),
+        (part(1, block=OTHER_RATE), "arms, lcam, learning_rate is 0.1 and 0.2"),
+        (part(1, block=BLOCK._replace(name="b")), "digits is in one of them only"),
+        (part(1, block=BLOCK._replace(reference="x")), "reference is lcam and x"),
+        (part(1, data_sha256="1" * 64), "digits, data is 0{64} and 1{64}"),
+        (part(0, error=5.5), "lcam with seed 0 in digits, epoch 1, test_error is 5.0"),
+        (part(0, option_learning_rate=0.3), "option_learning_rate is 0.1 and 0.3"),
+        (study({})._replace(about=part().about | {"study": "x"}), "is ablation and x"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(other, message):
+    with pytest.raises(
+        InputError, match=f"a and b do not belong together: .*{message}"
+    ):
+        join([(A, part(0)), (B, other)])
+
+
+def test_data_may_lie_elsewhere_on_another_machine():
+    whole = join([(A, part(0, block=SAME_PATH)), (B, part(1, block=OTHER_PATH))])
+    assert len(whole.runs) == 2
+
+
+def test_speed_may_differ_in_the_same_run():
+    faster = part(0)
+    faster.runs["digits", "lcam", 0].epochs[0]["seconds"] = 0.5
+    assert join([(A, part(0)), (B, faster)]) == part(0)

@@ -1,0 +1,137 @@
+"""Studies in parts, and reports made from rows, by the real command line."""
+
+import csv
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.train.two_classes import two_classes
+from train.__main__ import main
+
+ROOT = Path(__file__).parents[4]
+TIMES = ("seconds", "images_per_second")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """Compares SGD and LCAM on tiny images, with a network that compiles fast."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, **two_classes({"train": 52, "test": 21}))
+    network = ["--network", "mlp", "--hidden", "8", "--batch-size", "8"]
+    return ["compare", "--data", f"npz:{path}", *network, "--epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def whole(command, tmp_path_factory):
+    """The folder of a comparison with seeds 0 to 3."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert main([*command, "--out", str(out), "--seeds", "0", "1", "2", "3"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def halves(command, tmp_path_factory):
+    """The folders of the same comparison in two parts."""
+    root = tmp_path_factory.mktemp("halves")
+    for name, seeds in (("a", ["2", "3"]), ("b", ["0", "1"])):
+        assert main([*command, "--out", str(root / name), "--seeds", *seeds]) == 0
+    return [str(root / "a"), str(root / "b")]
+
+
+def tables(folder):
+    """The rows of a report, without what depends on the machine's speed."""
+    found = {}
+    for name in ("runs", "epochs", "comparisons"):
+        with (folder / f"{name}.csv").open(newline="") as file:
+            found[name] = [
+                {key: row[key] for key in row if key not in TIMES}
+                for row in csv.DictReader(file)
+            ]
+    return found
+
+
+def test_joined_halves_equal_the_study_in_one_folder(whole, halves, tmp_path, capsys):
+    assert main(["report", *halves, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == f"report: {tmp_path}/out/report.md\n"
+    joined = tables(tmp_path / "out")
+    assert joined == tables(whole / "report")
+    assert len(joined["runs"]) == 8
+
+
+def test_reports_can_be_joined_without_the_runs(whole, halves, tmp_path):
+    reports = []
+    for folder in halves:
+        copy = tmp_path / Path(folder).name
+        shutil.copytree(Path(folder) / "report", copy)
+        reports.append(str(copy))
+    assert main(["report", *reports, "--out", str(tmp_path / "out")]) == 0
+    assert tables(tmp_path / "out") == tables(whole / "report")
+
+
+def test_report_of_a_study_is_made_anew_in_its_folder(whole):
+    before = tables(whole / "report")
+    (whole / "report" / "comparisons.csv").unlink()
+    assert main(["report", str(whole)]) == 0
+    assert tables(whole / "report") == before
+    assert "# Study: comparison" in (whole / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{whole}", "{other}", "--out", "{new}"], "epochs is 2 and 3"),
+        (["{whole}", "{halves[0]}"], "report needs --out"),
+        (["{whole}", "--out", "{whole}"], "is there already"),
+        (["{new}"], "holds no study.json"),
+    ],
+)
+def test_what_cannot_be_reported_gets_one_message(
+    command, whole, halves, tmp_path, capsys, arguments, message
+):
+    other = [*command[:-1], "3", "--seeds", "7", "--out", str(tmp_path / "other")]
+    if "{other}" in arguments:
+        assert main(other) == 0
+    known = {"whole": whole, "halves": halves}
+    known |= {"other": tmp_path / "other", "new": tmp_path / "new"}
+    capsys.readouterr()
+    assert main(["report", *(text.format(**known) for text in arguments)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_study_that_has_only_begun_has_no_report(command, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main([*command, "--out", out, "--budget", "1e-9"]) == 0
+    capsys.readouterr()
+    assert main(["report", out]) == 2
+    assert "no run has ended yet" in capsys.readouterr().err
+
+
+@pytest.mark.torture
+def test_processes_share_a_comparison_and_survive_a_kill(command, whole, tmp_path):
+    out = tmp_path / "out"
+    seeds = ["--seeds", "0", "1", "2", "3"]
+    arguments = [sys.executable, "-m", "train", *command, *seeds, "--out", str(out)]
+
+    def start():
+        return subprocess.Popen(
+            [*arguments, "--resume"], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+
+    first = start()
+    while not list(out.glob("runs/npz/*/finished.json")):
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    both = [start(), start()]
+    for process in both:
+        assert process.wait(timeout=300) == 0
+    assert start().wait(timeout=300) == 0  # whoever ends last has seen all runs
+    assert tables(out / "report") == tables(whole / "report")

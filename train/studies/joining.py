@@ -1,0 +1,132 @@
+"""Joins the parts of one study, and refuses what does not belong together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train.errors import InputError
+from train.runs.folder import FREE_OPTIONS
+from train.studies.rows import RunRows, StudyRows, unique
+
+# In these the same run may differ, made twice.
+_TIMES = ("seconds", "images_per_second", "commit", "device")
+
+
+def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
+    """Joins the parts of one study, each with the folder that it comes from.
+
+    Other commits and machines are listed, not refused. Parts may have other arms.
+
+    Raises:
+      InputError: the parts differ in options or data, or in the numbers of a run that
+        both have. The message names the first difference.
+    """
+    (first, whole), *others = parts
+    for folder, part in others:
+        if found := _difference(whole, part):
+            raise InputError(
+                f"{first} and {folder} do not belong together: {found}. The parts of a "
+                "study have the same options and data, and most often other seeds."
+            )
+        whole = _merge(whole, part)
+    places = [(b["name"], name) for b in whole.about["blocks"] for name in _arms(b)]
+    keys = sorted(whole.runs, key=lambda key: (places.index(key[:2]), key[2]))
+    return whole._replace(runs={key: whole.runs[key] for key in keys})
+
+
+def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
+    about = dict(whole.about)
+    about["blocks"] = [
+        ours | {"arms": list((_arms(theirs) | _arms(ours)).values())}
+        for ours, theirs in zip(
+            whole.about["blocks"], part.about["blocks"], strict=True
+        )
+    ]
+    for name in ("commands", "environments"):
+        about[name] = unique([*about[name], *part.about[name]])
+    return StudyRows(about, part.runs | whole.runs)
+
+
+def _difference(whole: StudyRows, part: StudyRows) -> str | None:
+    """The first of what keeps two parts from being joined, in words."""
+    ours, theirs = _common(whole, part), _common(part, whole)
+    return _first_difference(ours, theirs, "")
+
+
+def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
+    """What has to be equal in another part."""
+    other_blocks = {block["name"]: block for block in other.about["blocks"]}
+    blocks = {}
+    for block in rows.about["blocks"]:
+        shared = _arms(other_blocks.get(block["name"], block))
+        blocks[block["name"]] = {
+            "options": _fixed(block["experiment"]),
+            "reference": block["reference"],
+            "arms": {
+                name: _fixed(arm["optimizer"]) | {"matched": arm["matched"]}
+                for name, arm in _arms(block).items()
+                if name in shared
+            },
+            "data": {
+                run.facts["data_sha256"]
+                for key, run in rows.runs.items()
+                if key[0] == block["name"]
+            },
+        }
+    return {
+        "study": rows.about["study"],
+        "outcomes": rows.about["outcomes"],
+        "blocks": blocks,
+        "runs": {
+            f"{arm} with seed {seed} in {block}": _numbers(run)
+            for (block, arm, seed), run in rows.runs.items()
+            if (block, arm, seed) in other.runs
+        },
+    }
+
+
+def _fixed(options: dict[str, Any]) -> dict[str, Any]:
+    """Options that change numbers; the path of a file does not, if its data agree."""
+    fixed = {}
+    for name, option in options.items():
+        if isinstance(option, dict):
+            fixed[name] = _fixed(option)
+        elif name == "data":
+            fixed[name] = option.partition(":")[0]
+        elif name not in (*FREE_OPTIONS, "data_dir"):
+            fixed[name] = option
+    return fixed
+
+
+def _numbers(run: RunRows) -> dict[str, Any]:
+    epochs = {
+        f"epoch {row['epoch']}": {name: row[name] for name in row if name not in _TIMES}
+        for row in run.epochs
+    }
+    return epochs | {name: run.facts[name] for name in run.facts if name not in _TIMES}
+
+
+def _arms(block: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {arm["name"]: arm for arm in block["arms"]}
+
+
+def _first_difference(ours: Any, theirs: Any, place: str) -> str | None:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in ours | theirs:
+            if name not in ours or name not in theirs:
+                return f"{place}{name} is in one of them only"
+            if found := _first_difference(ours[name], theirs[name], f"{place}{name}, "):
+                return found
+        return None
+    if isinstance(ours, set) and isinstance(theirs, set):
+        # A part without runs has no data.
+        same = not ours or not theirs or ours == theirs
+    else:
+        same = ours == theirs
+    if same:
+        return None
+    return f"{place.removesuffix(', ')} is {_one(ours)} and {_one(theirs)}"
+
+
+def _one(value: Any) -> str:
+    return " ".join(sorted(map(str, value))) if isinstance(value, set) else str(value)

@@ -1,0 +1,335 @@
+"""The rows of a study, from which its report is made: collected, and kept on disk.
+
+A folder of rows holds `study.json`, `runs.csv`, `epochs.csv` and, if something was
+watched, `observed.csv`. They are enough to make the report again, anywhere.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from train.errors import InputError
+from train.runs import records
+from train.runs.folder import config_as_json
+from train.runs.writing import replace
+from train.studies.arms import Arm, Block
+from train.studies.trials import is_row, read_trial_at
+
+FORMAT = 1
+ABOUT = "study.json"
+KEY = ("block", "arm", "seed")
+# What is known of a run besides its epochs.
+OPTIONS = (
+    *("optimizer", "learning_rate", "weight_decay", "momentum"),
+    *("high_loss_momentum", "low_loss_momentum", "loss_average", "ema_decay"),
+    *("margin", "lagged", "phase"),
+)
+ORIGIN = ("commit", "device", "network", "num_parameters", "num_test_predictions")
+# Columns of text; all others hold numbers.
+TEXTS = (
+    *("commit", "device", "network", "data_sha256", "name"),
+    *("option_optimizer", "option_loss_average", "option_phase"),
+)
+ENVIRONMENT = ("commit", "device", "machine", "cores", "python", "versions")
+
+
+class RunRows(NamedTuple):
+    """A run that has ended.
+
+    Attributes:
+      epochs: rows of `metrics.jsonl`.
+      facts: its options (`option_...`), `ORIGIN` and `data_sha256`.
+    """
+
+    epochs: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+
+class StudyRows(NamedTuple):
+    """A study, or a part of one.
+
+    Attributes:
+      about: what `study.json` holds; see `describe`.
+      runs: those that have ended, by block, arm and seed.
+    """
+
+    about: dict[str, Any]
+    runs: dict[tuple[str, str, int], RunRows]
+
+
+def describe(
+    name: str,
+    question: str,
+    blocks: Sequence[Block],
+    *,
+    note: str = "",
+    outcomes: Sequence[str],
+) -> dict[str, Any]:
+    """What `study.json` says of a study before anything is run.
+
+    Args:
+      name: of the study.
+      question: that it asks.
+      blocks: of the study.
+      note: what a reader of its report must know besides.
+      outcomes: names of `train.studies.outcomes.OUTCOMES`, the primary one first.
+    """
+    return {
+        "format": FORMAT,
+        "study": name,
+        "question": question,
+        "note": note,
+        "outcomes": list(outcomes),
+        "blocks": [
+            {
+                "name": block.name,
+                "reference": block.reference,
+                "reach": list(block.reach),
+                "experiment": config_as_json(block.experiment),
+                "arms": [_describe_arm(arm) for arm in block.arms],
+            }
+            for block in blocks
+        ],
+        "commands": [],
+        "environments": [],
+    }
+
+
+def _describe_arm(arm: Arm) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "folder": arm.folder or arm.name,
+        "about": arm.about,
+        "matched": arm.matched,
+        "optimizer": config_as_json(arm.optimizer),
+    }
+
+
+def collect(
+    about: dict[str, Any], folder: Path, seeds: Sequence[int] | None = None
+) -> StudyRows:
+    """Collects the rows of the runs of a study that have ended, from their folders.
+
+    Args:
+      about: the study.
+      folder: of the study.
+      seeds: that are collected; None: all.
+
+    Raises:
+      InputError: a file of a run was changed or damaged.
+    """
+    runs, commands, environments = {}, [], []
+    for block in about["blocks"]:
+        epochs = block["experiment"]["epochs"]
+        watched = block["experiment"]["observe"] != "nothing"
+        for arm in block["arms"]:
+            paths = _folders(folder / "runs" / block["name"], arm["folder"])
+            for seed in paths if seeds is None else seeds:
+                path = paths.get(seed)
+                trial = path and read_trial_at(path, epochs, watched=watched)
+                if not trial:
+                    continue
+                facts, origin = _read_facts(trial.folder)
+                runs[block["name"], arm["name"], seed] = RunRows(trial.rows, facts)
+                environments.append({name: origin.get(name) for name in ENVIRONMENT})
+                commands.append(origin.get("command"))
+    found = {"commands": unique(commands), "environments": unique(environments)}
+    return StudyRows(about | found, runs)
+
+
+def _folders(block: Path, arm: str) -> dict[int, Path]:
+    """The folders of an arm's runs, by seed."""
+    found = {}
+    for path in block.iterdir() if block.is_dir() else ():
+        name, _, seed = path.name.rpartition("-seed")
+        if name == arm and seed.isascii() and seed.isdigit():
+            found[int(seed)] = path
+    return dict(sorted(found.items()))
+
+
+def _read_facts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of a run besides its rows, and what it ran on."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        origin = json.loads((folder / "provenance.json").read_text())[-1]
+        facts = {f"option_{name}": config["optimizer"][name] for name in OPTIONS}
+        facts |= {name: origin.get(name) for name in ORIGIN}
+        facts["data_sha256"] = config["data_sha256"]
+    except (*records.UNREADABLE, AttributeError):
+        raise InputError(
+            f"config.json or provenance.json in {folder} was changed or damaged: move "
+            "the folder away, and this run will be done anew."
+        ) from None
+    return facts, origin
+
+
+def unique(things: Sequence[Any]) -> list[Any]:
+    """Each once, in the order of the first."""
+    return [each for place, each in enumerate(things) if each not in things[:place]]
+
+
+# --- On disk --------------------------------------------------------------------------
+
+
+def write_rows(folder: Path, rows: StudyRows) -> None:
+    """Writes all but `runs.csv`, to which `train.studies.outcomes` adds.
+
+    Raises:
+      InputError: the disk does not take it.
+    """
+    write_about(folder, rows.about)
+    write_csv(
+        folder / "epochs.csv",
+        [
+            _named(key) | {name: row[name] for name in row if name != "observed"}
+            for key, run in rows.runs.items()
+            for row in run.epochs
+        ],
+    )
+    # In long form: a row a number; `index` is the phase or the array, from 0.
+    write_csv(
+        folder / "observed.csv",
+        [
+            _named(key)
+            | {"epoch": row["epoch"], "name": name, "index": index, "number": number}
+            for key, run in rows.runs.items()
+            for row in run.epochs
+            for name, numbers in row.get("observed", {}).items()
+            for index, number in enumerate(np.ravel(numbers))
+        ],
+    )
+
+
+def write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Writes `study.json`."""
+    replace(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes a table, if it has rows."""
+    if not rows:
+        return
+    lines = _Lines()
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(lines, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace(path, "".join(lines))
+
+
+class _Lines(list[str]):
+    """What the csv module can write into."""
+
+    write = list.append
+
+
+def _named(key: tuple[str, str, int]) -> dict[str, Any]:
+    return dict(zip(KEY, key, strict=True))
+
+
+def read_rows(folder: Path) -> StudyRows:
+    """Reads what `write_rows` wrote, and `runs.csv`.
+
+    Raises:
+      InputError: there is no report, or its files are damaged, or of another version of
+        the program.
+    """
+    about = read_about(folder)
+    try:
+        runs = {
+            key: RunRows([], {name: row[name] for name in row if _is_fact(name)})
+            for key, row in _read_csv(folder / "runs.csv")
+        }
+        for key, row in _read_csv(folder / "epochs.csv"):
+            runs[key].epochs.append(row)
+        if (folder / "observed.csv").exists():
+            for key, row in _read_csv(folder / "observed.csv"):
+                observed = runs[key].epochs[row["epoch"] - 1].setdefault("observed", {})
+                observed.setdefault(row["name"], []).append(row["number"])
+        _check_whole(about, runs)
+    except (*records.UNREADABLE, csv.Error, AttributeError) as error:
+        raise InputError(
+            f"cannot read the rows of the study in {folder}: they are damaged, or not "
+            f"all there ({type(error).__name__}: {error}). Take a fresh copy of the "
+            "folder, or repeat the study's command, which writes them again."
+        ) from None
+    return StudyRows(about, runs)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Reads `study.json`.
+
+    Raises:
+      InputError: there is none, or it is damaged or of another version of the program.
+    """
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text())
+        version = about["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{folder} holds no {ABOUT}: name the folder of a study or a comparison, "
+            "or the report/ in it. Older versions of the program did not write this "
+            "file: repeat the command into a new folder."
+        ) from None
+    except records.UNREADABLE:
+        raise InputError(f"cannot read {path}: it is damaged. Take a copy.") from None
+    if version != FORMAT:
+        raise InputError(
+            f"{path} is of another version of the program: its format is {version}, "
+            f"and this version reads {FORMAT}. Use the version that wrote it."
+        )
+    return about
+
+
+def _is_fact(name: str) -> bool:
+    return name.startswith("option_") or name in (*ORIGIN, "data_sha256")
+
+
+def _read_csv(path: Path) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
+    """The rows of a table, by run; without the columns that name it."""
+    with path.open(newline="") as file:
+        header, *lines = csv.reader(file, strict=True)
+    found = []
+    for line in lines:
+        row = dict(zip(header, line, strict=True))
+        block, arm, seed = (row.pop(name) for name in KEY)
+        found.append(
+            ((block, arm, int(seed)), {name: _parse(name, row[name]) for name in row})
+        )
+    return found
+
+
+def _parse(column: str, cell: str) -> Any:
+    """A cell as it was before it was written."""
+    if cell in ("", "True", "False"):
+        return {"": None, "True": True, "False": False}[cell]
+    if column in TEXTS:
+        return cell
+    return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
+
+
+def _check_whole(
+    about: dict[str, Any], runs: dict[tuple[str, str, int], RunRows]
+) -> None:
+    """Makes sure that each run is one of the study, and has all its epochs."""
+    blocks = {block["name"]: block for block in about["blocks"]}
+    for (block, arm, seed), run in runs.items():
+        experiment = blocks[block]["experiment"]
+        if arm not in [known["name"] for known in blocks[block]["arms"]]:
+            raise ValueError(f"{ABOUT} knows no arm {arm}")
+        numbers = [row["epoch"] for row in run.epochs]
+        ended = len(numbers) == experiment["epochs"] or (
+            numbers and records.has_diverged(run.epochs)
+        )
+        if not ended or numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError(
+                f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
+            )
+        for row in run.epochs:
+            if not is_row(row, watched=experiment["observe"] != "nothing"):
+                raise ValueError(f"a number is missing of {arm} with seed {seed}")

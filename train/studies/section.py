@@ -1,0 +1,195 @@
+"""The section of a report about one block, as Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train.studies import observed_tables, statistics, table
+from train.studies.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
+
+
+def section(
+    result: Result, comparisons: Sequence[Comparison], outcomes: Sequence[str]
+) -> list[str]:
+    """The paragraphs and tables of a block.
+
+    Args:
+      result: of the block.
+      comparisons: of the study.
+      outcomes: names of `OUTCOMES`; the primary one first.
+    """
+    block = result.block
+    parts = [f"## {block['name']}", _describe(result)]
+    for arm, seeds in result.diverged.items():
+        parts.append(
+            f"`{arm}` diverged with {seeds_text(seeds)}. It is compared with nothing."
+        )
+    for arm, seeds in result.unmatched.items():
+        parts.append(
+            f"`{arm}` was not run with {seeds_text(seeds)}: the run of `lcam` that it "
+            "is matched with diverged. It is compared with nothing."
+        )
+    if result.runs:
+        parts += ["### Test errors", _arms_table(result)]
+    mine = [each for each in comparisons if each.block == block["name"]]
+    for outcome in (outcomes[0], "area"):
+        chosen = [each for each in mine if each.outcome == outcome]
+        if chosen and outcome == outcomes[0]:
+            parts += [
+                "### Differences",
+                f"Each arm less `{block['reference']}`, in points of the "
+                f"{OUTCOMES[outcome]}. Below 0 the arm is better.",
+                _differences_table(chosen),
+            ]
+        elif chosen:
+            parts += [
+                "### How soon an arm is good",
+                f"The same for the {OUTCOMES[outcome]}: the area under the curve. It "
+                "is a second outcome, corrected for the comparisons above as well.",
+                _differences_table(chosen),
+            ]
+    if result.runs:
+        parts += ["### What the arms did", _behaviour_table(result)]
+    return [*parts, *_observed(result)]
+
+
+def _observed(result: Result) -> list[str]:
+    """What was watched besides, as paragraphs; SGD's phases are of another average."""
+    rows = {
+        arm["name"]: list(result.epochs[arm["name"]].values())
+        for arm in result.block["arms"]
+        if arm["optimizer"]["optimizer"] == "lcam" and arm["name"] in result.epochs
+    }
+    match result.block["experiment"]["observe"]:
+        case "held_out" if rows:
+            found = observed_tables.held_out_table(rows)
+            return [
+                "### How well a batch tells the phase",
+                table.markdown(found),
+                observed_tables.HELD_OUT,
+            ]
+        case "mechanism" if rows:
+            found = observed_tables.mechanism_table(rows)
+            return [
+                "### What the phases do",
+                table.markdown(found),
+                observed_tables.MECHANISM,
+            ]
+    return []
+
+
+def _describe(result: Result) -> str:
+    experiment = result.block["experiment"]
+    data = experiment["data"]
+    runs = [run for arm in result.runs.values() for run in arm.values()]
+    kind, _, path = data["data"].partition(":")
+    facts = {
+        "data": f"{kind} {Path(path).name}" if path else kind,
+        "training examples": f"every {data['every']}th" if data["every"] > 1 else None,
+        "pixels": f"squares of {data['shrink']} averaged"
+        if data["shrink"] > 1
+        else None,
+        "crop": f"padding of {data['crop_padding']}" if data["crop_padding"] else None,
+        "flip": "half of the images" if data["flip"] else None,
+        "network": f"{runs[0]['network']}, {runs[0]['num_parameters']:,} parameters"
+        if runs
+        else None,
+        "test error": _error_text(runs),
+        "epochs": experiment["epochs"],
+        "batch": experiment["batch_size"],
+        "schedule": experiment["schedule"]["schedule"],
+    }
+    return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact) + "."
+
+
+def _error_text(runs: Sequence[dict[str, Any]]) -> str | None:
+    """What a single wrong prediction adds to the test error."""
+    if not runs:
+        return None
+    number = runs[0]["num_test_predictions"]
+    if number is None:
+        return "squared, in percent of the variance of the training targets"
+    return f"{100 / number:.2g} points for one test example"
+
+
+def _arms_table(result: Result) -> str:
+    last = num_last_epochs(result.block["experiment"]["epochs"])
+    header = ["arm", "seeds", "last epoch", f"mean of last {last}", "mean of all"]
+    header += [f"epochs to {goal:g} %" for goal in result.block["reach"]]
+    rows = []
+    for arm, by_seed in result.runs.items():
+        runs = list(by_seed.values())
+        row = [arm, str(len(runs))]
+        for outcome in ("last_error", "last_epochs_error", "area"):
+            numbers = [run[outcome] for run in runs]
+            row.append(table.mean_text(numbers, ".2f", max(100, *numbers)))
+        for goal in result.block["reach"]:
+            row.append(_reach_text([run[f"epochs_to_{goal:g}"] for run in runs]))
+        rows.append(row)
+    note = (
+        "<sub>In percent: mean ± standard deviation over the seeds, and in brackets "
+        "the 95 % interval of the mean.</sub>"
+    )
+    return table.markdown([header, *rows]) + f"\n\n{note}"
+
+
+def _reach_text(epochs: Sequence[int | None]) -> str:
+    """A mean would leave out the runs that never got there: the slowest."""
+    reached = [number for number in epochs if number is not None]
+    if len(reached) == len(epochs):
+        return table.mean_text(reached, ".1f")
+    return f"reached by {len(reached)} of {len(epochs)}"
+
+
+def _behaviour_table(result: Result) -> str:
+    names = {
+        "low_loss_share": ("low-loss steps", ".1%"),
+        "phase_switches": ("switches/epoch", ".1f"),
+        "mean_momentum": ("mean momentum", ".4f"),
+        "option_learning_rate": ("peak rate", ".4f"),
+        "train_loss": ("train loss", ".4f"),
+        "seconds": ("seconds a run", ".2f"),
+    }
+    rows = [["arm", *(title for title, _ in names.values())]]
+    for arm, runs in result.runs.items():
+        cells = [
+            table.mean_or_dash([run[name] for run in runs.values()], spec)
+            for name, (_, spec) in names.items()
+        ]
+        rows.append([arm, *cells])
+    return table.markdown(rows)
+
+
+def _differences_table(comparisons: Sequence[Comparison]) -> str:
+    header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
+    rows = [[*header, "detectable", "verdict"]]
+    for each in comparisons:
+        difference = each.difference
+        rows.append(
+            [
+                each.arm,
+                str(difference.num_seeds),
+                table.text(difference.mean, "+.2f"),
+                table.interval(difference.mean, difference.half_width),
+                table.p_text(difference.p_value),
+                table.p_text(each.corrected_p),
+                table.percent(difference.detectable),
+                statistics.short_verdict(difference, each.corrected_p),
+            ]
+        )
+    return table.markdown(rows)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Seeds in words, stretches of them as ranges."""
+    stretches: list[list[int]] = []
+    for seed in sorted(seeds):
+        if stretches and seed == stretches[-1][-1] + 1:
+            stretches[-1].append(seed)
+        else:
+            stretches.append([seed])
+    texts = [
+        f"{each[0]} to {each[-1]}" if len(each) > 2 else ", ".join(map(str, each))
+        for each in stretches
+    ]
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(texts)
