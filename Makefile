@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture lint lock gpu-benchmarks clean
+.PHONY: demo test torture lint prose pictures reports lock gpu-benchmarks clean
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
 # 22 steps an epoch: an average over some 10 steps follows the loss, the default's 100
@@ -21,11 +21,24 @@ torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
 	  tests/train tests/benchmarks
 
-lint: $(VENV)/.ok
+lint: $(VENV)/.ok prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo --no-cache
+
+# Long sentences, links, paths and commands that lead nowhere, misspelt words.
+prose: $(VENV)/.ok
+	$(BIN)/python -m docs.prose
+
+# The pictures of the documents, from committed files; switching.png from a short run.
+pictures: $(VENV)/.ok
+	for name in docs/pictures/*.py; do \
+	  $(BIN)/python -m docs.pictures.$$(basename $$name .py) || exit 1; done
+
+# The committed reports, from their own rows.
+reports: $(VENV)/.ok
+	for name in results/*/; do $(BIN)/python -m train report $$name || exit 1; done
 
 # Everything that wants an accelerator, in nine minutes. In whatever environment is
 # active: JAX for a GPU, and PyTorch for the sides in it, are yours to install.

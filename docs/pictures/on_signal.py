@@ -1,6 +1,6 @@
 """Draws docs/pictures/on_signal.png: a run that a signal stops, and its resumption.
 
-    python docs/pictures/on_signal.py
+    python -m docs.pictures.on_signal
 
 The order of events is that of train/runs/loop.py and train/runs/stop.py. While the
 device works on a call, the next one waits behind it. One more is handed over before the

@@ -1,6 +1,6 @@
 """Draws quadratic.png: what switching does to a noisy quadratic.
 
-Run as `python docs/pictures/quadratic.py`. It reads the tables in docs/mechanism.md,
+Run as `python -m docs.pictures.quadratic`. It reads the tables in docs/mechanism.md,
 which `python -m train quadratic` prints.
 """
 

@@ -1,6 +1,6 @@
 """Draws docs/pictures/speed_ratios.png: what LCAM's step costs, and who trains faster.
 
-    python docs/pictures/speed_ratios.py
+    python -m docs.pictures.speed_ratios
 
 Reads benchmarks/results/*.json. A dot is the median of the rounds' ratios, a whisker
 their quartiles.

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,14 +18,14 @@ import lcam_optax
 import train.data.sources
 import train.runs.plot
 import train.runs.processes
+import train.studies.quadratic
 import train.studies.study
 from train.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-LONG_RUNS = (ROOT / "docs" / "long_runs.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
-SPEED = (ROOT / "docs" / "speed.md").read_text()
+PAGES = {path: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 
 
 def blocks(text, language):
@@ -48,6 +49,12 @@ def test_readme_python_runs_and_prints_what_its_comments_say():
     assert said[0].split(":")[0] == printed[0]
 
 
+@pytest.mark.parametrize("name", ["training", "data", "paper"])
+def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(PAGES[ROOT / "docs" / f"{name}.md"])
+
+
 def test_readme_diff_is_the_example():
     [example] = blocks(README, "python")
     [diff] = blocks(README, "diff")
@@ -59,8 +66,12 @@ def test_readme_diff_is_the_example():
 
 @pytest.mark.parametrize(
     "command",
-    re.findall(r"^ *\$ python -m train (.*)", README + SPEED, re.M)
-    + re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", LONG_RUNS, re.M),
+    dict.fromkeys(
+        command.partition(" > ")[0].strip()
+        for text in (README, *PAGES.values())
+        for block in blocks(text, "console")
+        for command in re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", block, re.M)
+    ),
 )
 def test_documents_commands_have_options_that_exist(command, monkeypatch):
     # Stops where data or runs are read: all options are parsed and checked by then.
@@ -70,12 +81,14 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch):
     monkeypatch.setattr(train.data.sources, "load_dataset", stop)
     monkeypatch.setattr(train.runs.processes, "connect", stop)
     monkeypatch.setattr(train.studies.study, "study", stop)
+    monkeypatch.setattr(train.studies.study, "report", stop)
+    monkeypatch.setattr(train.studies.quadratic, "print_tables", stop)
     monkeypatch.setattr(train.runs.plot, "plot_runs", stop)
     if command in ("presets", "studies"):
         assert main([command]) == 0
         return
     with pytest.raises(SystemExit) as exit_:
-        main(command.split())
+        main(shlex.split(command))
     assert exit_.value.code == 33
 
 

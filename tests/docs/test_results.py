@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib import pyplot as plt
+
+from train.studies.report import write_report
+from train.studies.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/report.md"))
@@ -65,12 +69,18 @@ def test_report_says_where_it_comes_from(folder):
     assert "+" not in text.partition("commit of the runs: ")[2].partition("\n")[0]
 
 
-@pytest.mark.parametrize(
-    ("document", "heading"),
-    [("README.md", "## Does it work?"), ("docs/mechanism.md", "## In a network")],
-)
-def test_tables_of_documents_are_those_of_the_reports(document, heading):
-    section = (ROOT / document).read_text().partition(heading)[2].partition("\n## ")[0]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_report_is_what_its_rows_give(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.runs.drawing.save", lambda figure, path: path)
+    write_report(tmp_path, read_rows(folder))
+    plt.close("all")
+    for name in ("report.md", "runs.csv", "comparisons.csv", "epochs.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_table_of_the_mechanism_is_that_of_the_report():
+    text = (ROOT / "docs" / "mechanism.md").read_text()
+    section = text.partition("## In a network")[2].partition("\n## ")[0]
     reports = "".join((folder / "report.md").read_text() for folder in FOLDERS)
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     assert len(rows) > 5
