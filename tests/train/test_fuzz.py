@@ -27,7 +27,7 @@ from matplotlib import pyplot as plt
 import lcam_optax
 from tests.train.runs.test_plot import write_run
 from train.__main__ import main
-from train.data import sources
+from train.data import parts, sources
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.runs import curves, loop, plot, processes, records
@@ -473,9 +473,7 @@ def no_work():
 
     def load_dataset(options):
         is_file = options.data.startswith("npz:")
-        return (
-            load_real(options) if is_file else sources.reduce(small, options.every, 1)
-        )
+        return load_real(options) if is_file else parts.reduce(small, options.every, 1)
 
     load_real = sources.load_dataset
     with pytest.MonkeyPatch.context() as patch:

@@ -78,6 +78,19 @@ def test_run_learns_and_writes_all_its_files(finished):
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_test_comes_after_the_last_epochs_only_if_asked(images, tmp_path, capsys):
+    rows = run(images, tmp_path / "run", "--test-epochs", "1")
+    assert [row["test_error"] is None for row in rows] == [True, True, False]
+    assert [row["test_loss"] is None for row in rows] == [True, True, False]
+    assert "not tested, " in capsys.readouterr().out
+
+
+def test_run_that_ended_before_its_tests_has_not_diverged(images, tmp_path):
+    rows = run(images, tmp_path / "run", "--test-epochs", "1")
+    assert not records.has_diverged(rows[:1])
+    assert not records.has_diverged(rows)
+
+
 def test_metrics_agree_with_the_steps(finished):
     steps = records.read_steps(finished)
     assert steps["step"] == list(range(1, 3 * 6 + 1))  # 52 // 8 steps an epoch

@@ -1,6 +1,5 @@
 """Data sources: labelled images in NumPy arrays, checked on loading."""
 
-import dataclasses
 import math
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from train.data import offline
+from train.data import offline, parts
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.paths import expand, printable
@@ -52,7 +51,7 @@ def load_dataset(config: Data) -> Dataset:
       InputError: no such source, or its data are missing or unusable.
     """
     dataset = _load(config.data, config.data_dir)
-    reduced = reduce(dataset, config.every, config.shrink)
+    reduced = parts.choose(dataset, config)
     labels = dataset.train_targets
     lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
     if labels.ndim == 1 and dataset.num_classes and lost:
@@ -61,46 +60,6 @@ def load_dataset(config: Data) -> Dataset:
             "classes without any: the examples come in an order. Shuffle them once."
         )
     return reduced
-
-
-def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
-    """Takes every n-th training example, and averages squares of pixels into one.
-
-    Args:
-      dataset: the whole.
-      every: of the training examples, beginning with the first; at least 1.
-      shrink: side of the squares in pixels, at least 1.
-
-    Raises:
-      InputError: the images do not divide into such squares.
-    """
-    if not dataset.is_images:
-        return dataclasses.replace(
-            dataset,
-            train_inputs=dataset.train_inputs[::every],
-            train_targets=dataset.train_targets[::every],
-        )
-    height, width = dataset.train_inputs.shape[1:3]
-    if height % shrink or width % shrink:
-        raise InputError(
-            f"--shrink (2 in a study's quick form) must divide the images' "
-            f"{height}x{width} pixels, got {shrink}."
-        )
-
-    def shrunk(images: np.ndarray) -> np.ndarray:
-        if shrink == 1:
-            return images
-        tiles = (-1, height // shrink, shrink, width // shrink, shrink, images.shape[3])
-        means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
-        return np.round(means).astype(np.uint8)
-
-    return Dataset(
-        shrunk(dataset.train_inputs[::every]),
-        dataset.train_targets[::every],
-        shrunk(dataset.test_inputs),
-        dataset.test_targets,
-        dataset.num_classes,
-    )
 
 
 def _load(source: str, data_dir: Path) -> Dataset:

@@ -24,6 +24,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Share of the device's memory that data may take; weights and activations need theirs.
 DATA_SHARE = 0.5
 
+# Training examples of the fixed batch.
+FIXED = 256
+
 
 class Feed(NamedTuple):
     """The data of a run, as its compiled calls take them.
@@ -196,6 +199,8 @@ def _make_feed(
         filled = np.concatenate([examples, fill])
         return filled.reshape(-1, eval_batch_size, *examples.shape[1:])
 
+    size = len(dataset.train_inputs)
+    fixed = np.arange(min(FIXED, size)) * size // min(FIXED, size)  # evenly spaced
     data = DeviceData(
         train_inputs=train_inputs,
         train_targets=train_targets,
@@ -203,6 +208,8 @@ def _make_feed(
         test_targets=batches(dataset.test_targets),
         mean=mean,
         std=std,
+        fixed_inputs=dataset.train_inputs[fixed],
+        fixed_targets=dataset.train_targets[fixed],
     )
     host = dataset if from_host else None
     return Feed(devices.put(data, num_devices), host, crop_padding, num_devices)

@@ -30,8 +30,9 @@ class Step(NamedTuple):
       first: whether it is the first of its epoch.
       learning_rate: float32, of the step.
       loss: float32, of the batch.
-      held_out_loss: `held_out_loss()` is the loss on held-out data with the weights the
-        step started from, float32.
+      held_out_loss: `held_out_loss()` is the loss on the first test batch with the
+        weights the step started from, float32.
+      fixed_loss: the same on the fixed training batch.
       grads: of the loss, without weight decay.
       updates: what is added to the weights.
       old_state: of the optimizer, before the step.
@@ -43,6 +44,7 @@ class Step(NamedTuple):
     learning_rate: jax.Array
     loss: jax.Array
     held_out_loss: Callable[[], jax.Array]
+    fixed_loss: Callable[[], jax.Array]
     grads: Any
     updates: Any
     old_state: optax.OptState
@@ -65,18 +67,19 @@ class Observer(NamedTuple):
 
 
 def make_observer(name: str, method: Method) -> Observer:
-    """Makes `nothing`, `held_out` or `mechanism`."""
+    """Makes `nothing`, `held_out`, `fixed` or `mechanism`."""
     return {
         "nothing": lambda: Observer(lambda _: (), lambda seen, _: seen, lambda _: {}),
-        "held_out": lambda: _held_out(method),
+        "held_out": lambda: _misread("held_out", method),
+        "fixed": lambda: _misread("fixed", method),
         "mechanism": _mechanism,
     }[name]()
 
 
-def _held_out(method: Method) -> Observer:
-    """Counts how often the batch's phase is that of the held-out loss.
+def _misread(truth: str, method: Method) -> Observer:
+    """Counts how often the phase is that of another loss: `held_out` or `fixed`.
 
-    The held-out loss is compared with its own average, by the same rule as the batch's.
+    That loss is compared with its own average, by the same rule as the batch's.
     """
 
     def detector(hyperparameters: Hyperparameters):
@@ -93,9 +96,8 @@ def _held_out(method: Method) -> Observer:
     def update(observed: Any, step: Step) -> Any:
         state, counts = observed
         counts = jnp.where(step.first, 0.0, counts)
-        _, state = detector(step.hyperparameters).update(
-            {}, state, value=step.held_out_loss()
-        )
+        loss = step.held_out_loss if truth == "held_out" else step.fixed_loss
+        _, state = detector(step.hyperparameters).update({}, state, value=loss())
         true = optax.tree.get(state, "phase")
         seen = optax.tree.get(step.new_state, "phase")
         return state, counts.at[true, seen].add(1.0)
@@ -107,7 +109,7 @@ def _held_out(method: Method) -> Observer:
             "misread": shares[0, 1] + shares[1, 0],
             # What phases with these shares, and nothing in common, would come to.
             "misread_by_chance": true[0] * seen[1] + true[1] * seen[0],
-            "held_out_low_loss_share": true[1],
+            f"{truth}_low_loss_share": true[1],
         }
 
     return Observer(init, update, summarize)

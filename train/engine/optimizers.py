@@ -5,14 +5,14 @@ number enters the compiled step as a traced scalar. All arms of SGD and LCAM wit
 same `Method` share one compilation.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.settings.options import Optimizer
+from train.settings.options import SIGNALS, Optimizer
 
 
 class Method(NamedTuple):
@@ -21,15 +21,17 @@ class Method(NamedTuple):
     Attributes:
       adaptive: AdamW instead of LCAM and SGD.
       epoch_average: whether the loss is compared with this epoch's mean.
-      chance: whether noise decides the phase, and not the loss: `value` is then a
-        number of [0, 1), below `low_loss_share` for the low-loss phase.
+      signal: what decides the phase, as `value`: "loss", that of the batch; "fixed",
+        that of a fixed batch; "examples", that of the batch less what was remembered
+        of its examples; "noise", a number of [0, 1), which is below `low_loss_share`
+        for the low-loss phase.
       lagged: whether a comparison acts on the next step.
       nesterov: whether the momentum is Nesterov's.
     """
 
     adaptive: bool
     epoch_average: bool
-    chance: bool
+    signal: Literal["loss", "fixed", "examples", "noise"]
     lagged: bool
     nesterov: bool
 
@@ -67,7 +69,7 @@ def method_of(config: Optimizer) -> Method:
     return Method(
         adaptive=config.optimizer == "adamw",
         epoch_average=config.loss_average == "epoch",
-        chance=config.phase != "loss",
+        signal=config.phase if config.phase in SIGNALS else "noise",
         lagged=config.lagged,
         nesterov=config.nesterov,
     )
@@ -125,7 +127,7 @@ def make_loss_average(
     method: Method, hyperparameters: Hyperparameters
 ) -> lcam_optax.LossAverage:
     """Builds what the loss, or noise in its place, is compared with."""
-    if method.chance:
+    if method.signal == "noise":
         # Noise below a constant: LCAM itself needs no change.
         return lcam_optax.LossAverage(
             init=lambda: (),

@@ -33,6 +33,8 @@ class Planner:
         phases: np.ndarray | None,
     ):
         self._seed = np.uint32(config.seed)
+        own = config.init_seed is not None
+        self._init_seed = np.uint32(config.init_seed if own else config.seed)
         self._spec = spec
         self._draw = draw
         self._rates = schedules.learning_rates(
@@ -46,7 +48,7 @@ class Planner:
 
     def init_key(self) -> jax.Array:
         """Of the initial weights."""
-        return jax.random.split(jax.random.key(self._seed), 4)[0]
+        return jax.random.split(jax.random.key(self._init_seed), 4)[0]
 
     def last_rate(self, epoch: int) -> float:
         """Learning rate of the last step of an epoch, counted from 0."""

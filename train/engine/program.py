@@ -90,6 +90,7 @@ class Program:
             batch_stats,
             self._init_optimizer(params),
             self._init_observer(params),
+            step.make_memory(self.spec),
         )
 
     def _train_of(self, call: Call) -> jax.stages.Compiled:
@@ -221,6 +222,11 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         num_devices=devices.count(config.devices),
         observe=config.observe,
     )
+    if method.signal == "examples" and spec.from_host:
+        raise InputError(
+            "--phase examples remembers the loss of each example by its place on the "
+            "device: it needs --data-on device."
+        )
     steps_per_call = config.steps_per_call or _steps_per_call(spec, dataset)
     return spec._replace(steps_per_call=min(steps_per_call, spec.full_steps))
 

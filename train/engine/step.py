@@ -6,6 +6,7 @@ step serves a Python loop, a scan and a vmap, and a call costs no Python per var
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,12 @@ from train.engine.types import (
 def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
     """Returns `init(params) -> opt_state`."""
     return make_optimizer(method, any_hyperparameters(), jnp.float32(0)).init
+
+
+def make_memory(spec: Spec) -> Any:
+    """What is remembered of the examples before the first step."""
+    remembers = spec.method.signal == "examples"
+    return jnp.zeros(spec.train_shape[0]) if remembers else ()
 
 
 def make_train(
@@ -95,18 +102,39 @@ def make_train(
         optimizer = make_optimizer(
             spec.method, hyperparameters, plan.learning_rates[index]
         )
-        value = plan.noise[index] if spec.method.chance else loss
+
+        def loss_of(inputs: jax.Array, targets: jax.Array) -> jax.Array:
+            """Of other examples, with the weights that the step starts from."""
+            network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
+            outputs = network(_normalize(spec, share(inputs), data), train=True)
+            return jnp.mean(example_losses(outputs, targets))
+
+        def held_out_loss() -> jax.Array:
+            return loss_of(data.test_inputs[0], data.test_targets[0])
+
+        def fixed_loss() -> jax.Array:
+            return loss_of(data.fixed_inputs, data.fixed_targets)
+
+        match spec.method.signal:
+            case "noise":
+                value = plan.noise[index]
+            case "fixed":
+                value = fixed_loss()
+            case "examples":
+                value = loss - jnp.mean(state.memory[chosen])
+            case _:
+                value = loss
         updates, opt_state = optimizer.update(
             grads, state.opt_state, state.params, value=value
         )
         params = optax.apply_updates(state.params, updates)
-
-        def held_out_loss() -> jax.Array:
-            network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
-            inputs = _normalize(spec, share(data.test_inputs[0]), data)
-            outputs = network(inputs, train=True)
-            return jnp.mean(example_losses(outputs, data.test_targets[0]))
-
+        memory = state.memory
+        if spec.method.signal == "examples":
+            average = optax.tree.get(opt_state, "average_loss")
+            above = example_losses(outputs, targets) - average
+            # What is not finite would be remembered for ever.
+            above = jnp.where(jnp.isfinite(above), above, memory[chosen])
+            memory = memory.at[chosen].set(above)
         observed = observer.update(
             state.observed,
             Step(
@@ -114,6 +142,7 @@ def make_train(
                 learning_rate=plan.learning_rates[index],
                 loss=loss,
                 held_out_loss=held_out_loss,
+                fixed_loss=fixed_loss,
                 grads=grads,
                 updates=updates,
                 old_state=state.opt_state,
@@ -124,7 +153,7 @@ def make_train(
         metrics = StepMetrics(
             loss, jnp.mean(example_errors(outputs, targets)), *_diagnostics(opt_state)
         )
-        return TrainState(params, batch_stats, opt_state, observed), metrics
+        return TrainState(params, batch_stats, opt_state, observed, memory), metrics
 
     def train(state, data, plan, hyperparameters, first):
         def body(state, index):

@@ -15,12 +15,16 @@ class TrainState(NamedTuple):
       batch_stats: float32 running statistics of the normalisations.
       opt_state: the optimizer's.
       observed: the observer's.
+      memory: float32 [train size], where the phase is decided by what was remembered of
+        each example: its loss when it was last seen, less the average of that step; 0
+        before. Else empty.
     """
 
     params: nnx.State
     batch_stats: nnx.State
     opt_state: optax.OptState
     observed: Any = ()
+    memory: Any = ()
 
 
 class DeviceData(NamedTuple):
@@ -34,6 +38,9 @@ class DeviceData(NamedTuple):
       test_targets: [batches, batch, ...], the same.
       mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
       std: float32 [channels]; the same.
+      fixed_inputs: [256, ...] or fewer, training examples as in `Dataset`, without
+        augmentation.
+      fixed_targets: [256, ...], the same.
     """
 
     train_inputs: jax.Array
@@ -42,6 +49,8 @@ class DeviceData(NamedTuple):
     test_targets: jax.Array
     mean: jax.Array
     std: jax.Array
+    fixed_inputs: jax.Array | None = None
+    fixed_targets: jax.Array | None = None
 
 
 class EpochPlan(NamedTuple):

@@ -177,7 +177,10 @@ class _Loop(NamedTuple):
                     saving += time.perf_counter() - since
         steps = self.training.metrics(taken)
         train_seconds = time.perf_counter() - start - saving
-        test = self.training.test()
+        tests = epoch >= self.config.epochs - (
+            self.config.test_epochs or self.config.epochs
+        )
+        test = self.training.test() if tests else None
         row = _epoch_row(epoch, self.spec, steps, test, self.training.phase_before)
         row |= {
             "learning_rate": self.training.learning_rate(epoch),
@@ -225,7 +228,7 @@ def _epoch_row(
     epoch: int,
     spec: Spec,
     steps: StepMetrics,
-    test: TestMetrics,
+    test: TestMetrics | None,
     phase_before: float,
 ) -> dict[str, Any]:
     """An epoch's row of `metrics.jsonl`; errors in percent, losses in nats."""
@@ -241,8 +244,8 @@ def _epoch_row(
         "step": epoch * spec.steps_per_epoch + len(steps.loss),
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
         "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
-        "test_loss": float(test.loss),
-        "test_error": 100 * float(test.error) / spec.test_shape[0],
+        "test_loss": float(test.loss) if test else None,
+        "test_error": 100 * float(test.error) / spec.test_shape[0] if test else None,
         "low_loss_share": low_loss_share,
         "high_loss_share": 1 - low_loss_share,
         "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,
@@ -260,13 +263,13 @@ def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:
 
 
 def _check_finite(
-    epoch: int, spec: Spec, steps: StepMetrics, test: TestMetrics
+    epoch: int, spec: Spec, steps: StepMetrics, test: TestMetrics | None
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(steps.loss))
     if len(bad):
         number = epoch * spec.steps_per_epoch + bad[0] + 1
         what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
-    elif not np.isfinite(test.loss):
+    elif test and not np.isfinite(test.loss):
         what = f"the test loss is {test.loss}"
     else:
         return

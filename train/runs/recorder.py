@@ -135,7 +135,7 @@ class Recorder:
             f"epoch {row['epoch']}/{self._config.epochs}: "
             f"train loss {row['train_loss']:.4f}, "
             f"train error {row['train_error']:.2f} %, "
-            f"test error {row['test_error']:.2f} %, "
+            f"{_test_text(row)}, "
             f"{row['images_per_second']:.0f} images/s"
         )
         with contextlib.suppress(OSError):
@@ -178,6 +178,11 @@ class Recorder:
             # Nobody reads on, as after `| tee` died: training is worth more than that.
             self._prints = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _test_text(row: dict[str, Any]) -> str:
+    error = row["test_error"]
+    return "not tested" if error is None else f"test error {error:.2f} %"
 
 
 class SilentRecorder:

@@ -142,7 +142,9 @@ def write_finished(folder: Path, step: int) -> None:
 
 def has_diverged(rows: list[dict[str, Any]]) -> bool:
     """Whether a run's last loss was not finite."""
-    return rows[-1]["train_loss"] is None or rows[-1]["test_loss"] is None
+    last = rows[-1]
+    was_tested = last["test_error"] is not None
+    return last["train_loss"] is None or (was_tested and last["test_loss"] is None)
 
 
 def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:

@@ -73,7 +73,10 @@ class Study:
     """
 
     #: Which study; `python -m train studies` describes them.
-    name: Literal["baseline", "priority", "noise", "domains", "ablation", "mechanism"]
+    name: Literal[
+        *("baseline", "priority", "noise", "domains", "ablation", "mechanism"),
+        *("plan-5k", "plan-50k", "plan-half", "plan-noise"),
+    ]
     #: A small form: a small network on the digits, or with --data on a part of yours,
     #: in some minutes on two cores.
     quick: bool = False

@@ -16,7 +16,14 @@ from train.settings.checks import (
     check_seed,
     flag,
 )
-from train.settings.options import Cluster, Data, Model, Optimizer, Schedule
+from train.settings.options import (
+    SIGNALS,
+    Cluster,
+    Data,
+    Model,
+    Optimizer,
+    Schedule,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +57,18 @@ class Experiment:
     on_nan: Literal["stop", "continue"] = "stop"
     #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
     #: held_out, how often the phase is not that of the loss on the first testing batch
-    #: (it costs a forward pass a step); mechanism, norms of gradients and updates in
-    #: each phase, by array, and for the fastest and slowest tenth of the parameters.
-    observe: Literal["nothing", "held_out", "mechanism"] = "nothing"
+    #: (it costs a forward pass a step); fixed, the same for a fixed batch of 256
+    #: training examples; mechanism, norms of gradients and updates in each phase, by
+    #: array, and for the fastest and slowest tenth of the parameters.
+    observe: Literal["nothing", "held_out", "fixed", "mechanism"] = "nothing"
+    #: Test after the last so many epochs only, at least 1. None: after each.
+    test_epochs: int | None = None
 
     def __post_init__(self):
         """Checks the options."""
         for option in ("epochs", "batch_size", "eval_batch_size"):
             check_at_least(flag(option), getattr(self, option), 1)
-        for option in ("steps_per_call", "devices"):
+        for option in ("steps_per_call", "devices", "test_epochs"):
             if getattr(self, option) is not None:
                 check_at_least(flag(option), getattr(self, option), 1)
 
@@ -78,6 +88,8 @@ class Run(Experiment):
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.
     seed: int = 0
+    #: Seed of the initial weights alone, at least 0. None: --seed.
+    init_seed: int | None = None
     #: Folder to write into; must be new or empty. None: runs/PRESET-seedSEED or
     #: runs/DATA-OPTIMIZER-seedSEED, with a number behind it if that is taken.
     out: Path | None = None
@@ -100,11 +112,14 @@ class Run(Experiment):
             "--observe watches phases, which --optimizer adamw has not.",
         )
         check(
-            self.observe != "held_out" or self.optimizer.phase == "loss",
-            "--observe held_out asks whether the loss tells the phase, which with "
-            f"--phase {self.optimizer.phase} it does not decide.",
+            self.observe not in ("held_out", "fixed")
+            or self.optimizer.phase in SIGNALS,
+            f"--observe {self.observe} asks whether a loss tells the phase. With "
+            f"--phase {self.optimizer.phase} no loss decides it.",
         )
         check_seed("--seed", self.seed)
+        if self.init_seed is not None:
+            check_seed("--init-seed", self.init_seed)
         check_at_least("--checkpoint-every", self.checkpoint_every, 0)
         check_at_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
         check_at_least("--keep-checkpoints", self.keep_checkpoints, 1)

@@ -18,6 +18,8 @@ from train.settings.checks import (
     flag,
 )
 
+SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -47,10 +49,14 @@ class Optimizer:
     margin: float = 0.0
     #: lcam: let a comparison act on the next step (the authors' timing).
     lagged: bool = False
-    #: lcam: what decides the phase: the loss; or, as controls that show whether the
-    #: loss told anything, chance, or another run's phases, as they came or shuffled
-    #: within each epoch.
-    phase: Literal["loss", "chance", "borrowed", "shuffled"] = "loss"
+    #: lcam: what decides the phase. loss: that of the batch. fixed: the loss on a fixed
+    #: batch of 256 training examples, without the noise of the batch; it costs a
+    #: forward pass a step. examples: the loss of the batch, less how hard its examples
+    #: were when they were last seen. Controls that ignore the loss: chance; borrowed,
+    #: another run's phases in their order; shuffled, the same shuffled in each epoch.
+    phase: Literal["loss", "fixed", "examples", "chance", "borrowed", "shuffled"] = (
+        "loss"
+    )
     #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
     #: that of a run with --phase loss.
     low_loss_share: float = 0.5
@@ -101,10 +107,10 @@ class Optimizer:
             "together.",
         )
         check(
-            self.phase == "loss"
+            self.phase in SIGNALS
             or (self.loss_average, self.ema_decay, self.margin) == ("ema", 0.99, 0.0),
-            "--loss-average, --ema-decay and --margin belong to --phase loss, and "
-            f"would be ignored with {self.phase}.",
+            "--loss-average, --ema-decay and --margin belong to --phase loss, fixed or "
+            f"examples, and would be ignored with {self.phase}.",
         )
 
 
@@ -169,6 +175,13 @@ class Data:
     normalize: Literal["train", "imagenet", "none"] = "train"
     #: Train on every n-th training image only, at least 1.
     every: int = 1
+    #: Test on the training images that --every leaves out, too.
+    test_rest: bool = False
+    #: Keep the last so many training images from training, at least 0, and test on them
+    #: in place of the test set: for choosing options.
+    validation: int = 0
+    #: Replace so large a share of the training labels by other classes, in [0, 1).
+    label_noise: float = 0.0
     #: Average squares of so many pixels a side into one, at least 1.
     shrink: int = 1
 
@@ -195,6 +208,12 @@ class Data:
         check_range("--crop-padding", self.crop_padding, 0, 1001)
         check_at_least("--every", self.every, 1)
         check_at_least("--shrink", self.shrink, 1)
+        check_at_least("--validation", self.validation, 0)
+        check_range("--label-noise", self.label_noise, 0, 1)
+        check(
+            not self.test_rest or (self.every > 1 and not self.validation),
+            "--test-rest needs --every 2 or more, and no --validation.",
+        )
         check_relevance(self, "data")
 
 

@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from train.data.dataset import Dataset
+from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.options import Optimizer
 
@@ -15,17 +17,23 @@ class Arm(NamedTuple):
       matched: what is taken from a run of `lcam`: a fixed momentum, its mean one; a
         learning rate, so that the effective step lr / (1 - momentum) is that of this
         mean; the share of low-loss steps over the whole run, drawn by chance; its
-        phases, shuffled within each epoch; or, from the run with another seed, its
-        phases as they came.
+        phases, shuffled within each epoch; or its phases in their order, from the run
+        with another seed ("borrowed") or from that of `twin-donor` ("twin").
       about: what it is, in the report's table of arms.
       folder: of its runs, where the name cannot be one.
+      other_weights: whether its initial weights are those of no other arm.
+      epochs: of its runs, each with a schedule of that length; None: the block's.
     """
 
     name: str
     optimizer: Optimizer
-    matched: Literal["momentum", "step", "share", "phases", "borrowed"] | None = None
+    matched: (
+        Literal["momentum", "step", "share", "phases", "borrowed", "twin"] | None
+    ) = None
     about: str = ""
     folder: str = ""
+    other_weights: bool = False
+    epochs: int | None = None
 
 
 class Block(NamedTuple):
@@ -46,6 +54,24 @@ class Block(NamedTuple):
     reach: tuple[float, ...] = ()
 
 
+def average_decay(experiment: Experiment, dataset: Dataset) -> float:
+    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
+
+    The average must be as quick as the loss, whatever the number of steps.
+
+    Raises:
+      InputError: the training set does not fill a batch.
+    """
+    size, batch_size = len(dataset.train_inputs), experiment.batch_size
+    if size < batch_size:
+        raise InputError(
+            f"the study takes batches of {batch_size}, and {size} training examples "
+            f"are left of the data ({experiment.data.every} for each that is taken): "
+            f"give at least {batch_size * experiment.data.every}."
+        )
+    return round(1 - 4 / max(size // batch_size, 8), 4)
+
+
 def sgd_arm(name: str = "sgd-0.9", momentum: float = 0.9, **options) -> Arm:
     """SGD with a fixed momentum."""
     about = f"SGD with momentum {momentum:g}"
@@ -63,6 +89,18 @@ def lcam_arm(name: str, decay: float | None, about: str = "", **options) -> Arm:
         f"{optimizer.high_loss_momentum:g} in the high-loss phase"
     )
     return Arm(name, optimizer, about=about)
+
+
+def slower_arm(decay: float, **options) -> Arm:
+    """LCAM with an average over four times as many steps."""
+    about = "LCAM with an average that follows the loss four times as slowly"
+    return lcam_arm("ema-slower", round(1 - (1 - decay) / 4, 4), about, **options)
+
+
+def margin_arm(margin: float, decay: float, **options) -> Arm:
+    """LCAM with a dead band, relative to the average."""
+    about = f"LCAM that keeps its phase within {100 * margin:g} % of the average"
+    return lcam_arm(f"margin-{margin:g}", decay, about, margin=margin, **options)
 
 
 def reversed_arm(decay: float) -> Arm:
@@ -123,3 +161,45 @@ def control_arms(**options) -> tuple[Arm, ...]:
             "order; seeds 0 and 1 lend to each other, and so do 2 and 3, and so on",
         ),
     )
+
+
+def twin_arms(decay: float) -> tuple[Arm, ...]:
+    """LCAM with the phases of a run that has its batches, and other initial weights."""
+    donor = lcam_arm("twin-donor", decay, "LCAM with other initial weights")
+    switched = Optimizer("lcam", low_loss_momentum=0.95)
+    about = (
+        "control: LCAM with the phases of `twin-donor`: the same batches in the same "
+        "order, other initial weights"
+    )
+    return donor._replace(other_weights=True), Arm("twin", switched, "twin", about)
+
+
+def oracle_arms(decay: float) -> tuple[Arm, ...]:
+    """LCAM, in both orders, by the loss on a fixed batch: no noise of the batch."""
+    what = "by the loss on a fixed batch of 256 training examples"
+    reverse = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
+    return (
+        lcam_arm("oracle", decay, f"LCAM {what}", phase="fixed"),
+        lcam_arm(
+            "oracle-reversed",
+            decay,
+            f"LCAM with its coefficients exchanged, {what}",
+            phase="fixed",
+            **reverse,
+        ),
+    )
+
+
+def example_arm(decay: float) -> Arm:
+    """LCAM by the loss of the batch, less how hard its examples were before."""
+    about = (
+        "LCAM by the loss of the batch, less how far above the average the losses of "
+        "its examples were when they were last seen"
+    )
+    return lcam_arm("example-baseline", decay, about, phase="examples")
+
+
+def dose_arm() -> Arm:
+    """A control that must show: a harness that finds no known effect finds nothing."""
+    arm = sgd_arm("dose", learning_rate=0.05)
+    return arm._replace(about="SGD with momentum 0.9 and half the learning rate")

@@ -9,14 +9,18 @@ from train.errors import InputError
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
 from train.settings.options import NO_IMAGES, Data, Model, Schedule
+from train.studies import plan
 from train.studies.arms import (
     Arm,
     Block,
     authors_arm,
+    average_decay,
     control_arms,
     lcam_arm,
+    margin_arm,
     reversed_arm,
     sgd_arm,
+    slower_arm,
 )
 
 
@@ -70,8 +74,11 @@ def _only(names: Sequence[str], block: Block) -> Block:
             f"reference {block.reference}; got {' '.join(names)}."
         )
     wanted = {block.reference, *names}
-    if any(arm.matched for arm in block.arms if arm.name in wanted):
+    matched = {arm.matched for arm in block.arms if arm.name in wanted}
+    if matched - {None, "twin"}:
         wanted.add("lcam")
+    if "twin" in matched:
+        wanted.add("twin-donor")
     return block._replace(arms=tuple(arm for arm in block.arms if arm.name in wanted))
 
 
@@ -99,7 +106,7 @@ def _experiment(study: Study, source: str) -> Experiment:
     options = {"data_dir": data_dir} if source in ("cifar10", "cifar100") else {}
     if not study.quick:
         experiment = Experiment(
-            data=Data(data=source, **options),
+            data=Data(data=source, crop_padding=4, flip=True, **options),
             model=Model(depth=28, widen=10, dtype="bfloat16"),
             schedule=Schedule("step", milestones=(31, 61, 91)),
             epochs=150,
@@ -109,31 +116,15 @@ def _experiment(study: Study, source: str) -> Experiment:
         experiment = Experiment(data=Data(data=source), epochs=12, batch_size=32)
     else:
         experiment = Experiment(
-            data=Data(data=source, every=10, shrink=2, **options),
+            data=Data(
+                data=source, every=10, shrink=2, crop_padding=2, flip=True, **options
+            ),
             epochs=12,
             batch_size=64,
         )
     if study.epochs is not None:
         experiment = dataclasses.replace(experiment, epochs=study.epochs)
     return experiment
-
-
-def _decay(experiment: Experiment, dataset: Dataset) -> float:
-    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
-
-    The average must be as quick as the loss, whatever the number of steps.
-
-    Raises:
-      InputError: the training set does not fill a batch.
-    """
-    size, batch_size = len(dataset.train_inputs), experiment.batch_size
-    if size < batch_size:
-        raise InputError(
-            f"the study takes batches of {batch_size}, and {size} training examples "
-            f"are left of the data ({experiment.data.every} for each that is taken): "
-            f"give at least {batch_size * experiment.data.every}."
-        )
-    return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
 def _block(
@@ -145,13 +136,7 @@ def _block(
 
 
 _FASTER = "LCAM with an average that follows the loss four times as fast"
-_SLOWER = "LCAM with an average that follows the loss four times as slowly"
 _EPOCH_MEAN = "LCAM with the mean of this epoch so far as its average"
-
-
-def _margin_arm(margin: float, decay: float, **options) -> Arm:
-    about = f"LCAM that keeps its phase within {100 * margin:g} % of the average"
-    return lcam_arm(f"margin-{margin:g}", decay, about, margin=margin, **options)
 
 
 def _watched(momentum: float) -> str:
@@ -164,7 +149,7 @@ def _kind(experiment: Experiment) -> str:
 
 def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = _experiment(study, "cifar10")
-    decay = _decay(experiment, load(experiment.data))
+    decay = average_decay(experiment, load(experiment.data))
     arms = (
         sgd_arm(),
         sgd_arm("sgd-0.95", 0.95),
@@ -179,7 +164,7 @@ def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
     for source in ("cifar10", "cifar100"):
         experiment = _experiment(study, source)
-        decay = _decay(experiment, load(experiment.data))
+        decay = average_decay(experiment, load(experiment.data))
         arms = (
             sgd_arm(),
             sgd_arm("sgd-0.95", 0.95),
@@ -194,7 +179,7 @@ def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = _experiment(study, "cifar10")
-    decay = _decay(experiment, load(experiment.data))
+    decay = average_decay(experiment, load(experiment.data))
     arms = (
         lcam_arm("lcam", decay),
         sgd_arm(),
@@ -206,9 +191,9 @@ def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         authors_arm(),
         # With few steps an epoch, four times as fast would be no average at all.
         lcam_arm("ema-faster", round(max(1 - 4 * (1 - decay), decay / 2), 4), _FASTER),
-        lcam_arm("ema-slower", round(1 - (1 - decay) / 4, 4), _SLOWER),
-        _margin_arm(0.02, decay),
-        _margin_arm(0.1, decay),
+        slower_arm(decay),
+        margin_arm(0.02, decay),
+        margin_arm(0.1, decay),
     )
     return [_block(experiment, _kind(experiment), arms, "lcam")]
 
@@ -222,13 +207,12 @@ def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         )
         # In proportion to the batch: 0.1 for that of the other studies.
         rate = 0.1 * batch_size / experiment.batch_size
-        decay = _decay(sized, load(sized.data))
-        slower = round(1 - (1 - decay) / 4, 4)
+        decay = average_decay(sized, load(sized.data))
         arms = (
             sgd_arm(learning_rate=rate),
             lcam_arm("lcam", decay, learning_rate=rate),
-            _margin_arm(0.05, decay, learning_rate=rate),
-            lcam_arm("ema-slower", slower, _SLOWER, learning_rate=rate),
+            margin_arm(0.05, decay, learning_rate=rate),
+            slower_arm(decay, learning_rate=rate),
         )
         blocks.append(_block(sized, f"batch-{batch_size}", arms, "sgd-0.9"))
     return blocks
@@ -260,7 +244,7 @@ def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
             epochs=study.epochs or epochs,
             batch_size=batch_size,
         )
-        decay = _decay(experiment, load(experiment.data))
+        decay = average_decay(experiment, load(experiment.data))
         arms = (
             lcam_arm("lcam", decay, learning_rate=rate),
             sgd_arm(learning_rate=rate),
@@ -273,7 +257,7 @@ def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = dataclasses.replace(_experiment(study, "cifar10"), observe="mechanism")
-    decay = _decay(experiment, load(experiment.data))
+    decay = average_decay(experiment, load(experiment.data))
     arms = (
         lcam_arm("lcam", decay),
         # Equal coefficients: SGD, whose phases are watched by the same average.
@@ -321,13 +305,39 @@ STUDIES = {
         (5, 3),
         _mechanism,
     ),
+    "plan-5k": Description(
+        "Does the loss matter, and is LCAM better than a fixed momentum, on a tenth of "
+        "CIFAR-10?",
+        (16, 16),
+        plan.make_5k,
+    ),
+    "plan-50k": Description(
+        "Does the loss matter, and is LCAM better than a fixed momentum, on CIFAR-10?",
+        (8, 8),
+        plan.make_50k,
+    ),
+    "plan-half": Description(
+        "Is LCAM in half of the epochs as good as SGD in all of them?",
+        (40, 40),
+        plan.make_half,
+    ),
+    "plan-noise": Description(
+        "How well is the phase told, with wrong labels, and small and large batches?",
+        (8, 8),
+        plan.make_noise,
+    ),
 }
 
 
 def describe() -> str:
     """The studies and their questions, as text."""
     return "\n".join(
-        f"{name}: {study.question} "
-        f"({study.seeds[0]} seeds with --quick, {study.seeds[1]} in full)"
+        f"{name}: {study.question} ({_seeds_text(*study.seeds)})"
         for name, study in STUDIES.items()
     )
+
+
+def _seeds_text(quick: int, full: int) -> str:
+    if quick == full:
+        return f"{full} seeds; see results/PLAN.md"
+    return f"{quick} seeds with --quick, {full} in full"

@@ -63,7 +63,8 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
             "options": _fixed(block["experiment"]),
             "reference": block["reference"],
             "arms": {
-                name: _fixed(arm["optimizer"]) | {"matched": arm["matched"]}
+                name: _fixed(arm["optimizer"])
+                | {option: arm.get(option) for option in ("matched", "epochs")}
                 for name, arm in _arms(block).items()
                 if name in shared
             },

@@ -12,17 +12,21 @@ from train.studies.table import text
 # By arm, by seed, the rows of `metrics.jsonl`.
 Rows = dict[str, list[list[dict[str, Any]]]]
 
-HELD_OUT = (
-    "<sub>*Misread* is the share of steps in which two phases differ: that of the "
-    "batch's loss, and that of the loss on the first test batch with the same weights. "
-    "Each loss is compared with its own average. *By chance* is what independent "
+TRUTHS = {
+    "held_out": "the first test batch",
+    "fixed": "a fixed batch of 256 training examples",
+}
+MISREAD = (
+    "*Misread* is the share of steps in which two phases differ: that of the arm, "
+    "and that of the loss on {} with the same weights, which is taken for true. Each "
+    "loss is compared with its own average. *By chance* is what independent "
     "phases with the same shares would give. Kappa is 1 - misread / by chance, summed "
     "over all steps. Kappa is 1 where the batch tells the phase, and 0 where it tells "
     "nothing. It falls with noise, and also as the network fits the training data "
-    "better than the test data. In brackets stand 95 % intervals over the seeds.</sub>"
+    "better than the test data. In brackets stand 95 % intervals over the seeds."
 )
 MECHANISM = (
-    "<sub>From *gradient* to *slow tenth*: the low-loss phase over the high-loss "
+    "From *gradient* to *slow tenth*: the low-loss phase over the high-loss "
     "phase, geometric mean of the epochs from the second on. *Gradient* and *update* "
     "are norms, the update without the learning rate. The tenths are the mean speeds "
     "of the parameters that were fastest and slowest in the epoch before. The cosine "
@@ -30,15 +34,20 @@ MECHANISM = (
     "an epoch, is that of the loss's relative deviation from its average and the norm "
     "of each array's update. In braces stand the lowest and the highest array. A "
     "ratio of 1, or a correlation of 0, means that the phase makes no difference. In "
-    "brackets stand 95 % intervals over the seeds.</sub>"
+    "brackets stand 95 % intervals over the seeds."
 )
 
 
-def held_out_table(rows: Rows) -> list[list[str]]:
-    """How often the phase was misread; a header, and a row an arm."""
-    table = [["arm", "misread", "by chance", "kappa", "held-out low-loss steps"]]
+def misread_table(rows: Rows, truth: str) -> list[list[str]]:
+    """How often the phase was misread; a header, and a row an arm.
+
+    Args:
+      rows: of the arms.
+      truth: whose phase is taken for the true one: "held_out" or "fixed".
+    """
+    table = [["arm", "misread", "by chance", "kappa", "true low-loss steps"]]
     for arm, runs in rows.items():
-        names = ("misread", "misread_by_chance", "held_out_low_loss_share")
+        names = ("misread", "misread_by_chance", f"{truth}_low_loss_share")
         misread, chance, share = (
             [float(np.mean([row["observed"][name] for row in run])) for run in runs]
             for name in names

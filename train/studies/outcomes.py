@@ -1,5 +1,6 @@
 """What the runs of a study come to: outcomes, and comparisons of arms."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,14 +101,20 @@ def run_outcomes(
       switches: whether the run's phases did anything: SGD's are only watched.
 
     Returns:
-      Errors in percent; `epochs_to_E`: the first epoch with a test error of at most E,
-      None if there is none; shares, switches and momentum as means over the epochs.
+      Errors in percent, None if an epoch that they need was not tested;
+      `epochs_to_E`: the first epoch with a test error of at most E, None if there is
+      none; shares, switches and momentum as means over the epochs.
     """
     errors = [row["test_error"] for row in rows]
     last = num_last_epochs(len(rows))
     first = {
         f"epochs_to_{goal:g}": next(
-            (row["epoch"] for row in rows if row["test_error"] <= goal), None
+            (
+                row["epoch"]
+                for row in rows
+                if row["test_error"] is not None and row["test_error"] <= goal
+            ),
+            None,
         )
         for goal in reach
     }
@@ -117,8 +124,8 @@ def run_outcomes(
     }
     return {
         "last_error": errors[-1],
-        "last_epochs_error": sum(errors[-last:]) / last,
-        "area": sum(errors) / len(errors),
+        "last_epochs_error": mean_of(rows[-last:], "test_error"),
+        "area": mean_of(rows, "test_error"),
         "train_loss": rows[-1]["train_loss"],
         **first,
         **means,
@@ -144,41 +151,53 @@ def compare_arms(
       outcomes: names of `OUTCOMES`; the primary one first.
     """
     pairs = [
-        (result, arm, seeds)
+        pair
         for result in results
         for arm in result.runs
-        if arm != result.block["reference"] and (seeds := _shared_seeds(result, arm))
+        if arm != result.block["reference"] and (pair := _Pair(result, arm)).seeds
     ]
     comparisons: list[Comparison] = []
     primary: list[float] = []
     for outcome in outcomes:
-        number = len(pairs) + len(primary)
+        known = [
+            pair for pair in pairs if None not in itertools.chain(*pair.of(outcome))
+        ]
+        number = len(known) + len(primary)
         differences = [
-            statistics.paired_difference(
-                [result.runs[arm][seed][outcome] for seed in seeds],
-                [result.runs[result.block["reference"]][s][outcome] for s in seeds],
-                comparisons=number,
-            )
-            for result, arm, seeds in pairs
+            statistics.paired_difference(*pair.of(outcome), comparisons=number)
+            for pair in known
         ]
         p_values = [each.p_value for each in differences]
         corrected = statistics.holm(primary + p_values)[len(primary) :]
         comparisons += [
             Comparison(
-                *(result.block["name"], arm, result.block["reference"], outcome),
-                *(difference, p),
+                *(pair.result.block["name"], pair.arm, pair.result.block["reference"]),
+                *(outcome, difference, p),
             )
-            for (result, arm, _), difference, p in zip(
-                pairs, differences, corrected, strict=True
-            )
+            for pair, difference, p in zip(known, differences, corrected, strict=True)
         ]
         primary = primary or p_values
     return comparisons
 
 
-def _shared_seeds(result: Result, arm: str) -> list[int]:
-    others = result.runs.get(result.block["reference"], {})
-    return [seed for seed in result.runs[arm] if seed in others]
+class _Pair(NamedTuple):
+    result: Result
+    arm: str
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that the arm and its reference have."""
+        others = self.result.runs.get(self.result.block["reference"], {})
+        return [seed for seed in self.result.runs[self.arm] if seed in others]
+
+    def of(self, outcome: str) -> tuple[list[Any], list[Any]]:
+        """An outcome of the arm, and of its reference, seed by seed."""
+        reference = self.result.block["reference"]
+        ours, theirs = (
+            [self.result.runs[arm][seed][outcome] for seed in self.seeds]
+            for arm in (self.arm, reference)
+        )
+        return ours, theirs
 
 
 def write_outcomes(

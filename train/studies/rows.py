@@ -17,7 +17,7 @@ from train.runs import records
 from train.runs.folder import config_as_json
 from train.runs.writing import replace
 from train.studies.arms import Arm, Block
-from train.studies.trials import is_row, read_trial_at
+from train.studies.trials import are_rows, read_trial_at
 
 FORMAT = 1
 ABOUT = "study.json"
@@ -105,6 +105,7 @@ def _describe_arm(arm: Arm) -> dict[str, Any]:
         "folder": arm.folder or arm.name,
         "about": arm.about,
         "matched": arm.matched,
+        "epochs": arm.epochs,
         "optimizer": config_as_json(arm.optimizer),
     }
 
@@ -124,9 +125,9 @@ def collect(
     """
     runs, commands, environments = {}, [], []
     for block in about["blocks"]:
-        epochs = block["experiment"]["epochs"]
         watched = block["experiment"]["observe"] != "nothing"
         for arm in block["arms"]:
+            epochs = arm.get("epochs") or block["experiment"]["epochs"]
             paths = _folders(folder / "runs" / block["name"], arm["folder"])
             for seed in paths if seeds is None else seeds:
                 path = paths.get(seed)
@@ -320,16 +321,15 @@ def _check_whole(
     blocks = {block["name"]: block for block in about["blocks"]}
     for (block, arm, seed), run in runs.items():
         experiment = blocks[block]["experiment"]
-        if arm not in [known["name"] for known in blocks[block]["arms"]]:
+        arms = {each["name"]: each for each in blocks[block]["arms"]}
+        if arm not in arms:
             raise ValueError(f"{ABOUT} knows no arm {arm}")
+        epochs = arms[arm].get("epochs") or experiment["epochs"]
         numbers = [row["epoch"] for row in run.epochs]
-        ended = len(numbers) == experiment["epochs"] or (
-            numbers and records.has_diverged(run.epochs)
-        )
+        ended = len(numbers) == epochs or (numbers and records.has_diverged(run.epochs))
         if not ended or numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(
                 f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
             )
-        for row in run.epochs:
-            if not is_row(row, watched=experiment["observe"] != "nothing"):
-                raise ValueError(f"a number is missing of {arm} with seed {seed}")
+        if not are_rows(run.epochs, watched=experiment["observe"] != "nothing"):
+            raise ValueError(f"a number is missing of {arm} with seed {seed}")

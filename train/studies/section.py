@@ -61,12 +61,12 @@ def _observed(result: Result) -> list[str]:
         if arm["optimizer"]["optimizer"] == "lcam" and arm["name"] in result.epochs
     }
     match result.block["experiment"]["observe"]:
-        case "held_out" if rows:
-            found = observed_tables.held_out_table(rows)
+        case ("held_out" | "fixed") as truth if rows:
+            found = observed_tables.misread_table(rows, truth)
             return [
-                "### How well a batch tells the phase",
+                "### How well the phase is told",
                 table.markdown(found),
-                observed_tables.HELD_OUT,
+                observed_tables.MISREAD.format(observed_tables.TRUTHS[truth]),
             ]
         case "mechanism" if rows:
             found = observed_tables.mechanism_table(rows)
@@ -122,7 +122,9 @@ def _arms_table(result: Result) -> str:
         row = [arm, str(len(runs))]
         for outcome in ("last_error", "last_epochs_error", "area"):
             numbers = [run[outcome] for run in runs]
-            row.append(table.mean_text(numbers, ".2f", max(100, *numbers)))
+            known = None not in numbers
+            most = max(100, *numbers) if known else 100
+            row.append(table.mean_text(numbers, ".2f", most) if known else "-")
         for goal in result.block["reach"]:
             row.append(_reach_text([run[f"epochs_to_{goal:g}"] for run in runs]))
         rows.append(row)

@@ -144,7 +144,8 @@ def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
     """Reads a run of a study; None if it has not ended."""
     watched = block.experiment.observe != "nothing"
     path = trial_folder(folder, block, arm, seed)
-    return read_trial_at(path, block.experiment.epochs, watched=watched)
+    epochs = arm.epochs or block.experiment.epochs
+    return read_trial_at(path, epochs, watched=watched)
 
 
 def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
@@ -156,7 +157,7 @@ def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
     rows = records.read_ended(path, epochs)
     if rows is None:
         return None
-    if not all(is_row(row, watched=watched) for row in rows):
+    if not are_rows(rows, watched=watched):
         raise InputError(
             f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
             "this run will be done anew."
@@ -164,14 +165,17 @@ def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
     return Trial(rows, records.has_diverged(rows), path)
 
 
-def is_row(row: Any, *, watched: bool) -> bool:
-    """Whether an epoch's row holds the numbers that outcomes are made of."""
-    if not isinstance(row, dict) or (watched and "observed" not in row):
-        return False
-    numbers = [row.get(name) for name in ("test_error", "seconds")]
-    # Losses are null where they diverged, the momentum where there is none.
-    known = all(name in row for name in ("train_loss", "test_loss", "mean_momentum"))
-    return known and all(isinstance(number, int | float) for number in numbers)
+def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
+    """Whether the rows of a run hold the numbers that outcomes are made of."""
+    # Losses are null where they diverged, errors where there was no test, the momentum
+    # where there is none.
+    names = {"train_loss", "test_loss", "test_error", "mean_momentum", "seconds"}
+    names |= {"observed"} if watched else set()
+    whole = all(isinstance(row, dict) and names <= row.keys() for row in rows)
+    return whole and all(
+        isinstance(number, int | float)
+        for number in (*(row["seconds"] for row in rows), rows[-1]["test_error"])
+    )
 
 
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
@@ -218,10 +222,16 @@ def _in_order(
 
 def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
     """What a run of a study is; see `_matched` for what it raises."""
+    experiment = block.experiment
+    if arm.epochs is not None:
+        experiment = dataclasses.replace(experiment, epochs=arm.epochs)
+    # Far from the seeds of any study, and one for each.
+    init_seed = (seed + 2**31) % 2**32 if arm.other_weights else None
     return make_run(
-        block.experiment,
+        experiment,
         optimizer=_matched(folder, block, arm, donor_seed(arm, seed)),
         seed=seed,
+        init_seed=init_seed,
         out=trial_folder(folder, block, arm, seed),
         resume=True,
     )
@@ -251,12 +261,13 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
     """
     if arm.matched is None:
         return arm.optimizer
-    lcam = next(arm for arm in block.arms if arm.name == "lcam")
-    trial = read_trial(folder, block, lcam, seed)
+    name = "twin-donor" if arm.matched == "twin" else "lcam"
+    donor = next(arm for arm in block.arms if arm.name == name)
+    trial = read_trial(folder, block, donor, seed)
     if trial is None:
-        raise BusyError(f"{trial_folder(folder, block, lcam, seed)} has not ended.")
+        raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
     if trial.diverged:
-        raise DivergedError("lcam diverged: there is nothing to match.")
+        raise DivergedError(f"{name} diverged: there is nothing to match.")
     momentum = mean_of(trial.rows, "mean_momentum")
     match arm.matched:
         case "momentum":
@@ -270,7 +281,7 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
             changes = {"phase": "chance", "low_loss_share": share}
         case "phases":
             changes = {"phase": "shuffled", "phases_of": trial.folder}
-        case "borrowed":
+        case "borrowed" | "twin":
             changes = {"phase": "borrowed", "phases_of": trial.folder}
     return dataclasses.replace(arm.optimizer, **changes)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.data.sources import load_dataset, load_digits, load_npz, reduce
+from train.data.parts import reduce
+from train.data.sources import load_dataset, load_digits, load_npz
 from train.errors import InputError
 from train.settings.options import Data
 

@@ -28,7 +28,8 @@ def watch(name, params, grads, held_out=(0.0,) * 4, epochs=1, learning_rate=0.5)
                 first,
                 jnp.float32(learning_rate),
                 loss,
-                lambda: held,
+                lambda: held if name == "held_out" else jnp.nan,
+                lambda: held if name == "fixed" else jnp.nan,
                 grads,
                 updates,
                 old,
@@ -70,12 +71,13 @@ def test_nothing_is_seen_of_nothing():
         (LOSSES, 0.0, 0.5, 0.5),
     ],
 )
-def test_misread_phases_are_counted(held_out, misread, by_chance, low):
+@pytest.mark.parametrize("truth", ["held_out", "fixed"])
+def test_misread_phases_are_counted(truth, held_out, misread, by_chance, low):
     params = {"w": jnp.zeros(2)}
-    seen, _ = watch("held_out", params, [params] * 4, held_out, epochs=2)
+    seen, _ = watch(truth, params, [params] * 4, held_out, epochs=2)
     assert seen["misread"] == pytest.approx(misread)
     assert seen["misread_by_chance"] == pytest.approx(by_chance)
-    assert seen["held_out_low_loss_share"] == pytest.approx(low)
+    assert seen[f"{truth}_low_loss_share"] == pytest.approx(low)
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,12 @@ def test_every_study_can_be_run_and_compared(name, quick):
         for index, arm in enumerate(block.arms):
             if arm.matched:
                 assert "lcam" in names[:index]
-        # Arms differ in the optimizer, or in what they match.
-        assert len({(arm.optimizer, arm.matched) for arm in block.arms}) == len(names)
+        # Arms differ in the optimizer, in what they match, or in their length.
+        kinds = {
+            (arm.optimizer, arm.matched, arm.epochs, arm.other_weights)
+            for arm in block.arms
+        }
+        assert len(kinds) == len(names)
     assert len(seeds_of(study)) >= 3
 
 

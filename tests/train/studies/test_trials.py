@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 
 from train.__main__ import main
+from train.data.sources import load_dataset
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
-from train.studies.arms import Arm, Block
+from train.settings.options import Model, Optimizer
+from train.studies import rows
+from train.studies.arms import Arm, Block, lcam_arm, sgd_arm, twin_arms
+from train.studies.outcomes import compare_arms, make_results
 from train.studies.trials import (
     Trial,
     _Clock,
     _in_order,
     _matched,
     donor_seed,
+    run_trials,
     trial_folder,
 )
 
@@ -208,6 +212,55 @@ def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_pat
     assert phases["borrowed", 4] == phases["lcam", 5]
     assert phases["borrowed", 5] == phases["lcam", 4]
     assert phases["lcam", 4] != phases["lcam", 5]
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """The folder of LCAM, its twin and the twin's donor, and SGD for half as long."""
+    folder = tmp_path_factory.mktemp("twins")
+    arms = (
+        lcam_arm("lcam", 0.6),
+        *twin_arms(0.6),
+        sgd_arm("half")._replace(epochs=1),
+    )
+    experiment = Experiment(
+        model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
+    )
+    block = Block("digits", experiment, arms, "lcam")
+    run_trials([block], [5], folder, load_dataset)
+    about = rows.describe("twins", "?", [block], outcomes=("last_error", "area"))
+    return folder, rows.collect(about, folder)
+
+
+def steps_of(folder, arm):
+    return records.read_steps(folder / "runs" / "digits" / f"{arm}-seed5")
+
+
+def test_twin_has_the_phases_of_its_donor_and_the_weights_of_lcam(twins):
+    folder, _ = twins
+    lcam, donor, twin = (
+        steps_of(folder, name) for name in ("lcam", "twin-donor", "twin")
+    )
+    assert twin["phase"] == donor["phase"] != lcam["phase"]
+    assert twin["loss"][0] == lcam["loss"][0] != donor["loss"][0]
+
+
+def test_arm_may_have_epochs_of_its_own(twins):
+    folder, found = twins
+    assert (
+        len(steps_of(folder, "half")["step"])
+        == len(steps_of(folder, "lcam")["step"]) / 2
+    )
+    assert len(found.runs["digits", "half", 5].epochs) == 1
+
+
+def test_outcomes_of_epochs_that_were_not_tested_are_not_compared(twins):
+    _, found = twins
+    results = make_results(found)
+    assert results[0].runs["lcam"][5]["area"] is None
+    compared = compare_arms(results, ("last_error", "area"))
+    assert {each.outcome for each in compared} == {"last_error"}
+    assert {each.arm for each in compared} == {"twin-donor", "twin", "half"}
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""The parts of a data set that are trained and tested on, as the options say."""
+
+import dataclasses
+
+import numpy as np
+
+from train.data.dataset import Dataset
+from train.errors import InputError
+from train.settings.options import Data
+
+_NOISE_SEED = 0  # the wrong labels are part of the data, the same for every seed
+
+
+def choose(dataset: Dataset, config: Data) -> Dataset:
+    """Takes the part of a data set that is asked for.
+
+    Raises:
+      InputError: the options do not fit the data.
+    """
+    chosen = dataset
+    if config.test_rest:
+        chosen = _test_rest(dataset, config.every)
+    chosen = reduce(chosen, config.every, config.shrink)
+    if config.validation:
+        chosen = _validate(chosen, config.validation)
+    if config.label_noise:
+        chosen = _mislabel(chosen, config.label_noise)
+    return chosen
+
+
+def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
+    """Takes every n-th training example, and averages squares of pixels into one.
+
+    Args:
+      dataset: the whole.
+      every: of the training examples, beginning with the first; at least 1.
+      shrink: side of the squares in pixels, at least 1.
+
+    Raises:
+      InputError: the images do not divide into such squares.
+    """
+    if not dataset.is_images:
+        return dataclasses.replace(
+            dataset,
+            train_inputs=dataset.train_inputs[::every],
+            train_targets=dataset.train_targets[::every],
+        )
+    height, width = dataset.train_inputs.shape[1:3]
+    if height % shrink or width % shrink:
+        raise InputError(
+            f"--shrink (2 in a study's quick form) must divide the images' "
+            f"{height}x{width} pixels, got {shrink}."
+        )
+
+    def shrunk(images: np.ndarray) -> np.ndarray:
+        if shrink == 1:
+            return images
+        tiles = (-1, height // shrink, shrink, width // shrink, shrink, images.shape[3])
+        means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
+        return np.round(means).astype(np.uint8)
+
+    return Dataset(
+        shrunk(dataset.train_inputs[::every]),
+        dataset.train_targets[::every],
+        shrunk(dataset.test_inputs),
+        dataset.test_targets,
+        dataset.num_classes,
+    )
+
+
+def _test_rest(dataset: Dataset, every: int) -> Dataset:
+    """Adds the training examples that are left out to the test set, behind it."""
+    left_out = np.arange(len(dataset.train_inputs)) % every != 0
+    inputs, targets = dataset.train_inputs[left_out], dataset.train_targets[left_out]
+    return dataclasses.replace(
+        dataset,
+        test_inputs=np.concatenate([dataset.test_inputs, inputs]),
+        test_targets=np.concatenate([dataset.test_targets, targets]),
+    )
+
+
+def _validate(dataset: Dataset, size: int) -> Dataset:
+    """Keeps the last training examples from training, and tests on them alone."""
+    rest = len(dataset.train_inputs) - size
+    if rest < 1:
+        raise InputError(
+            f"--validation must be below the {len(dataset.train_inputs)} training "
+            f"examples, got {size}."
+        )
+    return dataclasses.replace(
+        dataset,
+        train_inputs=dataset.train_inputs[:rest],
+        train_targets=dataset.train_targets[:rest],
+        test_inputs=dataset.train_inputs[rest:],
+        test_targets=dataset.train_targets[rest:],
+    )
+
+
+def _mislabel(dataset: Dataset, share: float) -> Dataset:
+    """Replaces a share of the training labels by other classes, drawn by chance."""
+    labels = dataset.train_targets
+    if labels.ndim != 1 or not dataset.num_classes:
+        raise InputError(
+            "--label-noise needs one class an example, and these data have none."
+        )
+    rng = np.random.default_rng(_NOISE_SEED)
+    wrong = rng.permutation(len(labels))[: round(share * len(labels))]
+    others = rng.integers(1, dataset.num_classes, len(wrong), dtype=labels.dtype)
+    labels = labels.copy()
+    labels[wrong] = (labels[wrong] + others) % dataset.num_classes
+    return dataclasses.replace(dataset, train_targets=labels)

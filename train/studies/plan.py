@@ -1,0 +1,135 @@
+"""The studies of results/PLAN.md, which was written before they were run."""
+
+import dataclasses
+from collections.abc import Callable
+
+from train.data.dataset import Dataset
+from train.settings.commands import Study
+from train.settings.experiment import Experiment
+from train.settings.options import Data, Schedule
+from train.studies.arms import (
+    Arm,
+    Block,
+    average_decay,
+    control_arms,
+    dose_arm,
+    example_arm,
+    lcam_arm,
+    margin_arm,
+    oracle_arms,
+    reversed_arm,
+    sgd_arm,
+    slower_arm,
+    twin_arms,
+)
+
+Load = Callable[[Data], Dataset]
+
+
+def make_5k(study: Study, load: Load) -> list[Block]:
+    """5,000 training images, tested on all others in the last epochs."""
+    experiment = _small(study)
+    decay = average_decay(experiment, load(experiment.data))
+    arms = (
+        *_primary(decay),
+        lcam_arm("lcam-rate-0.05", decay, "LCAM at half the rate", learning_rate=0.05),
+        lcam_arm("lcam-rate-0.2", decay, "LCAM at twice the rate", learning_rate=0.2),
+        sgd_arm("sgd-0.9-rate-0.2", learning_rate=0.2),
+        sgd_arm("sgd-0.95", 0.95),
+        reversed_arm(decay),
+        *oracle_arms(decay),
+        example_arm(decay),
+    )
+    return [_block(experiment, "5k", arms)]
+
+
+def make_50k(study: Study, load: Load) -> list[Block]:
+    """All training images."""
+    experiment = Experiment(
+        data=_images(study),
+        schedule=Schedule("cosine"),
+        epochs=study.epochs or 8,
+        batch_size=128,
+        test_epochs=3,
+    )
+    decay = average_decay(experiment, load(experiment.data))
+    arms = (*_primary(decay), oracle_arms(decay)[0])
+    return [_block(experiment, "50k", arms)]
+
+
+def make_half(study: Study, load: Load) -> list[Block]:
+    """LCAM in half of the epochs, and SGD in all of them and in half."""
+    experiment = _small(study)
+    decay = average_decay(experiment, load(experiment.data))
+    half = {"epochs": max(experiment.epochs // 2, 1)}
+    lcam = lcam_arm("lcam-half", decay, "LCAM in half of the epochs")
+    sgd = sgd_arm("sgd-0.9-half")._replace(about="SGD in half of the epochs")
+    arms = (lcam._replace(**half), sgd_arm(), sgd._replace(**half))
+    return [Block("half", experiment, arms, "lcam-half")]
+
+
+def make_noise(study: Study, load: Load) -> list[Block]:
+    """Wrong labels, and small and large batches: how well the phase is told."""
+    blocks = []
+    for percent in (0, 20, 40):
+        for batch_size in (32, 128):
+            experiment = _small(study)
+            experiment = dataclasses.replace(
+                experiment,
+                data=dataclasses.replace(experiment.data, label_noise=percent / 100),
+                batch_size=batch_size,
+                observe="fixed",
+            )
+            rate = {"learning_rate": 0.1 * batch_size / 64}
+            decay = average_decay(experiment, load(experiment.data))
+            arms = (
+                sgd_arm(**rate),
+                lcam_arm("lcam", decay, **rate),
+                slower_arm(decay, **rate),
+                margin_arm(0.05, decay, **rate),
+                *(_at(arm, rate) for arm in oracle_arms(decay)[:1]),
+                _at(example_arm(decay), rate),
+            )
+            name = f"noise-{percent}-batch-{batch_size}"
+            blocks.append(Block(name, experiment, arms, "lcam"))
+    return blocks
+
+
+def _primary(decay: float) -> tuple[Arm, ...]:
+    """The arms that both sizes share; the two primary ones come first."""
+    controls = {arm.name: arm for arm in control_arms()}
+    return (
+        lcam_arm("lcam", decay),
+        controls["borrowed"],
+        controls["matched-step"],
+        controls["mean-momentum"],
+        *twin_arms(decay),
+        sgd_arm(),
+        dose_arm(),
+    )
+
+
+def _block(experiment: Experiment, name: str, arms: tuple[Arm, ...]) -> Block:
+    return Block(name, experiment, arms, "lcam")
+
+
+def _at(arm: Arm, options: dict[str, float]) -> Arm:
+    return arm._replace(optimizer=dataclasses.replace(arm.optimizer, **options))
+
+
+def _small(study: Study) -> Experiment:
+    data = dataclasses.replace(_images(study), every=10, test_rest=True)
+    return Experiment(
+        data=data,
+        schedule=Schedule("cosine"),
+        epochs=study.epochs or 12,
+        batch_size=64,
+        test_epochs=3,
+    )
+
+
+def _images(study: Study) -> Data:
+    """CIFAR-10, or a copy, averaged to half of its size."""
+    source = study.data or "cifar10"
+    options = {"data_dir": study.data_dir} if source == "cifar10" else {}
+    return Data(data=source, shrink=2, crop_padding=2, flip=True, **options)
