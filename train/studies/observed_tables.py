@@ -12,10 +12,6 @@ from train.studies.table import text
 # By arm, by seed, the rows of `metrics.jsonl`.
 Rows = dict[str, list[list[dict[str, Any]]]]
 
-TRUTHS = {
-    "held_out": "the first test batch",
-    "fixed": "a fixed batch of 256 training examples",
-}
 MISREAD = (
     "*Misread* is the share of steps in which two phases differ: that of the arm, "
     "and that of the loss on {} with the same weights, which is taken for true. Each "
@@ -37,6 +33,28 @@ MECHANISM = (
     "brackets stand 95 % intervals over the seeds."
 )
 
+# Whose phase is taken for the true one.
+TRUTHS = {
+    "held_out": "the first test batch",
+    "fixed": "a fixed batch of 256 training examples",
+}
+NOTES = {
+    **{name: MISREAD.format(batch) for name, batch in TRUTHS.items()},
+    "mechanism": MECHANISM,
+}
+
+
+def kappas(runs: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
+    """Kappa of each run: 1 - misread / by chance, of all steps; NaN without chance."""
+    sums = (
+        [
+            sum(float(np.ravel(row["observed"][name])[0]) for row in run)
+            for name in ("misread", "misread_by_chance")
+        ]
+        for run in runs
+    )
+    return [1 - wrong / chance if chance > 0 else math.nan for wrong, chance in sums]
+
 
 def misread_table(rows: Rows, truth: str) -> list[list[str]]:
     """How often the phase was misread; a header, and a row an arm.
@@ -52,16 +70,12 @@ def misread_table(rows: Rows, truth: str) -> list[list[str]]:
             [float(np.mean([row["observed"][name] for row in run])) for run in runs]
             for name in names
         )
-        kappa = [
-            1 - wrong / expected if expected > 0 else math.nan
-            for wrong, expected in zip(misread, chance, strict=True)
-        ]
         table.append(
             [
                 arm,
-                _text([100 * x for x in misread], ".1f") + " %",
+                _text([100 * x for x in misread], ".1f", 0, 100) + " %",
                 f"{100 * np.mean(chance):.1f} %",
-                _text(kappa, ".3f"),
+                _text(kappas(runs), ".3f", most=1),
                 f"{100 * np.mean(share):.1f} %",
             ]
         )
@@ -129,7 +143,12 @@ def _array_means(run: Sequence[dict[str, Any]], name: str) -> np.ndarray:
     return np.mean(np.array(numbers, np.float64), axis=0)
 
 
-def _text(numbers: Sequence[float], spec: str) -> str:
+def _text(
+    numbers: Sequence[float],
+    spec: str,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> str:
     """Mean and 95 % interval over the seeds that have the number."""
     known = [number for number in numbers if not math.isnan(number)]
     if not known:
@@ -137,5 +156,5 @@ def _text(numbers: Sequence[float], spec: str) -> str:
     mean, deviation, half_width = statistics.summarize(known)
     if math.isnan(deviation):
         return text(mean, spec)
-    low, high = text(mean - half_width, spec), text(mean + half_width, spec)
-    return f"{text(mean, spec)} [{low}, {high}]"
+    low, high = max(mean - half_width, least), min(mean + half_width, most)
+    return f"{text(mean, spec)} [{text(low, spec)}, {text(high, spec)}]"

@@ -1,13 +1,12 @@
 """Writes what a study found, from its rows: Markdown, pictures, and CSV."""
 
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from train.runs.writing import replace, writing
-from train.studies import statistics, table
+from train.studies import observed_tables, table
 from train.studies.outcomes import (
     OUTCOMES,
     Comparison,
@@ -18,15 +17,13 @@ from train.studies.outcomes import (
 )
 from train.studies.rows import StudyRows, write_rows
 from train.studies.section import section, seeds_text
-
-# They ignore the loss. The sharpest stands last: the phases of another run come in
-# stretches as LCAM's own do, and know nothing of its loss.
-CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
+from train.studies.summary import summarize, verdict
 
 WHAT_LCAM_IS = (
-    "LCAM is momentum SGD with two momentum coefficients. Each step, it compares the "
-    "loss with its running average. Below the average the step is in the low-loss "
-    "phase, otherwise in the high-loss phase. Each phase has its coefficient."
+    "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
+    "coefficients. Each step, it compares the loss with its running average. Below the "
+    "average the step is in the low-loss phase, otherwise in the high-loss phase. Each "
+    "phase has its coefficient."
 )
 
 
@@ -62,7 +59,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
 
     about, primary = rows.about, rows.about["outcomes"][0]
     mine = [each for each in comparisons if each.outcome == primary]
-    parts = [f"# Study: {about['study']}", _summary(about, results, mine)]
+    parts = [f"# Study: {about['study']}", summarize(about, results, mine)]
     if mine:
         _draw_forest(out / "forest.png", results, mine)
         parts += [
@@ -77,82 +74,12 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
         if result.epochs:
             pictures.plot_curves(out / f"{name}.png", result.epochs, name)
             parts.append(f"![Curves of {name}]({name}.png)")
-    parts += [_how(about, len(mine)), _where(rows)]
+    parts += [_how(results, len(mine), rows), _where(rows)]
     replace(out / "report.md", "\n\n".join(parts) + "\n")
     return out / "report.md"
 
 
 # --- Its parts ------------------------------------------------------------------------
-
-
-def _summary(
-    about: dict[str, Any], results: Sequence[Result], mine: Sequence[Comparison]
-) -> str:
-    """The question and, in a few sentences, the answer."""
-    sentences = [f"**{about['question']}**", about["note"]]
-    settled = [each for each in mine if each.corrected_p < statistics.LEVEL]
-    several = len(results) > 1
-    for each in settled:
-        mean = abs(each.difference.mean)
-        word = "lower" if each.difference.mean < 0 else "higher"
-        where = f" on {each.block}" if several else ""
-        sentences.append(
-            f"The test error of `{each.arm}` is {mean:.2f} points {word} than that of "
-            f"`{each.reference}`{where}."
-        )
-    if settled:
-        sentences.append(
-            f"{len(settled)} of {len(mine)} differences are significant after "
-            "correction."
-        )
-    elif any(each.difference.num_seeds > 1 for each in mine):
-        sentences.append(
-            f"None of {len(mine)} differences is significant after correction."
-            if len(mine) > 1
-            else "The difference is not significant."
-        )
-    elif mine:
-        sentences.append("One seed is no evidence: there is nothing to judge.")
-    found = [
-        each.difference.detectable
-        for each in mine
-        if not math.isnan(each.difference.detectable)
-    ]
-    if found:
-        low, high = table.percent(min(found)), table.percent(max(found))
-        span = low if low == high else f"{low} to {high}"
-        sentences.append(
-            f"To be found 4 times in 5, a true difference must be of {span} points."
-        )
-    sentences += conclusions(mine)
-    return " ".join(filter(None, sentences))
-
-
-def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
-    """Says whether the loss carried information, where the controls were run."""
-    found: dict[tuple[str, bool], list[str]] = {}
-    for block in dict.fromkeys(each.block for each in comparisons):
-        against = {
-            each.arm: each
-            for each in comparisons
-            if (each.block, each.reference) == (block, "lcam")
-        }
-        controls = [name for name in CONTROLS if name in against]
-        if controls:
-            each = against[controls[-1]]
-            beats = each.corrected_p < statistics.LEVEL and each.difference.mean > 0
-            found.setdefault((each.arm, beats), []).append(block)
-    several = len({each.block for each in comparisons}) > 1
-    return [
-        f"LCAM {'beats' if beats else 'does not beat'} its sharpest control, "
-        f"`{arm}`{', on ' + ', '.join(blocks) if several else ''}: "
-        + (
-            "the loss carries information for the choice."
-            if beats
-            else "nothing here shows that the loss carries information for the choice."
-        )
-        for (arm, beats), blocks in found.items()
-    ]
 
 
 def _is_of(each: Comparison, result: Result) -> bool:
@@ -186,9 +113,7 @@ def _draw_forest(
             columns.append(pictures.Column(result.block["name"], subtitle, differences))
     arms = {each.arm: "" for each in comparisons}
     words = pictures.Words(
-        f"{subject} less {minus}, with 95 % intervals".capitalize()
-        if not turned
-        else "LCAM less each arm, with 95 % intervals",
+        verdict(comparisons).removesuffix("."),
         f"{subject} less {minus}: test error in percentage points",
         f"{subject} better",
         f"{subject} worse",
@@ -202,14 +127,17 @@ def _about_table(about: dict[str, Any]) -> str:
     return table.markdown([["arm", "what it is"], *rows])
 
 
-def _how(about: dict[str, Any], number: int) -> str:
+def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:
+    """What a reader must know of the tables, as a list."""
+    about = rows.about
     lines = [
         "All arms share initial weights, data order and augmentation, seed by seed. So "
         "differences are paired, over the seeds that both arms have.",
         f"Verdicts are about the {OUTCOMES[about['outcomes'][0]]}. It was fixed "
         "beforehand. No epoch is picked by its test error.",
-        "p is that of a two-sided paired t-test. It is corrected with Holm's method "
-        f"for the {number} comparisons of this outcome. Intervals are not corrected.",
+        "p is the chance of a difference at least this large between two equally good "
+        "arms, by a two-sided paired t-test. It is corrected with Holm's method for "
+        f"the {number} comparisons of this outcome. Intervals are not corrected.",
         "*Detectable* is the smallest true difference that would have been significant "
         "4 times in 5. It takes the spread that was seen, and the level divided by the "
         "number of comparisons.",
@@ -221,14 +149,13 @@ def _how(about: dict[str, Any], number: int) -> str:
         "`comparisons.csv` all outcomes. `study.json` says what was compared. The "
         "report is made from these files.",
     ]
-    matched = any(
-        arm["matched"] == "borrowed" for b in about["blocks"] for arm in b["arms"]
-    )
-    if matched:
+    if any(arm["matched"] == "borrowed" for b in about["blocks"] for arm in b["arms"]):
         lines.append(
-            "Two seeds that lend each other their phases share runs of LCAM. The "
-            "t-test for `borrowed` does not know that."
+            "With `borrowed`, two differences can share a run of LCAM. The t-test does "
+            "not know that."
         )
+    watched = {result.block["experiment"]["observe"] for result in results}
+    lines += [observed_tables.NOTES[each] for each in sorted(watched - {"nothing"})]
     return "## How to read this\n\n" + "\n".join(f"- {line}" for line in lines)
 
 

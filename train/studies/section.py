@@ -32,21 +32,26 @@ def section(
     if result.runs:
         parts += ["### Test errors", _arms_table(result)]
     mine = [each for each in comparisons if each.block == block["name"]]
+    # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
+    turned = block["reference"] == "lcam"
+    subject = (
+        "LCAM less each arm" if turned else f"Each arm less `{block['reference']}`"
+    )
     for outcome in (outcomes[0], "area"):
         chosen = [each for each in mine if each.outcome == outcome]
         if chosen and outcome == outcomes[0]:
             parts += [
                 "### Differences",
-                f"Each arm less `{block['reference']}`, in points of the "
-                f"{OUTCOMES[outcome]}. Below 0 the arm is better.",
-                _differences_table(chosen),
+                f"{subject}, in points of the {OUTCOMES[outcome]}. Below 0, "
+                f"{'LCAM' if turned else 'the arm'} is better.",
+                _differences_table(chosen, turned),
             ]
         elif chosen:
             parts += [
                 "### How soon an arm is good",
                 f"The same for the {OUTCOMES[outcome]}: the area under the curve. It "
                 "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(chosen),
+                _differences_table(chosen, turned),
             ]
     if result.runs:
         parts += ["### What the arms did", _behaviour_table(result)]
@@ -66,14 +71,12 @@ def _observed(result: Result) -> list[str]:
             return [
                 "### How well the phase is told",
                 table.markdown(found),
-                observed_tables.MISREAD.format(observed_tables.TRUTHS[truth]),
             ]
         case "mechanism" if rows:
             found = observed_tables.mechanism_table(rows)
             return [
                 "### What the phases do",
                 table.markdown(found),
-                observed_tables.MECHANISM,
             ]
     return []
 
@@ -148,7 +151,7 @@ def _behaviour_table(result: Result) -> str:
         "low_loss_share": ("low-loss steps", ".1%"),
         "phase_switches": ("switches/epoch", ".1f"),
         "mean_momentum": ("mean momentum", ".4f"),
-        "option_learning_rate": ("peak rate", ".4f"),
+        "option_learning_rate": ("peak learning rate", ".4f"),
         "train_loss": ("train loss", ".4f"),
         "seconds": ("seconds a run", ".2f"),
     }
@@ -162,11 +165,13 @@ def _behaviour_table(result: Result) -> str:
     return table.markdown(rows)
 
 
-def _differences_table(comparisons: Sequence[Comparison]) -> str:
+def _differences_table(comparisons: Sequence[Comparison], turned: bool) -> str:
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
     rows = [[*header, "detectable", "verdict"]]
     for each in comparisons:
         difference = each.difference
+        if turned:
+            difference = difference._replace(mean=-difference.mean)
         rows.append(
             [
                 each.arm,

@@ -3,47 +3,8 @@ import re
 import pytest
 
 from tests.train.studies.written import BLOCK, run, study
-from train.studies.outcomes import Comparison
-from train.studies.report import conclusions, write_report
+from train.studies.report import write_report
 from train.studies.section import seeds_text
-from train.studies.statistics import Difference
-
-
-def against(arm, mean, corrected_p, block="digits", reference="lcam"):
-    difference = Difference(mean, 0.1, 0.01, 5, 0.2)
-    return Comparison(block, arm, reference, "area", difference, corrected_p)
-
-
-@pytest.mark.parametrize(
-    ("comparisons", "words"),
-    [
-        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.01)], "LCAM beats .*`shuffled`:"),
-        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.06)], "not beat .*`shuffled`:"),
-        ([("shuffled", 1.0, 0.01), ("borrowed", -1.0, 0.01)], "not beat .*`borrowed`:"),
-        ([("borrowed", 1.0, 0.01), ("chance", -1.0, 0.01)], "LCAM beats .*`borrowed`:"),
-    ],
-)
-def test_conclusion_is_drawn_from_the_sharpest_control(comparisons, words):
-    [found] = conclusions([against(*each) for each in comparisons])
-    assert re.search(words, found)
-
-
-def test_blocks_with_the_same_conclusion_share_a_sentence():
-    found = conclusions(
-        [against("borrowed", 1.0, 0.5, block) for block in ("digits", "english")]
-        + [against("borrowed", 1.0, 0.01, "numbers")]
-    )
-    assert len(found) == 2
-    assert "not beat its sharpest control, `borrowed`, on digits, english:" in found[0]
-    assert "LCAM beats its sharpest control, `borrowed`, on numbers:" in found[1]
-
-
-@pytest.mark.parametrize(
-    "comparison",
-    [against("sgd-0.9", 1.0, 0.01), against("chance", 1.0, 0.01, reference="sgd")],
-)
-def test_without_controls_of_lcam_there_is_no_conclusion(comparison):
-    assert conclusions([comparison]) == []
 
 
 @pytest.mark.parametrize(
