@@ -1,4 +1,4 @@
-"""What the machine can do of a network's arithmetic."""
+"""Measures the machine's rate of matrix products."""
 
 import functools
 from collections.abc import Callable

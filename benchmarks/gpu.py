@@ -3,11 +3,10 @@
     python -m benchmarks.gpu [--out FOLDER] [--minutes 9]
 
 Runs the other benchmarks one after another, the most wanted first, each in a process of
-its own, with a file FOLDER/NAME.json that holds its finished rows at any moment. Each
-has a share of the time, and what those before it left of theirs. One that fails, or
-that its time is too short for, is named at the end, and the others run all the same;
-the exit code is 1 if one failed.
-Needs neither TensorFlow Datasets nor a network.
+its own. Its finished rows are in FOLDER/NAME.json at any moment. Each has a share of
+the time, plus what earlier ones left over. One that fails or runs out of time is named
+at the end, and the others still run. The exit code is 1 if one failed.
+Needs neither TensorFlow Datasets nor the internet.
 """
 
 import dataclasses

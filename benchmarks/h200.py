@@ -1,11 +1,11 @@
-"""The programs compiled for an H200, and read, on a machine without a GPU.
+"""Compiles the programs for an H200, on a machine without a GPU, and reads the result.
 
     python -m benchmarks.h200 [--out FILE.json]
 
-XLA can compile for a GPU that is not there. What comes out is text, and says what would
-run: kernels, the bytes they read and write, convolutions with their layouts and dtypes,
-memory; not how long it takes (kernels called small move less than a kilobyte: they take
-as long as their launch). Compiled are
+XLA can compile for a GPU that is absent. The text of the program says what would run:
+kernels, the bytes they read and write, convolutions with their layouts and dtypes, and
+memory. It does not say how long that takes. Kernels called small move less than a
+kilobyte, and take as long as their launch. Compiled are
 
 - the optimizer's step: SGD, LCAM, and LCAM as training has it, with weight decay and
   all coefficients traced. The floor is 20 bytes a parameter (read gradient, trace and
@@ -87,8 +87,8 @@ def find_device() -> jax.Device:
         ).devices[0]
     except (ImportError, AttributeError, RuntimeError) as error:
         raise InputError(
-            f"JAX can't compile for a GPU that is not there here: {error}. It needs "
-            "jax.experimental.topologies, and its CUDA plugin in its own version: "
+            f"JAX cannot compile for an absent GPU here: {error}. It needs "
+            "jax.experimental.topologies, and a CUDA plugin of the same version: "
             f'pip install "jax[cuda13]=={jax.__version__}"'
         ) from None
 

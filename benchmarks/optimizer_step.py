@@ -2,16 +2,17 @@
 
     python -m benchmarks.optimizer_step [--out FILE.json]
 
-For one array of 36.5 M parameters, the 80 arrays of WRN-28-10, one array of 100 M and
-one of a mere 1,000: what the compiled programs do (floating-point operations, bytes
-accessed, operations, temporary memory) and how long they take: medians, and the median
-of the paired ratios to SGD. Beside LCAM stand, as the noise to hold it against, another
-SGD, and an SGD whose state carries six more scalars, as LCAM's does: what handing them
-in and out costs, whatever is computed. With weight decay, as in training, LCAM is held
-against `torch.optim.SGD`, as the authors call it and in its fused form, if torch is
-there. The floor is 20
-bytes a parameter (read gradient, trace and parameter; write trace and parameter) at the
-bandwidth measured by scaling an array in place.
+Four cases: one array of 36.5 M parameters, the 80 arrays of WRN-28-10, one array of
+100 M, and one of 1,000. Reported are what the compiled programs do (floating-point
+operations, bytes accessed, operations, temporary memory) and how long they take:
+medians, and the median of the paired ratios to SGD.
+
+A second SGD shows the noise. An SGD whose state carries six more scalars, as LCAM's
+does, shows what passing these in and out costs. With weight decay, as in training, LCAM
+is compared with `torch.optim.SGD`, as the authors call it and fused, if torch is there.
+
+The floor is 20 bytes a parameter (read gradient, trace and parameter; write trace and
+parameter) at the bandwidth measured by scaling an array in place.
 
 Runs unchanged on a GPU.
 """

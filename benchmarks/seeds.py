@@ -2,11 +2,11 @@
 
     python -m benchmarks.seeds [--out FILE.json]
 
-S runs of a small network that differ in their seed take an epoch each: one after
-another, as the study does it; side by side in one program (unrolled); as one program
-over a batch of runs (`vmap`); and each in a process of its own, all at a time. Sides
-alternate, and what counts is the time of an epoch of one run. Below, a whole run of
-the study with everything it writes: what training costs of it, and so what running
+S runs of a small network, with different seeds, take an epoch each. They run one after
+another, as in a study; side by side in one program (unrolled); as one program over a
+batch of runs (`vmap`); and at the same time, each in a process of its own. Sides
+alternate, and the result is the time per run and epoch. At the end comes a whole run of
+the study with all that it writes. The share of it that is training bounds what running
 seeds together could save.
 
 Runs unchanged on a GPU.

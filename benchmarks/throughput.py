@@ -243,7 +243,7 @@ def make_torch_sides(
     error = float(np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs)))
     print(f"  logits of torch differ from ours by {error:.1e} of the largest")
     if error > (1e-2 if model.dtype == "float32" else 0.1):  # TF32 is not that exact
-        raise RuntimeError("the network in PyTorch is another one.")
+        raise RuntimeError("the network in PyTorch differs from ours.")
     examples = dataset.train_inputs, dataset.train_targets, config.batch_size
     authors = torch_loops.AuthorsLoop(make(), *examples)
     sides = {"authors": Side(authors.run, "float32")}

@@ -150,7 +150,7 @@ class Report:
         try:
             if self._out:
                 if self._out.exists() and not self._out.is_file():
-                    raise OSError("it is no file")  # but a folder, or a device
+                    raise OSError("it is not a file")  # but a folder, or a device
                 self._out.parent.mkdir(parents=True, exist_ok=True)
                 self._out.with_name(self._out.name)  # ValueError: it has no name
             yield self._out

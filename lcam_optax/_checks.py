@@ -1,4 +1,4 @@
-"""Checks of what a user passes: settings when they are given, the loss when traced.
+"""Checks a user's arguments: settings at construction, the loss while tracing.
 
 Only Python (and NumPy) numbers have their range checked. A `jax.Array` may be a
 tracer, whose number is not known yet: `optax.inject_hyperparams` turns every float
@@ -17,11 +17,11 @@ _REAL_DTYPES = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def shown(thing: Any) -> str:
-    """What came instead, for a message."""
+    """An argument as a message shows it."""
     try:
         return f"{thing!r:.80}"
     except ValueError:  # Python does not write out integers of thousands of digits
-        return "one of thousands of digits"
+        return "an integer of thousands of digits"
 
 
 def check_number(name: str, number: Any, low: float, high: float) -> None:
@@ -47,7 +47,7 @@ def check_number(name: str, number: Any, low: float, high: float) -> None:
         in_range = low <= float(number) < high
     except OverflowError:  # an integer beyond every float, and still below infinity
         raise ValueError(
-            f"`{name}` must be in [{low:g}, {high:g}), got an integer beyond that."
+            f"`{name}` must be in [{low:g}, {high:g}), got an integer far outside it."
         ) from None
     if not in_range:
         raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")

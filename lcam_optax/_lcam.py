@@ -1,6 +1,6 @@
 """Loss-Controlled Asymmetric Momentum: momentum SGD steered by the loss.
 
-Zhang et al., "Loss-Controlled Asymmetric Momentum", 2023,
+Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent", 2023,
 https://arxiv.org/abs/2309.02130.
 """
 
@@ -277,7 +277,7 @@ def lcam(
       loss 0.1181  momentum 0.9  x 0.2268
 
     References:
-      Zhang et al., `Loss-Controlled Asymmetric Momentum
+      Zhang et al., `Asymmetric Momentum: A Rethinking of Gradient Descent
       <https://arxiv.org/abs/2309.02130>`_, 2023. The authors' code:
       https://github.com/hakumaicc/Asymmetric-Momentum-LCAM
 

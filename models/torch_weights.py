@@ -1,4 +1,4 @@
-"""Weights of PyTorch's Wide ResNets, as `.npz` files, to and from ours.
+"""Converts a Wide ResNet's weights from PyTorch and back, as `.npz` files.
 
 In PyTorch, write one with
 

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
-            "read-only? --resume goes on with what is there.",
+            "read-only? --resume continues from what was saved.",
             2,
         )
     except (DivergedError, PeerError) as error:
@@ -106,7 +106,7 @@ def _parse(arguments: list[str]) -> Command:
     return tyro.cli(
         commands,
         prog="python -m train",
-        description="Trains Wide ResNets with SGD, LCAM and AdamW.",
+        description="Trains networks with SGD, LCAM or AdamW, and compares optimizers.",
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes,),
     )

@@ -1,4 +1,4 @@
-"""What can go wrong, as the program tells it."""
+"""The exceptions that the program reports without a traceback."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class InputError(Exception):
 
 
 class BusyError(InputError):
-    """Another process is at work on a run."""
+    """Another process is using the folder of a run."""
 
 
 class DivergedError(Exception):

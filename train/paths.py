@@ -22,5 +22,5 @@ def expand(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise InputError(
-            f"whose home folder is meant by {path}? Write the path out."
+            f"cannot expand {path}: there is no such user. Write the whole path."
         ) from None

@@ -115,7 +115,7 @@ def test_unusable_file_is_refused_before_anything_is_measured(
 
 def test_device_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # as /dev/null is a device
-    with pytest.raises(InputError, match="it is no file"):
+    with pytest.raises(InputError, match="it is not a file"):
         timing.Report(tmp_path / "pipe")
 
 

@@ -224,7 +224,7 @@ def resumable(images, folder):
         ),
         (
             lambda out: (out / "config.json").write_text('{"epochs": 4}'),
-            "cannot go on as another",
+            "has other options or data",
         ),
         (lambda out: (out / "config.json").write_text("{"), "cannot read"),
         (
@@ -423,7 +423,7 @@ def test_bad_input_gives_one_message(images, tmp_path, capsys, options, message)
 def test_folder_that_holds_something_is_left_alone(images, tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("precious")
     assert main(["run", "--data", images, *SHARED, "--out", str(tmp_path)]) == 2
-    assert "is not empty, and nothing in it shall be lost" in capsys.readouterr().err
+    assert "is not empty, and nothing in it is overwritten" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -126,8 +126,8 @@ def load_cifar(name: str, data_dir: Path) -> Dataset:
         is_prepared = builder.data_path.exists()
     except (OSError, RuntimeError) as error:  # the second: whose home folder?
         raise InputError(
-            f"cannot look for {name} in {data_dir}: {error}. The folder must be "
-            f"readable; else choose another --data-dir."
+            f"cannot look for {name} in {data_dir}: {error}. Make the folder "
+            f"readable, or choose another --data-dir."
         ) from None
     if not is_prepared:
         _prepare(builder, data_dir / "downloads")
@@ -169,8 +169,8 @@ def _prepare(builder: Cifar10, downloads: Path) -> None:
         ) from None
     except (OSError, RuntimeError) as error:  # the second: array_record, disk full
         raise InputError(
-            f"cannot prepare {builder.name} in {downloads.parent}: {error}. The folder "
-            f"must be writable and have 400 MB free; else choose another --data-dir."
+            f"cannot prepare {builder.name} in {downloads.parent}: {error}. Make the "
+            f"folder writable, with 400 MB free, or choose another --data-dir."
         ) from None
 
 

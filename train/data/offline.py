@@ -24,7 +24,7 @@ def load_breast_cancer() -> Dataset:
 
 
 def load_diabetes() -> Dataset:
-    """442 patients by 10 measurements, and a number: a year's progress (scikit-learn).
+    """442 patients, 10 measurements, and a year's progress to predict (scikit-learn).
 
     A fixed 30 % (133 rows) are the test set. The numbers are standardised like the
     measurements: a squared error of 1 is that of always guessing the training mean.

@@ -56,8 +56,9 @@ def load_dataset(config: Data) -> Dataset:
     lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
     if labels.ndim == 1 and dataset.num_classes and lost:
         raise InputError(
-            f"every {config.every}th training example of {config.data} leaves {lost} "
-            "classes without any: the examples come in an order. Shuffle them once."
+            f"taking every {config.every}th training example of {config.data} leaves "
+            f"{lost} classes without any: the examples are not in random order. "
+            "Shuffle them once."
         )
     return reduced
 
@@ -136,7 +137,7 @@ def load_npz(path: Path) -> Dataset:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         # NumPy's own words on pickles advise to load them all the same.
         if "pickle" in reason:
-            reason = "no .npz file, or one with pickled objects"
+            reason = "it is not an .npz file, or has pickled objects"
         raise InputError(
             f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
             f"objects, holding {', '.join(ARRAYS)}."
@@ -178,7 +179,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
         with archive.open(info) as file:
             if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
                 raise InputError(
-                    f"{path} holds files that are no arrays: save it with numpy.savez."
+                    f"{path} holds files that are not arrays: save it with numpy.savez."
                 )
             file.seek(0)
             first = npy.read_magic(file) == (1, 0)
@@ -199,7 +200,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
         raise InputError(
             f"{path} claims {total / 1e9:.1f} GB for {', '.join(ARRAYS)}, and this "
             f"machine has {MEMORY / 1e9:.1f} GB of memory: save fewer or smaller "
-            "images, or anew if the file is damaged."
+            "images. If the file is damaged, save it again."
         )
 
 

@@ -58,8 +58,8 @@ def enough_memory() -> Iterator[None]:
             raise
         raise InputError(
             f"the device's memory is too small: {reason[:200].rstrip('. ')}. Take a "
-            "smaller network, --batch-size or --eval-batch-size, or leave the examples "
-            "on the host (--data-on host), and another --out."
+            "smaller network, --batch-size or --eval-batch-size, or keep the examples "
+            "on the host (--data-on host). Name a new --out."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Where the training examples lie: on the device, or on the host, sent in time."""
+"""Keeps the training examples on the device, or sends each call's from the host."""
 
 import functools
 import math
@@ -113,7 +113,7 @@ def is_too_large(dataset: Dataset, crop_padding: int) -> bool:
     if test > share:
         raise InputError(
             f"the test set takes {test / 1e9:.1f} GB, more than half of the device's "
-            f"{limit / 1e9:.1f} GB of memory: give fewer test examples."
+            f"{limit / 1e9:.1f} GB of memory: use fewer test examples."
         )
     return test + train_bytes(dataset, crop_padding) > share
 
@@ -182,7 +182,7 @@ def _make_feed(
         print(
             f"the {shape[0]} training examples "
             f"({train_bytes(dataset, crop_padding) / 1e9:.2g} GB) stay on the host, "
-            "which sends them in time",
+            "which sends the examples of each call",
             file=sys.stderr,
         )
         train_inputs = np.empty((0, *shape[1:]), dataset.train_inputs.dtype)

@@ -1,4 +1,4 @@
-"""The arithmetic of training a network."""
+"""Counts the operations of training a network."""
 
 import functools
 import math

@@ -50,7 +50,9 @@ def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
     try:
         model = dataclasses.replace(model, network=network)
     except InputError as error:  # an option of another network was given
-        raise InputError(f"{error} These data are for {network}.") from None
+        raise InputError(
+            f"{error} Without --network these data get {network}."
+        ) from None
     input_shape = dataset.train_inputs.shape[1:]
     return NetworkSpec(model, input_shape, dataset.num_classes or 1)
 

@@ -1,7 +1,7 @@
-"""What can be watched of a training step, besides its metrics.
+"""Observers measure more of a training step than its metrics.
 
-An observer carries sums through the epoch on the device: nothing is sent to the host
-but their summary, once an epoch. Watching changes no weight.
+An observer carries sums through the epoch on the device and sends only their summary
+to the host, once an epoch. Watching changes no weight.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 
 class Observer(NamedTuple):
-    """A pair of pure functions, and what they come to.
+    """Three pure functions that measure training steps.
 
     Attributes:
       init: `init(params) -> observed`.

@@ -1,4 +1,4 @@
-"""What the epochs of a run draw on: all of it follows from seed, options and epoch."""
+"""An epoch's order, learning rates and random numbers, from seed, options and epoch."""
 
 from collections.abc import Callable
 

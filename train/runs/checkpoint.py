@@ -117,8 +117,8 @@ class Checkpoints:
           InputError: the checkpoint is damaged, or was written by another version.
         """
         advice = (
-            f"Move {self._path / str(step)} away to go on from an earlier one, or from "
-            "nothing."
+            f"Move {self._path / str(step)} away to continue from an earlier one, or "
+            "from the beginning."
         )
         args = self._ocp.args
         with self._explained("read", advice):
@@ -130,7 +130,7 @@ class Checkpoints:
             )
             # Orbax does not notice a bit that has changed on the disk.
             if restored["about"]["crc32"] != _crc32(restored["snapshot"]):
-                raise ValueError(f"{step} is not what was written.")
+                raise ValueError(f"step {step} has changed since it was saved.")
             return restored["snapshot"]
 
     @contextlib.contextmanager

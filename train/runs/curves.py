@@ -1,4 +1,4 @@
-"""The curves of a run, read back to be drawn, and checked to be a run's."""
+"""Reads the curves of a run back for a picture, and checks that a run wrote them."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The folder of a run: made, claimed by one process, and gone on with.
+"""The folder of a run: how it is made, claimed by one process, and resumed.
 
 `config.json` holds the options of the run and says that the folder is taken.
 `provenance.json` says what the run ran on.
@@ -53,15 +53,15 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise InputError(
-                f"--out {out} is not empty, and nothing in it shall be lost: name a "
-                "new folder, leave --out away to have one made, or go on with the run "
-                "in it with --resume."
+                f"--out {out} is not empty, and nothing in it is overwritten: name a "
+                "new folder, leave out --out to have one made, or continue the run in "
+                "it with --resume."
             )
         with (out / "config.json").open("x") as file:
             file.write(_claim(config, facts))
     except FileExistsError:
         raise InputError(
-            f"--out {out} is a file, or another run has just begun there: name another "
+            f"--out {out} is a file, or another run just started there: name another "
             "folder."
         ) from None
     except OSError as error:
@@ -100,7 +100,7 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps a run to one process; a process that dies gives it up.
+    """Lets one process at a time use a run; its end, even a crash, frees the run.
 
     Raises:
       BusyError: another process has it.
@@ -111,8 +111,8 @@ def locked(folder: Path) -> Iterator[None]:
             lock.acquire()
         except filelock.Timeout:
             raise BusyError(
-                f"another process is at work in {folder}: wait for it, or name another "
-                "--out."
+                f"another process is using {folder}: wait until it ends, or name "
+                "another --out."
             ) from None
     try:
         yield
@@ -141,8 +141,8 @@ def check_claim(
             raise ValueError
     except (OSError, ValueError, RecursionError):
         raise InputError(
-            f"cannot read {folder / 'config.json'}, the options of the run to go on "
-            f"with: move {folder} away, or name another folder with --out."
+            f"cannot read {folder / 'config.json'}, the options of the run to "
+            f"continue: move {folder} away, or name another folder with --out."
         ) from None
     ours = _flat(config_as_json(config) | facts)
     differing = [
@@ -154,9 +154,9 @@ def check_claim(
     ]
     if differing:
         raise InputError(
-            f"the run in {folder} cannot go on as another one: "
-            f"{'; '.join(differing[:3])}. Repeat its command and data, or name another "
-            "--out."
+            f"the run in {folder} has other options or data: "
+            f"{'; '.join(differing[:3])}. Repeat its command with the same data, or "
+            "name another --out."
         )
 
 
@@ -166,7 +166,7 @@ def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
 
 
 def digest(config: Any, **facts: Any) -> str:
-    """A SHA-256 sum, equal for runs that may go on as each other."""
+    """A SHA-256 sum, equal for runs that can resume each other."""
     options = _flat(config_as_json(config) | facts)
     fixed = {name: options[name] for name in options if name not in FREE_OPTIONS}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()

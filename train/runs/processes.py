@@ -1,7 +1,7 @@
 """Processes that train one network together, each with devices of its own.
 
-JAX connects them and ends the others when one dies. Here is what they agree upon before
-they train, and how one leaves.
+JAX connects them and ends the others when one dies. This module makes them agree before
+they train, and lets one leave.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ def connect(cluster: Cluster) -> None:
         if cluster.process_id == 0:
             _check_port(int(cluster.coordinator.rpartition(":")[2]))
     print(
-        f"waits for the other processes, at most {JOINING // 60} minutes, after which "
-        "JAX ends it",
+        f"waiting for the other processes, for at most {JOINING // 60} minutes; then "
+        "JAX ends this one",
         file=sys.stderr,
     )
     # JAX waits in C++, where handlers in Python would not run: signals end it.
@@ -87,7 +87,7 @@ def _check_port(port: int) -> None:
         except OSError as error:
             raise InputError(
                 f"--coordinator: cannot listen on port {port}: {error.strerror}. Name "
-                "another one, in all processes."
+                "another port, the same in all processes."
             ) from None
 
 
@@ -125,7 +125,7 @@ def by_each_process(action: Callable[[], T]) -> T:
         fails = multihost_utils.process_allgather(np.array(failure is not None))
         if failure is None and np.any(fails):
             number = np.flatnonzero(fails)[0]
-            raise InputError(f"process {number} cannot begin; its message says why.")
+            raise InputError(f"process {number} cannot start; its message says why.")
     if failure is not None:
         raise failure
     return result
@@ -147,7 +147,7 @@ def by_first_process(action: Callable[[], T]) -> T | None:
     if failure is not None:
         raise failure
     if has_failed[0]:
-        raise InputError("the first process could not begin; its message says why.")
+        raise InputError("the first process cannot start; its message says why.")
     return result
 
 
@@ -165,14 +165,14 @@ def check_same(digest: str) -> None:
     differs = np.array([not np.array_equal(ours, first)])
     if np.any(multihost_utils.process_allgather(differs)):
         raise InputError(
-            "the processes have other options or data: give all the same, but for "
-            "--process-id."
+            "the processes have different options or data: give all of them the same, "
+            "except for --process-id."
         )
 
 
 @contextlib.contextmanager
 def among_peers() -> Iterator[None]:
-    """Tells what has happened if a step fails, most likely for want of a process.
+    """Explains a failed step: most likely another process has ended.
 
     Raises:
       PeerError: it did.

@@ -1,4 +1,4 @@
-"""Where a figure comes from."""
+"""Records where a result comes from: command, commit, machine and versions."""
 
 import datetime
 import importlib.metadata

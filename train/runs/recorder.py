@@ -1,4 +1,4 @@
-"""What a run writes while it goes on: rows, checkpoints, and a line an epoch."""
+"""Writes rows and checkpoints of a run during training; prints a line an epoch."""
 
 import contextlib
 import os
@@ -80,7 +80,7 @@ class Recorder:
         if done > self._total:
             raise InputError(
                 f"{self._folder} has a checkpoint of step {done}, but the run has "
-                f"{self._total}: it is another run's. Move it away."
+                f"{self._total} steps: it belongs to another run. Move it away."
             )
         snapshot = self._checkpoints.restore(done, like) if done else like
         records.keep_rows(

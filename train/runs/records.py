@@ -71,9 +71,9 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
         phases = np.array([])
     if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
         raise InputError(
-            f"--phases-of {folder} must be a run of {num_steps} steps, got "
-            f"{len(phases)} with phases: name the folder of a run with sgd or lcam, as "
-            "many epochs, and the same data and batches."
+            f"--phases-of {folder} must be a run of {num_steps} steps with phases, got "
+            f"{len(phases)}: name the folder of a run with sgd or lcam, and with the "
+            "same epochs, data and batches."
         )
     return phases.astype(np.float32)
 

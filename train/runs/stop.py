@@ -45,7 +45,7 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            _say(b"\nstopped at once: what came after a checkpoint is lost\n")
+            _say(b"\nstopped at once: the work since the last checkpoint is lost\n")
             os._exit(128 + number)
         self.signal = signal.Signals(number)
         _say(b"\nstopping and saving; once more to stop at once\n")

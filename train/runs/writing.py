@@ -35,6 +35,6 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write into {folder}: {error.strerror}. Make room, or the folder "
-            "writable; --resume then goes on with what is there."
+            f"cannot write into {folder}: {error.strerror}. Free some space, or make "
+            "the folder writable. --resume then continues from what was saved."
         ) from None

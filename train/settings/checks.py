@@ -56,15 +56,15 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
     """Makes sure that there are seeds, and that they differ."""
     check(
         0 < len(seeds) == len(set(seeds)),
-        f"--seeds must be one or more and differ, got {seeds}.",
+        f"--seeds must be one or more different numbers, got {seeds}.",
     )
     for seed in seeds:
         check_seed("--seeds", seed)
 
 
 def check_resume(out: Path | None, resume: bool) -> None:
-    """Makes sure that it is said where to go on."""
+    """Makes sure that `--resume` comes with a folder."""
     check(
         out is not None or not resume,
-        "--resume needs --out, the folder to go on in.",
+        "--resume needs --out, the folder to continue in.",
     )

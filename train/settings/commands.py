@@ -20,31 +20,31 @@ from train.settings.options import Data
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Experiment):
-    """Trains the same networks with several optimizers and compares them.
+    """Compares optimizers on the same networks and the same batches.
 
-    For every seed all arms start from the same weights and see the same batches, so
-    their differences are paired. Prints a table. Writes a folder per run, and report/
-    with every run, epoch and comparison as CSV.
+    All arms of a seed start from the same weights and see the same batches, so their
+    differences are paired. Prints a table. Writes one folder per run, and report/ with
+    every run, epoch and comparison as CSV.
     """
 
-    #: Optimizers, each NAME or NAME:OPTION=VALUE,... with the options of `run`, as in
-    #: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. The others are
+    #: Optimizers to compare, each NAME or NAME:OPTION=VALUE,... with options of `run`.
+    #: Examples: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. Each is
     #: compared with the first.
     arms: tuple[str, ...] = ("sgd", "lcam")
     #: Seeds of initial weights, data order and augmentation, each at least 0.
     seeds: tuple[int, ...] = (0,)
-    #: Folder to write into; must be new or empty. None: runs/compare-DATA, with a
-    #: number behind it if that is taken.
+    #: Folder to write to; must be new or empty. None: runs/compare-DATA, numbered if
+    #: that exists.
     out: Path | None = None
-    #: Go on with the comparison in --out, with the same options and data: finished runs
-    #: are not repeated, and may have been of fewer --seeds. Several processes that do
-    #: so at once share the work.
+    #: Continue the comparison in --out, with the same options and data. Finished runs
+    #: are skipped. You may add --seeds. Processes that continue the same folder share
+    #: the work.
     resume: bool = False
-    #: Write report/report.md too, with pictures, as a study does.
+    #: Also write report/report.md with pictures, as a study does.
     report: bool = False
-    #: Minutes after which no further run is begun. None: no end.
+    #: Minutes after which no new run starts. None: no limit.
     budget: float | None = None
-    #: How many checkpoints of each run are kept when it has finished, at least 0.
+    #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
 
     def __post_init__(self):
@@ -67,38 +67,38 @@ class Compare(Experiment):
 class Study:
     """Runs a study: blocks of arms, each with the same seeds, and a report.
 
-    The same command goes on where the study stopped, and repeats no finished run. Two
-    processes in one folder share the work. Writes a folder per run, and report/ with
-    report.md, pictures, and every run, epoch and comparison as CSV.
+    Run the same command again to continue: finished runs are skipped. Processes in the
+    same folder share the work. Writes one folder per run, and report/ with report.md,
+    pictures, and every run, epoch and comparison as CSV.
     """
 
-    #: Which study; `python -m train studies` describes them.
+    #: Which study to run. `python -m train studies` describes them.
     name: Literal[
         *("baseline", "priority", "noise", "domains", "ablation", "mechanism"),
         *("plan-5k", "plan-50k", "plan-half", "plan-noise"),
     ]
-    #: A small form: a small network on the digits, or with --data on a part of yours,
-    #: in some minutes on two cores.
+    #: A small version: a small network on the digits, or on a part of your --data. It
+    #: takes some minutes on two cores.
     quick: bool = False
-    #: Data in place of the study's own, as in `run`. `domains` has several and takes
-    #: none.
+    #: Data to use instead of the study's own, as in `run`. Not for `domains`, which
+    #: has several data sets of its own.
     data: str | None = None
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
     #: Seeds of initial weights, data order and augmentation, each at least 0. None: the
-    #: study's.
+    #: study's own.
     seeds: tuple[int, ...] | None = None
-    #: Arms to run of the study's, to ask one question with fewer comparisons; its
-    #: reference is always one. None: all.
+    #: Arms of the study to run, for one question with fewer comparisons. The reference
+    #: always runs. None: all arms.
     arms: tuple[str, ...] | None = None
-    #: Passes over the training set. None: the study's.
+    #: Passes over the training set. None: the study's own.
     epochs: int | None = None
-    #: Minutes after which no further run is begun. None: no end.
+    #: Minutes after which no new run starts. None: no limit.
     budget: float | None = None
-    #: How many checkpoints of each run are kept when it has finished, at least 0.
+    #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
-    #: Folder to write into, or to go on in. None: runs/study-NAME, with -quick and
-    #: the kind of --data behind it.
+    #: Folder to write to, or to continue in. None: runs/study-NAME, plus -quick and
+    #: the kind of --data if given.
     out: Path | None = None
 
     def __post_init__(self):
@@ -110,7 +110,7 @@ class Study:
         _check_work(self.budget, self.keep_checkpoints)
         check(
             self.data is None or self.name != "domains",
-            "--data has no place in the study domains, which is one of its own data.",
+            "--data cannot be used with the study domains, which has data of its own.",
         )
         if self.data is not None:
             Data(data=self.data)
@@ -118,15 +118,17 @@ class Study:
 
 @dataclass(frozen=True)
 class Report:
-    """Makes the report of a study from its rows, and joins the parts of a study.
+    """Writes a study's report from its rows, and joins the parts of a study.
 
-    A study can be run in parts with other seeds, on several machines: this makes one
-    report of them. It needs study.json, runs.csv and epochs.csv, and no run.
+    The parts of a study can run with different seeds on several machines. This command
+    joins them into one report. It needs study.json, runs.csv and epochs.csv, and no
+    folder of a run.
     """
 
     #: Folders of studies or comparisons, or the report/ in them.
     folders: tuple[Path, ...]
-    #: Folder to write into; must be new or empty. None, with one folder: its report/.
+    #: Folder to write to; must be new or empty. None: report/ in the folder, if only
+    #: one is named.
     out: Path | None = None
 
     def __post_init__(self):
@@ -147,14 +149,14 @@ class Studies:
 class Plot:
     """Draws runs side by side, finished or not.
 
-    On common axes test error and training loss of every epoch; below, for each run, the
-    loss of every step against its average with the phase it was in, and the momentum.
+    At the top: test error and training loss per epoch, of all runs on common axes.
+    Below, for each run: the loss, its average, the phase and the momentum of each step.
     """
 
     #: Folders of runs.
     runs: tuple[Path, ...]
-    #: Picture to write (.png, .pdf or .svg); must be new. None: figure.png, with a
-    #: number if that is taken.
+    #: Picture to write (.png, .pdf or .svg); must be new. None: figure.png, numbered if
+    #: that exists.
     out: Path | None = None
 
     def __post_init__(self):
@@ -179,7 +181,7 @@ class Presets:
 class Quadratic:
     """Shows what switching does on a noisy quadratic, where theory gives the answer.
 
-    Prints the tables of docs/mechanism.md; takes some minutes.
+    Prints the tables of docs/mechanism.md. Takes some minutes.
     """
 
 

@@ -1,7 +1,7 @@
-"""What an experiment is: frozen dataclasses, which are also the command line.
+"""A run's options, as frozen dataclasses that are also the command line.
 
-As in `train.settings.options`, which holds their groups, the comment above a field is
-its help text, every check raises `InputError`, and no JAX is imported.
+The groups of options are in `train.settings.options`. As there, the comment above a
+field is its help text, every check raises `InputError`, and no JAX is imported.
 """
 
 import dataclasses
@@ -35,33 +35,35 @@ class Experiment:
     schedule: Schedule = field(default_factory=Schedule)
     #: Passes over the training set, at least 1.
     epochs: int = 20
-    #: Images a training step, at least 1.
+    #: Images per training step, at least 1.
     batch_size: int = 64
-    #: Leave out the images that don't fill a batch (others in each epoch), instead of
-    #: taking a smaller last step with them.
+    #: Leave out the images that do not fill a batch, different ones in each epoch. If
+    #: not, the last step of an epoch is smaller.
     drop_last: bool = True
-    #: Images a testing step, at least 1. The test set is always scored whole.
+    #: Images per test step, at least 1. The whole test set is always scored.
     eval_batch_size: int = 500
-    #: Training steps in one call of the compiled program, between which progress and
-    #: Ctrl-C come. None: a whole epoch, but no more than takes a second or two on a
-    #: CPU, some seconds on an H200.
+    #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
+    #: end of a call. None: a whole epoch, but at most a second or two of work on a CPU,
+    #: or some seconds on an H200.
     steps_per_call: int | None = None
-    #: Where the training examples lie: on the device, or on the host, which sends those
-    #: of each call in time. None: on the device, if all data take less than half of its
-    #: memory.
+    #: Where to keep the training examples: on the device, or on the host, which sends
+    #: the examples of each call. None: on the device, if all data take less than half
+    #: of its memory.
     data_on: Literal["device", "host"] | None = None
-    #: Devices among which each batch is split, at least 1. None: all, of all processes.
+    #: Devices that share each batch, at least 1. None: all devices of all processes.
     devices: int | None = None
-    #: What to do when a loss is not finite: stop, with the last good checkpoint kept,
-    #: or continue, whatever comes of it (LCAM leaves the loss out of its average).
+    #: What to do when a loss is not finite.
+    #: - stop: end the run and keep the last good checkpoint.
+    #: - continue: train on. LCAM leaves that loss out of its average.
     on_nan: Literal["stop", "continue"] = "stop"
-    #: What to watch besides, reported each epoch as `observed` in metrics.jsonl:
-    #: held_out, how often the phase is not that of the loss on the first testing batch
-    #: (it costs a forward pass a step); fixed, the same for a fixed batch of 256
-    #: training examples; mechanism, norms of gradients and updates in each phase, by
-    #: array, and for the fastest and slowest tenth of the parameters.
+    #: What to measure besides, written each epoch to metrics.jsonl as `observed`.
+    #: - held_out: how often the phase differs from that of the loss on the first test
+    #: batch. This costs a forward pass per step.
+    #: - fixed: the same for a fixed batch of 256 training examples.
+    #: - mechanism: norms of gradients and updates in each phase, per array, and for the
+    #: fastest and the slowest tenth of the parameters.
     observe: Literal["nothing", "held_out", "fixed", "mechanism"] = "nothing"
-    #: Test after the last so many epochs only, at least 1. None: after each.
+    #: Test only after the last n epochs, n at least 1. None: after each epoch.
     test_epochs: int | None = None
 
     def __post_init__(self):
@@ -77,30 +79,31 @@ class Experiment:
 class Run(Experiment):
     """Trains one network with one optimizer.
 
-    Writes into its own folder: config.json, provenance.json, metrics.jsonl (a row an
-    epoch), steps.csv (a row a step), checkpoints/ and curves.png.
+    Writes to its own folder: config.json, provenance.json, metrics.jsonl (one row per
+    epoch), steps.csv (one row per step), checkpoints/ and curves.png.
     """
 
-    #: A published run, whose options take the place of the defaults; any can be given
-    #: besides, and another --optimizer or --schedule comes with defaults of its own.
-    #: `python -m train presets` lists them.
+    #: A published run, whose options replace the defaults. Other options that you give
+    #: override it. Another --optimizer or --schedule brings its own defaults. The
+    #: command `python -m train presets` lists the published runs.
     preset: str | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.
     seed: int = 0
     #: Seed of the initial weights alone, at least 0. None: --seed.
     init_seed: int | None = None
-    #: Folder to write into; must be new or empty. None: runs/PRESET-seedSEED or
-    #: runs/DATA-OPTIMIZER-seedSEED, with a number behind it if that is taken.
+    #: Folder to write to; must be new or empty. None: runs/PRESET-seedSEED or
+    #: runs/DATA-OPTIMIZER-seedSEED, numbered if that exists.
     out: Path | None = None
-    #: Epochs between checkpoints; 0: as --checkpoint-minutes says, and one at the end.
+    #: Epochs between checkpoints. With 0 only --checkpoint-minutes counts. The last
+    #: epoch always leaves a checkpoint.
     checkpoint_every: int = 0
-    #: Minutes after which, between two calls, a checkpoint is due; 0: never.
+    #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
     checkpoint_minutes: float = 10
-    #: How many checkpoints are kept, the newest, at least 1.
+    #: How many of the newest checkpoints to keep, at least 1.
     keep_checkpoints: int = 2
-    #: Go on from the last checkpoint of the run in --out, with the same options and
-    #: data; without one, start from nothing.
+    #: Continue from the last checkpoint of the run in --out, with the same options and
+    #: data. Without a checkpoint the run starts from the beginning.
     resume: bool = False
     cluster: Cluster = field(default_factory=Cluster)
 
@@ -109,7 +112,7 @@ class Run(Experiment):
         super().__post_init__()
         check(
             self.observe == "nothing" or self.optimizer.optimizer != "adamw",
-            "--observe watches phases, which --optimizer adamw has not.",
+            "--observe watches phases, and --optimizer adamw has none.",
         )
         check(
             self.observe not in ("held_out", "fixed")

@@ -23,14 +23,14 @@ SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How the weights move."""
+    """How the weights are updated."""
 
     #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
     optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
     #: Peak learning rate. None: 0.1 for sgd and lcam, 0.001 for adamw.
     learning_rate: float | None = None
-    #: sgd, lcam: L2, this times the weight is added to the gradient before the momentum
-    #: (every parameter decays); adamw: decoupled. None: 5e-4 for sgd and lcam, 0.01 for
+    #: sgd, lcam: L2 weight decay of every parameter, added to the gradient before the
+    #: momentum. adamw: decoupled weight decay. None: 5e-4 for sgd and lcam, 0.01 for
     #: adamw.
     weight_decay: float | None = None
     #: sgd: the momentum coefficient, in [0, 1).
@@ -39,35 +39,40 @@ class Optimizer:
     high_loss_momentum: float = 0.9
     #: lcam: the coefficient while the loss is below its average, in [0, 1).
     low_loss_momentum: float = 0.93
-    #: lcam: what the loss is compared with: an exponential moving average, or the mean
-    #: of this epoch so far (the authors').
+    #: lcam: which average the loss is compared with.
+    #: - ema: an exponential moving average.
+    #: - epoch: the mean of this epoch so far, as the authors do.
     loss_average: Literal["ema", "epoch"] = "ema"
     #: lcam: decay of the moving average per step, in [0, 1).
     ema_decay: float = 0.99
-    #: lcam: dead band around the average in which the phase stays, relative to the
-    #: average, at least 0.
+    #: lcam: dead band around the average, relative to the average, at least 0. Inside
+    #: the band the phase does not change.
     margin: float = 0.0
-    #: lcam: let a comparison act on the next step (the authors' timing).
+    #: lcam: let a comparison act on the next step (the authors' timing), not this one.
     lagged: bool = False
-    #: lcam: what decides the phase. loss: that of the batch. fixed: the loss on a fixed
-    #: batch of 256 training examples, without the noise of the batch; it costs a
-    #: forward pass a step. examples: the loss of the batch, less how hard its examples
-    #: were when they were last seen. Controls that ignore the loss: chance; borrowed,
-    #: another run's phases in their order; shuffled, the same shuffled in each epoch.
+    #: lcam: what decides the phase. The last three are controls that ignore the loss.
+    #: - loss: the loss of the batch, compared with its average.
+    #: - fixed: the loss on a fixed batch of 256 training examples, free of the noise of
+    #: the batch. This costs a forward pass per step.
+    #: - examples: the loss of the batch, minus how hard its examples were when they
+    #: were last seen.
+    #: - chance: drawn for each step; see --low-loss-share.
+    #: - borrowed: the phases of another run, in their order; see --phases-of.
+    #: - shuffled: the same phases, shuffled within each epoch.
     phase: Literal["loss", "fixed", "examples", "chance", "borrowed", "shuffled"] = (
         "loss"
     )
-    #: lcam, --phase chance: share of the steps in the low-loss phase, in [0, 1). Take
-    #: that of a run with --phase loss.
+    #: lcam, --phase chance: share of low-loss steps, in [0, 1). For a fair control, use
+    #: the share of a run with --phase loss.
     low_loss_share: float = 0.5
-    #: lcam, --phase borrowed or shuffled: folder of the run whose phases are taken. It
-    #: must have as many steps and epochs.
+    #: lcam, --phase borrowed or shuffled: folder of the run that lends its phases. It
+    #: must have as many epochs and steps as this run.
     phases_of: Path | None = None
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = False
     #: adamw: decay of the mean of the gradients, in [0, 1).
     adam_b1: float = 0.9
-    #: adamw: decay of the mean of their squares, in [0, 1).
+    #: adamw: decay of the mean of the squared gradients, in [0, 1).
     adam_b2: float = 0.999
     #: adamw: added to the denominator, greater than 0.
     adam_epsilon: float = 1e-8
@@ -104,7 +109,7 @@ class Optimizer:
         check(
             (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
-            "together.",
+            "together: give both or neither.",
         )
         check(
             self.phase in SIGNALS
@@ -118,18 +123,22 @@ class Optimizer:
 class Schedule:
     """How the learning rate changes."""
 
-    #: Constant; multiplied by --milestone-factor at each milestone; multiplied by
-    #: --exponential-rate every step after an epoch; or half a cosine down to 0.
+    #: How the learning rate goes on from its peak.
+    #: - constant: it stays.
+    #: - step: multiplied by --milestone-factor at each milestone.
+    #: - exponential: multiplied by --exponential-rate at each step, once the number of
+    #: epochs in --exponential-after is over.
+    #: - cosine: half a cosine, down to 0.
     schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
-    #: step: epochs completed before each drop. The default is the authors'.
+    #: step: after how many epochs each drop comes. The default is the authors'.
     milestones: tuple[int, ...] = (31, 61, 91)
     #: step: factor at each milestone, greater than 0.
     milestone_factor: float = 0.2
     #: exponential: factor per step, greater than 0. The default is the authors'.
     exponential_rate: float = 0.99985
-    #: exponential: epochs completed before the decay begins.
+    #: exponential: epochs before the decay begins.
     exponential_after: int = 31
-    #: Epochs over which the learning rate also rises linearly from 0, at least 0.
+    #: Epochs of linear warm-up from 0, multiplied with the schedule; at least 0.
     warmup_epochs: float = 0.0
 
     def __post_init__(self):
@@ -153,36 +162,41 @@ SOURCES = ("digits", "cifar10", "cifar100", *NO_IMAGES)
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned."""
+    """What to train on."""
 
-    #: digits (1,797 images of 8x8 that come with scikit-learn); cifar10 or cifar100
-    #: through TensorFlow Datasets; or npz:PATH, your own images in an .npz file with
-    #: x_train and x_test (uint8; size, height, width and, if not grey, channels),
-    #: y_train and y_test (integers from 0). Beyond images: breast_cancer (a table, two
-    #: classes) and diabetes (a table, a number), which come with scikit-learn, and
-    #: english (the next character of Python's own help texts).
+    #: The data set.
+    #: - digits: 1,797 images of 8x8 pixels, part of scikit-learn.
+    #: - cifar10, cifar100: through TensorFlow Datasets.
+    #: - npz:PATH: your own images, an .npz file with x_train and x_test (uint8; size,
+    #: height, width and, if not grey, channels), y_train and y_test (integers from 0).
+    #: - breast_cancer: a table with two classes, part of scikit-learn.
+    #: - diabetes: a table with a regression target, part of scikit-learn.
+    #: - english: text; predict the next character of Python's own help texts.
     data: str = "digits"
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
-    #: Pixels of zero padding of which a random crop of the original size is taken in
-    #: training; 0: no crop. None: 4 for cifar10 and cifar100, 0 for other data.
+    #: Random crops in training: pixels of zero padding on each side, before a crop back
+    #: to the original size. With 0 there is no crop. None: 4 for cifar10 and cifar100,
+    #: otherwise 0.
     crop_padding: int | None = None
     #: Whether to mirror half of the training images left to right. None: for cifar10
     #: and cifar100 only.
     flip: bool | None = None
-    #: Mean and deviation that pixels (in [0, 1]) are normalised with: those of the
-    #: training images, per channel; ImageNet's (the authors' choice; 3 channels); none.
+    #: Mean and deviation, per channel, to normalise pixels (in [0, 1]) with.
+    #: - train: those of the training images.
+    #: - imagenet: those of ImageNet, as the authors do; only for 3 channels.
+    #: - none: no normalisation.
     normalize: Literal["train", "imagenet", "none"] = "train"
-    #: Train on every n-th training image only, at least 1.
+    #: Train only on every n-th training example, at least 1.
     every: int = 1
-    #: Test on the training images that --every leaves out, too.
+    #: Also test on the training images that --every leaves out.
     test_rest: bool = False
-    #: Keep the last so many training images from training, at least 0, and test on them
-    #: in place of the test set: for choosing options.
+    #: Keep the last n training images out of training, n at least 0, and test on them
+    #: instead of the test set: for choosing options.
     validation: int = 0
-    #: Replace so large a share of the training labels by other classes, in [0, 1).
+    #: Share of the training labels to replace by other classes, in [0, 1).
     label_noise: float = 0.0
-    #: Average squares of so many pixels a side into one, at least 1.
+    #: Shrink images: average squares of n by n pixels into one, n at least 1.
     shrink: int = 1
 
     def __post_init__(self):
@@ -219,26 +233,28 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """What learns."""
+    """The network to train."""
 
-    #: A Wide ResNet, for images; a multilayer perceptron, for tables and images; or a
-    #: causal transformer, for text. None: by the data, for images a Wide ResNet.
+    #: The kind of network. None: chosen by the data, for images a Wide ResNet.
+    #: - wide_resnet: a Wide ResNet, for images.
+    #: - mlp: a multilayer perceptron, for tables and images.
+    #: - transformer: a causal transformer, for text.
     network: Literal["wide_resnet", "mlp", "transformer"] | None = None
     #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
     depth: int = 10
     #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
     #: network is --depth 28 --widen 10.
     widen: int = 1
-    #: wide_resnet, transformer: what convolutions, or the whole, compute in.
-    #: Parameters, statistics and loss are float32.
+    #: wide_resnet: dtype of convolutions and normalisations. transformer: dtype of the
+    #: whole computation. Parameters, statistics and loss are float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
     #: mlp: units of each hidden layer, each at least 1.
     hidden: tuple[int, ...] = (64, 64)
-    #: transformer: features of a token, at least 1, a multiple of --heads.
+    #: transformer: features per token, at least 1, a multiple of --heads.
     width: int = 64
-    #: transformer: layers, at least 1.
+    #: transformer: number of layers, at least 1.
     layers: int = 2
-    #: transformer: attention heads, at least 1.
+    #: transformer: number of attention heads, at least 1.
     heads: int = 4
 
     def __post_init__(self):
@@ -266,13 +282,14 @@ class Model:
 class Cluster:
     """Several processes that train one network together."""
 
-    #: Address of the first process, as in 10.0.0.1:8476, in every process; or auto:
-    #: SLURM, Open MPI, Kubernetes or a Cloud TPU tells the rest too. The batch is split
-    #: among the devices of all, and the first process writes. None: one process.
+    #: Address HOST:PORT of the first process, such as 10.0.0.1:8476, given to every
+    #: process. With auto, SLURM, Open MPI, Kubernetes or a Cloud TPU supplies it, and
+    #: also the two options below. The devices of all processes share each batch. The
+    #: first process writes the files. None: one process.
     coordinator: str | None = None
-    #: How many processes there are, with HOST:PORT at least 1.
+    #: With HOST:PORT: how many processes there are, at least 1.
     num_processes: int | None = None
-    #: Number of this process, with HOST:PORT from 0; each has one of its own.
+    #: With HOST:PORT: the number of this process, from 0, different in each process.
     process_id: int | None = None
 
     def __post_init__(self):

@@ -1,11 +1,11 @@
 """The published runs, by name: `python -m train run --preset NAME`.
 
-The authors' are those of their scripts (commit acb3cff of
-https://github.com/hakumaicc/Asymmetric-Momentum-LCAM). What all twelve share:
-WRN-28-10, 150 epochs of 391 steps (the smaller last batch is trained on), batch 128,
-zero padding of 4 and a random crop, a flip, ImageNet's mean and deviation, learning
-rate 0.1, weight decay 5e-4, no Nesterov momentum, and a comparison with the epoch's
-mean that acts on the next step. Their seeds are not set.
+The twelve runs of LCAM's authors follow their scripts (commit acb3cff of
+https://github.com/hakumaicc/Asymmetric-Momentum-LCAM). All train WRN-28-10 for 150
+epochs of 391 steps, the smaller last batch included, with batch 128. Images get zero
+padding of 4, a random crop, a flip, and ImageNet's mean and deviation. The learning
+rate is 0.1, the weight decay 5e-4, without Nesterov momentum. A comparison of the loss
+with the epoch's mean acts on the next step. The scripts set no seeds.
 """
 
 import dataclasses

@@ -105,7 +105,7 @@ def test_data_that_take_more_than_half_of_the_memory_stay_on_the_host(
 
 def test_test_set_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(feed, "_device_memory", lambda: 519)
-    with pytest.raises(InputError, match="give fewer test examples"):
+    with pytest.raises(InputError, match="use fewer test examples"):
         feed.is_too_large(dataset(), crop_padding=0)
 
 

@@ -34,7 +34,7 @@ def test_network_is_chosen_by_the_data(data, model, expected):
     [
         (IMAGES, Model("transformer"), "must be wide_resnet or mlp .* got transformer"),
         (TABLE, Model("wide_resnet"), "must be mlp for these data, got wide_resnet"),
-        (TABLE, Model(depth=16), "--depth belongs to .* These data are for mlp"),
+        (TABLE, Model(depth=16), "--depth belongs to .* these data get mlp"),
     ],
 )
 def test_network_that_does_not_fit_is_refused(data, model, message):

@@ -382,7 +382,7 @@ def test_checkpoint_that_is_not_what_was_written_is_told(
     path.write_text(json.dumps({"crc32": checksum ^ 1}))
     code, errors = go_on(command, folder, capsys)
     assert code == 2
-    assert "22 is not what was written. Move" in errors
+    assert "step 22 has changed since it was saved. Move" in errors
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
@@ -416,7 +416,7 @@ def test_other_versions_checkpoint_is_told(stopped, command, tmp_path, capsys):
     code, errors = go_on(command, tmp_path / "run", capsys)
     assert code == 2
     assert "cannot read the checkpoint" in errors
-    assert "22 away to go on from an earlier one, or from nothing" in errors
+    assert "22 away to continue from an earlier one, or from the" in errors
 
 
 def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
@@ -460,7 +460,7 @@ def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
     with locked(tmp_path / "run"):
         code, errors = go_on(command, tmp_path / "run", capsys)
     assert code == 2
-    assert "another process is at work in" in errors
+    assert "another process is using" in errors
 
 
 @pytest.mark.torture
@@ -521,7 +521,7 @@ def test_full_disk_and_read_only_disk_lose_nothing(whole, command, tmp_path):
     assert len(messages) == 2, done.stderr
     assert messages[0].startswith("error: cannot write")
     assert messages[1].startswith("error: cannot write into")
-    assert "Read-only file system. Make room, or the folder writable" in messages[1]
+    assert "Read-only file system. Free some space, or make the folder" in messages[1]
     assert result(tmp_path / "run") == result(whole)
 
 

@@ -28,7 +28,7 @@ def test_second_process_is_refused_and_a_killed_one_gives_up(tmp_path):
     ) as process:
         assert process.stdout.readline() == "locked\n"
         with (
-            pytest.raises(BusyError, match="another process is at work"),
+            pytest.raises(BusyError, match="another process is using"),
             locked(tmp_path),
         ):
             pass

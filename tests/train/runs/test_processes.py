@@ -122,7 +122,7 @@ def test_process_with_other_options_is_refused_in_both(pair, tmp_path):
     processes = pair(tmp_path / "run", second=["--seed", "1"])
     for code, errors in map(ended, processes):
         assert code == 2
-        assert "the processes have other options or data" in errors
+        assert "the processes have different options or data" in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -131,7 +131,7 @@ def test_data_that_one_process_has_not_end_both(pair, tmp_path):
     missing = ["--data", f"npz:{tmp_path / 'nothing.npz'}"]
     first, second = map(ended, pair(tmp_path / "run", second=missing))
     assert first[0] == second[0] == 2
-    assert "process 1 cannot begin; its message says why" in first[1]
+    assert "process 1 cannot start; its message says why" in first[1]
     assert "no file" in second[1]
 
 
@@ -155,7 +155,7 @@ def test_signal_ends_a_process_that_waits_for_the_others():
         text=True,
         cwd=Path(__file__).parents[3],
     )
-    assert "waits for the other processes" in process.stderr.readline()
+    assert "waiting for the other processes" in process.stderr.readline()
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=BOUND)
@@ -168,7 +168,7 @@ def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
     first, second = map(ended, pair(tmp_path))
     assert first[0] == second[0] == 2
     assert "is not empty" in first[1]
-    assert "the first process could not begin; its message says why" in second[1]
+    assert "the first process cannot start; its message says why" in second[1]
 
 
 @pytest.mark.torture
@@ -183,6 +183,6 @@ def test_cluster_that_is_none_is_told(images, tmp_path):
     )
     assert done.returncode == 2
     waits, error = done.stderr.splitlines()
-    assert waits.startswith("waits for the other processes, at most 5 minutes")
+    assert waits.startswith("waiting for the other processes, for at most 5")
     assert error.startswith("error: --coordinator auto: cannot join the other process")
     assert "no SLURM, Open MPI, Kubernetes or Cloud TPU is found" in error
