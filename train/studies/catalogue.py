@@ -93,7 +93,9 @@ _REACH = {"digits": (5.0, 2.0), "cifar10": (20.0, 10.0), "cifar100": (50.0, 30.0
 _REACH_QUICK = (65.0, 55.0)
 
 
-def _experiment(study: Study, source: str) -> Experiment:
+def _experiment(
+    study: Study, source: str, load: Callable[[Data], Dataset]
+) -> Experiment:
     """The authors' network and schedule; in the quick form what two cores can do."""
     data_dir = study.data_dir
     if study.data in NO_IMAGES:
@@ -106,7 +108,7 @@ def _experiment(study: Study, source: str) -> Experiment:
     options = {"data_dir": data_dir} if source in ("cifar10", "cifar100") else {}
     if not study.quick:
         experiment = Experiment(
-            data=Data(data=source, crop_padding=4, flip=True, **options),
+            data=_augmented(Data(data=source, **options), load),
             model=Model(depth=28, widen=10, dtype="bfloat16"),
             schedule=Schedule("step", milestones=(31, 61, 91)),
             epochs=150,
@@ -116,15 +118,19 @@ def _experiment(study: Study, source: str) -> Experiment:
         experiment = Experiment(data=Data(data=source), epochs=12, batch_size=32)
     else:
         experiment = Experiment(
-            data=Data(
-                data=source, every=10, shrink=2, crop_padding=2, flip=True, **options
-            ),
+            data=_augmented(Data(data=source, every=10, shrink=2, **options), load),
             epochs=12,
             batch_size=64,
         )
     if study.epochs is not None:
         experiment = dataclasses.replace(experiment, epochs=study.epochs)
     return experiment
+
+
+def _augmented(data: Data, load: Callable[[Data], Dataset]) -> Data:
+    """Crops of an eighth of the side, and mirroring: the authors' for 32 pixels."""
+    padding = load(data).train_inputs.shape[1] // 8
+    return dataclasses.replace(data, crop_padding=padding, flip=True)
 
 
 def _block(
@@ -148,7 +154,7 @@ def _kind(experiment: Experiment) -> str:
 
 
 def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = _experiment(study, "cifar10")
+    experiment = _experiment(study, "cifar10", load)
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         sgd_arm(),
@@ -163,7 +169,7 @@ def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
     for source in ("cifar10", "cifar100"):
-        experiment = _experiment(study, source)
+        experiment = _experiment(study, source, load)
         decay = average_decay(experiment, load(experiment.data))
         arms = (
             sgd_arm(),
@@ -178,7 +184,7 @@ def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 
 def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = _experiment(study, "cifar10")
+    experiment = _experiment(study, "cifar10", load)
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         lcam_arm("lcam", decay),
@@ -200,7 +206,7 @@ def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
-    experiment = _experiment(study, "cifar10")
+    experiment = _experiment(study, "cifar10", load)
     for batch_size in (32, 64, 128, 256):
         sized = dataclasses.replace(
             experiment, batch_size=batch_size, observe="held_out"
@@ -256,7 +262,9 @@ def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 
 def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = dataclasses.replace(_experiment(study, "cifar10"), observe="mechanism")
+    experiment = dataclasses.replace(
+        _experiment(study, "cifar10", load), observe="mechanism"
+    )
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         lcam_arm("lcam", decay),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
@@ -119,6 +120,30 @@ def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:
     # Where the mean is ten times as large as it must be, the power is nearly 1.
     most = 10 * (critical + 3) / root
     return deviation * float(scipy.optimize.brentq(missing_power, 0, most))
+
+
+def equivalence_power(
+    deviation: float, num_seeds: int, margin: float, level: float = LEVEL
+) -> float:
+    """The chance that two one-sided t-tests find two equal arms equivalent.
+
+    Args:
+      deviation: standard deviation of the paired differences.
+      num_seeds: pairs, at least 2.
+      margin: differences below it, in either direction, count as none.
+      level: of each of the two tests.
+    """
+    freedom, root = num_seeds - 1, np.sqrt(num_seeds)
+    critical = scipy.stats.t.ppf(1 - level, freedom)
+
+    def found(ratio: float) -> float:
+        """Given the ratio of the deviation that is seen to the true one."""
+        reach = margin * root / deviation - critical * ratio
+        seen = scipy.stats.chi.pdf(ratio * np.sqrt(freedom), freedom)
+        return max(2 * scipy.stats.norm.cdf(reach) - 1, 0.0) * seen * np.sqrt(freedom)
+
+    most = margin * root / (deviation * critical)
+    return scipy.integrate.quad(found, 0, most, limit=200, points=[min(1.0, most)])[0]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

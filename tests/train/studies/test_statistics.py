@@ -7,6 +7,7 @@ import scipy.stats
 from train.studies.statistics import (
     Difference,
     detectable,
+    equivalence_power,
     holm,
     paired_difference,
     summarize,
@@ -75,6 +76,19 @@ def test_detectable_difference_is_found_four_times_in_five(seeds, comparisons, l
     p_values = scipy.stats.ttest_1samp(samples, 0.0, axis=1).pvalue
     # The standard error of the share is 0.003.
     assert np.mean(p_values < level) == pytest.approx(0.8, abs=0.012)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.025])
+@pytest.mark.parametrize(("deviation", "seeds"), [(0.85, 80), (0.5, 40), (0.85, 20)])
+def test_power_of_equivalence_is_what_simulation_gives(deviation, seeds, level):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0.0, deviation, (20_000, seeds))
+    above = scipy.stats.ttest_1samp(samples, -0.3, axis=1, alternative="greater")
+    below = scipy.stats.ttest_1samp(samples, 0.3, axis=1, alternative="less")
+    found = np.mean(np.maximum(above.pvalue, below.pvalue) < level)
+    power = equivalence_power(deviation, seeds, 0.3, level)
+    # The standard error of the share is at most 0.0036.
+    assert power == pytest.approx(found, abs=0.012)
 
 
 def test_holm_of_a_hand_table():
