@@ -57,6 +57,12 @@ def run_trials(
     """
     clock = _Clock(budget)
     todo = _in_order(blocks, seeds)
+    alone = [seed for seed in seeds if seed ^ 1 not in seeds]
+    if alone and any(arm.matched == "borrowed" for b in blocks for arm in b.arms):
+        print(
+            f"borrowed is left out with seed {', '.join(map(str, alone))}: it needs "
+            f"a run of LCAM with seed {', '.join(str(seed ^ 1) for seed in alone)}."
+        )
     total = len(todo)
     waiting = todo  # of this process or another
     while todo:
