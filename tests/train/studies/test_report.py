@@ -19,12 +19,13 @@ def test_seeds_are_written_as_ranges(seeds, text):
     assert seeds_text(seeds) == text
 
 
-@pytest.fixture
-def written(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """The report of LCAM with errors 0, 1, 3 and SGD with 5, 6, 8 more or less."""
     runs = {("lcam", seed): run(error) for seed, error in enumerate((0.0, 1.0, 3.0))}
     runs |= {("sgd-0.9", seed): run(e) for seed, e in enumerate((5.0, 6.1, 7.9))}
-    return write_report(tmp_path / "report", study(runs, note="A note."))
+    out = tmp_path_factory.mktemp("written") / "report"
+    return write_report(out, study(runs, note="A note."))
 
 
 def test_report_begins_with_question_answer_and_picture(written):
