@@ -1,6 +1,6 @@
 """The section of a report about one block, as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +32,17 @@ def section(
     if result.runs:
         parts += ["### Test errors", _arms_table(result)]
     mine = [each for each in comparisons if each.block == block["name"]]
-    for outcome in (outcomes[0], "area"):
-        chosen = [each for each in mine if each.outcome == outcome]
-        if chosen and outcome == outcomes[0]:
-            parts += [
-                "### Differences",
-                f"Each arm less `{block['reference']}`, in points of the "
-                f"{OUTCOMES[outcome]}. Below 0 the arm is better.",
-                _differences_table(chosen),
-            ]
-        elif chosen:
-            parts += [
-                "### How soon an arm is good",
-                f"The same for the {OUTCOMES[outcome]}: the area under the curve. It "
-                "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(chosen),
-            ]
+    if mine:
+        parts += [
+            "### Differences",
+            f"Each arm less `{block['reference']}`, in points of the "
+            f"{OUTCOMES[outcomes[0]]}. Below 0 the arm is better.",
+            _differences_table(mine, outcomes[0]),
+            "### How soon an arm is good",
+            f"The same for the {OUTCOMES['area']}: the area under the curve. It is a "
+            "second outcome, corrected for the comparisons above as well.",
+            _differences_table(mine, "area"),
+        ]
     if result.runs:
         parts += ["### What the arms did", _behaviour_table(result)]
     return [*parts, *_observed(result)]
@@ -60,22 +55,11 @@ def _observed(result: Result) -> list[str]:
         for arm in result.block["arms"]
         if arm["optimizer"]["optimizer"] == "lcam" and arm["name"] in result.epochs
     }
-    match result.block["experiment"]["observe"]:
-        case "held_out" if rows:
-            found = observed_tables.held_out_table(rows)
-            return [
-                "### How well a batch tells the phase",
-                table.markdown(found),
-                observed_tables.HELD_OUT,
-            ]
-        case "mechanism" if rows:
-            found = observed_tables.mechanism_table(rows)
-            return [
-                "### What the phases do",
-                table.markdown(found),
-                observed_tables.MECHANISM,
-            ]
-    return []
+    observe = result.block["experiment"]["observe"]
+    if observe == "nothing" or not rows:
+        return []
+    title, make_table, note = observed_tables.TABLES[observe]
+    return [f"### {title}", table.markdown(make_table(rows)), note]
 
 
 def _describe(result: Result) -> str:
@@ -152,42 +136,36 @@ def _behaviour_table(result: Result) -> str:
     }
     rows = [["arm", *(title for title, _ in names.values())]]
     for arm, runs in result.runs.items():
-        cells = [
-            table.mean_or_dash([run[name] for run in runs.values()], spec)
-            for name, (_, spec) in names.items()
-        ]
-        rows.append([arm, *cells])
+        rows.append([arm, *table.mean_cells(list(runs.values()), names)])
     return table.markdown(rows)
 
 
-def _differences_table(comparisons: Sequence[Comparison]) -> str:
+def _differences_table(comparisons: Sequence[Comparison], outcome: str) -> str:
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
-    rows = [[*header, "detectable", "verdict"]]
-    for each in comparisons:
-        difference = each.difference
-        rows.append(
-            [
-                each.arm,
-                str(difference.num_seeds),
-                table.text(difference.mean, "+.2f"),
-                table.interval(difference.mean, difference.half_width),
-                table.p_text(difference.p_value),
-                table.p_text(each.corrected_p),
-                table.percent(difference.detectable),
-                statistics.short_verdict(difference, each.corrected_p),
-            ]
-        )
-    return table.markdown(rows)
+    rows = [
+        [
+            each.arm,
+            str(each.difference.num_seeds),
+            table.text(each.difference.mean, "+.2f"),
+            table.interval(each.difference.mean, each.difference.half_width),
+            table.p_text(each.difference.p_value),
+            table.p_text(each.corrected_p),
+            table.percent(each.difference.detectable),
+            statistics.short_verdict(each.difference, each.corrected_p),
+        ]
+        for each in comparisons
+        if each.outcome == outcome
+    ]
+    return table.markdown([[*header, "detectable", "verdict"], *rows])
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
+def seeds_text(seeds: Collection[int]) -> str:
     """Seeds in words, stretches of them as ranges."""
     stretches: list[list[int]] = []
     for seed in sorted(seeds):
-        if stretches and seed == stretches[-1][-1] + 1:
-            stretches[-1].append(seed)
-        else:
-            stretches.append([seed])
+        if not stretches or seed != stretches[-1][-1] + 1:
+            stretches.append([])
+        stretches[-1].append(seed)
     texts = [
         f"{each[0]} to {each[-1]}" if len(each) > 2 else ", ".join(map(str, each))
         for each in stretches
