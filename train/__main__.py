@@ -13,13 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from train.errors import (
-    ADVICE,
-    DivergedError,
-    InputError,
-    PeerError,
-    StoppedError,
-)
+from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
 from train.paths import printable
 from train.settings.commands import (
     Compare,

@@ -28,19 +28,9 @@ MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 # What NumPy and zipfile raise on files that are damaged or made to do harm.
 UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    SyntaxError,
-    MemoryError,
-    OverflowError,
-    RuntimeError,
-    NotImplementedError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
+    *(OSError, ValueError, TypeError, LookupError, EOFError, SyntaxError, MemoryError),
+    *(OverflowError, RuntimeError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 

@@ -1,6 +1,5 @@
 """Reads the curves of a run back for a picture, and checks that a run wrote them."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,15 +48,7 @@ def read_curves(folder: Path) -> Curves:
             f"{folder} holds no run with a finished epoch (metrics.jsonl and "
             "steps.csv): name the folder of a run."
         ) from None
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        ZeroDivisionError,
-        csv.Error,
-    ):
+    except records.DAMAGED:
         raise InputError(
             f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
             "or a run is writing them; wait for its next epoch."

@@ -4,6 +4,7 @@ The colours are Okabe and Ito's: colour-blind safe.
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,26 +19,17 @@ plt.rcParams["text.parse_math"] = False  # names of folders may hold dollars
 
 PHASE_COLORS = {Phase.LOW_LOSS: "#0072B2", Phase.HIGH_LOSS: "#D55E00"}
 PHASE_LABELS = {Phase.LOW_LOSS: "low-loss phase", Phase.HIGH_LOSS: "high-loss phase"}
-COLORS = (
-    "#000000",
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)
+COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINE_STYLES = ("-", "--", ":")
 
 
-def color(index: int) -> str:
-    """Of the arm or run with this number."""
-    return COLORS[index % len(COLORS)]
-
-
-def line_style(index: int) -> str:
-    """Of the arm or run with this number: colours come again."""
-    return LINE_STYLES[index // len(COLORS) % len(LINE_STYLES)]
+def line_style(index: int, epochs: int) -> dict[str, Any]:
+    """The line of the arm or run with this number: colours come again."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": LINE_STYLES[index // len(COLORS) % len(LINE_STYLES)],
+        "marker": "." if epochs < 30 else None,  # one epoch draws no line
+    }
 
 
 def epoch_axis(axes: plt.Axes) -> None:

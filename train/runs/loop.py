@@ -98,21 +98,15 @@ def _name(config: Run) -> str:
 
 
 def _train(
-    config: Run,
-    prepared: _Prepared,
-    folder: Path | None,
-    stop: Stop,
-    *,
-    quiet: bool,
-    light: bool,
+    config: Run, prepared: _Prepared, folder: Path | None, stop: Stop, **options: bool
 ) -> None:
-    """Trains from the last checkpoint, or from nothing, to the end."""
+    """Trains from the last checkpoint, or from nothing; `options` are `Recorder`'s."""
     spec, feed, phases, _ = prepared
     training = Training(config, spec, feed, phases)
     with (
         SilentRecorder()
         if folder is None
-        else Recorder(folder, config, training.compiled, quiet=quiet, light=light)
+        else Recorder(folder, config, training.compiled, **options)
     ) as recorder:
         done = _restore(training, recorder)
         total = config.epochs * spec.steps_per_epoch

@@ -14,7 +14,7 @@ from train.runs.folder import first_free
 from train.settings.commands import Plot
 
 # Drawn as pixels: there may be 100,000 of them.
-_DOTS: dict[str, Any] = {"markersize": 3, "rasterized": True}
+_DOTS: dict[str, Any] = {"ls": "", "marker": ".", "ms": 3, "rasterized": True}
 
 
 def plot_run(folder: Path) -> Path:
@@ -26,24 +26,16 @@ def plot_run(folder: Path) -> Path:
     _draw_loss(loss_axes, run)
     loss_axes.set_title(run.name)
     _draw_momentum(momentum_axes, run)
+    epochs = run.metrics["epoch"]
     for name, color in (("train", "#999999"), ("test", "#000000")):
-        error_axes.plot(
-            run.metrics["epoch"],
-            run.metrics[f"{name}_error"],
-            ".-",
-            color=color,
-            label=name,
-        )
+        errors = run.metrics[f"{name}_error"]
+        error_axes.plot(epochs, errors, ".-", color=color, label=name)
     error_axes.set_ylabel("error (%)")
     drawing.epoch_axis(error_axes)
     error_axes.set_ylim(bottom=0)
-    last = run.metrics["epoch"][-1], run.metrics["test_error"][-1]
+    last = epochs[-1], run.metrics["test_error"][-1]
     error_axes.annotate(
-        f"{last[1]:.2f} %",
-        last,
-        textcoords="offset points",
-        xytext=(-4, 6),
-        ha="right",
+        f"{last[1]:.2f} %", last, textcoords="offset points", xytext=(-4, 6), ha="right"
     )
     error_axes.legend()
     return drawing.save(figure, folder / "curves.png")
@@ -73,24 +65,17 @@ def plot_runs(config: Plot) -> Path:
     ):
         axes = figure.add_subplot(grid[0, place])
         for index, run in enumerate(runs):
-            axes.plot(
-                run.metrics["epoch"],
-                run.metrics[name],
-                drawing.line_style(index),
-                color=drawing.color(index),
-                marker="." if len(run.metrics["epoch"]) < 30 else None,
-                label=f"{run.name}: {run.metrics[name][-1]:.4g}",
-            )
+            epochs, curve = run.metrics["epoch"], run.metrics[name]
+            style = drawing.line_style(index, len(epochs))
+            axes.plot(epochs, curve, label=f"{run.name}: {curve[-1]:.4g}", **style)
         drawing.log_scale(axes, np.concatenate([run.metrics[name] for run in runs]))
         axes.set_ylabel(label)
         drawing.epoch_axis(axes)
         axes.legend(title="last epoch")
     for row, run in enumerate(runs, start=1):
-        loss_axes = figure.add_subplot(grid[row, 0])
-        _draw_loss(loss_axes, run)
-        momentum_axes = figure.add_subplot(grid[row, 1])
-        _draw_momentum(momentum_axes, run)
-        for axes in (loss_axes, momentum_axes):
+        for column, draw in enumerate((_draw_loss, _draw_momentum)):
+            axes = figure.add_subplot(grid[row, column])
+            draw(axes, run)
             axes.set_title(run.name, fontsize="medium")
             drawing.epoch_axis(axes)
     return drawing.save(figure, out)
@@ -110,30 +95,17 @@ def _new_picture(out: Path | None) -> Path:
 
 def _draw_loss(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's loss, in the colour of its phase, and the average."""
-    steps = run.steps
+    epochs, steps, loss = run.epochs, run.steps, run.steps["loss"]
     if np.isnan(steps["phase"]).all():  # AdamW
-        axes.plot(
-            run.epochs, steps["loss"], ".", color="black", label="a step", **_DOTS
-        )
+        axes.plot(epochs, loss, color="black", label="a step", **_DOTS)
     else:
         for phase, color in drawing.PHASE_COLORS.items():
             chosen = steps["phase"] == phase
-            axes.plot(
-                run.epochs[chosen],
-                steps["loss"][chosen],
-                ".",
-                color=color,
-                label=f"{drawing.PHASE_LABELS[phase]} ({np.mean(chosen):.0%} of steps)",
-                **_DOTS,
-            )
-        axes.plot(
-            run.epochs,
-            steps["average_loss"],
-            color="black",
-            linewidth=1,
-            label="its average",
-        )
-    drawing.log_scale(axes, steps["loss"])
+            label = f"{drawing.PHASE_LABELS[phase]} ({np.mean(chosen):.0%} of steps)"
+            axes.plot(epochs[chosen], loss[chosen], color=color, label=label, **_DOTS)
+        average = {"color": "black", "linewidth": 1, "label": "its average"}
+        axes.plot(epochs, steps["average_loss"], **average)
+    drawing.log_scale(axes, loss)
     axes.set_ylabel("loss of a step (nats)")
     axes.legend(fontsize="small", markerscale=3)
 
@@ -145,7 +117,7 @@ def _draw_momentum(axes: plt.Axes, run: Curves) -> None:
     if np.isnan(momentum).all():  # AdamW
         axes.text(0.5, 0.5, "AdamW: none", ha="center", transform=axes.transAxes)
         return
-    axes.plot(run.epochs, momentum, ".", color="#999999", label="a step", **_DOTS)
+    axes.plot(run.epochs, momentum, color="#999999", label="a step", **_DOTS)
     axes.plot(
         run.metrics["epoch"],
         run.metrics["mean_momentum"],

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,7 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        config: Run,
-        compiled: Program,
-        *,
-        quiet: bool,
-        light: bool = False,
+        self, folder: Path, config: Run, compiled: Program, *, quiet: bool, light: bool
     ):
         self._folder = folder
         self._light = light
@@ -186,7 +181,7 @@ def _test_text(row: dict[str, Any]) -> str:
 
 
 class SilentRecorder:
-    """Stands for `Recorder` where another process writes: does nothing."""
+    """Stands for `Recorder` where another process writes: every method does nothing."""
 
     def __enter__(self) -> "SilentRecorder":
         """Returns itself."""
@@ -195,29 +190,5 @@ class SilentRecorder:
     def __exit__(self, *exception: Any) -> None:
         """Nothing is on its way."""
 
-    def last(self, like: Snapshot) -> tuple[int, Snapshot]:
-        """Knows of no checkpoint."""
-        return 0, like
-
-    def begin(self, done: int) -> None:
-        """Notes nothing."""
-
-    def advance(self, num_steps: int) -> None:
-        """Shows nothing."""
-
-    def write(self, row: dict[str, Any], steps: list[tuple]) -> None:
-        """Writes nothing."""
-
-    def is_due(self) -> bool:
-        """Saves nothing."""
-        return False
-
-    def is_due_after(self, epoch: int) -> bool:
-        """Saves nothing."""
-        return False
-
-    def save(self, done: int, snapshot: Snapshot) -> None:
-        """Saves nothing."""
-
-    def finish(self) -> None:
-        """Notes nothing."""
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: None

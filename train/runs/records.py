@@ -19,7 +19,11 @@ from train.paths import expand
 from train.runs.writing import replace, writing
 
 # What reading a file raises that is damaged, or another than it should be.
-UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError)
+DAMAGED = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+    *(RecursionError, csv.Error),
+)
+UNREADABLE = (OSError, *DAMAGED)
 
 FINISHED = "finished.json"
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
@@ -67,7 +71,7 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
     """
     try:
         phases = np.array(read_steps(expand(folder))["phase"])
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+    except UNREADABLE:
         phases = np.array([])
     if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
         raise InputError(
@@ -110,26 +114,6 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_finished(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
-    """Reads the `metrics.jsonl` of a run that has ended; None if it has not.
-
-    One that was damaged has not: going on with it will tell.
-    """
-    with contextlib.suppress(*UNREADABLE):
-        rows = read_metrics(folder)
-        is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
-        if is_whole and _is_finished_at(folder, rows[-1]["step"]):
-            return rows
-    return None
-
-
-def _is_finished_at(folder: Path, step: int) -> bool:
-    if has_finished(folder):
-        return True
-    # A run of an earlier version: its last checkpoint was its last act.
-    return (folder / "checkpoints" / str(step)).is_dir()
-
-
 def has_finished(folder: Path) -> bool:
     """Whether a run came to its end: it may have left no checkpoint."""
     return (folder / FINISHED).exists()
@@ -148,11 +132,13 @@ def has_diverged(rows: list[dict[str, Any]]) -> bool:
 
 
 def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
-    """Reads the `metrics.jsonl` of a run that has finished or diverged; else None."""
-    rows = read_finished(folder, epochs)
-    if rows is not None:
-        return rows
+    """Reads the `metrics.jsonl` of a run that has finished or diverged; else None.
+
+    One that was damaged has not: going on with it will tell.
+    """
     with contextlib.suppress(*UNREADABLE):
         rows = read_metrics(folder)
-        return rows if has_diverged(rows) else None
+        is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+        if (is_whole and has_finished(folder)) or has_diverged(rows):
+            return rows
     return None

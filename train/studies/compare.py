@@ -16,10 +16,10 @@ from train.settings.experiment import Experiment, make_run
 from train.settings.options import Optimizer
 from train.studies import rows, statistics
 from train.studies.arms import Arm, Block
-from train.studies.outcomes import Comparison, Result
-from train.studies.report import write_report, write_tables
+from train.studies.outcomes import Comparison, Result, write_tables
+from train.studies.report import write_report
 from train.studies.study import run_blocks
-from train.studies.table import aligned, mean_or_dash
+from train.studies.table import aligned, mean_cells
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -85,9 +85,8 @@ def compare(config: Compare) -> Path:
     """
     block = _make_block(config)
     dataset = sources.load_dataset(config.data)
-    kind = config.data.data.partition(":")[0]
     facts = {"data_sha256": fingerprint(dataset)}
-    folder = open_folder(config, f"compare-{kind}", **facts)
+    folder = open_folder(config, f"compare-{block.name}", **facts)
     renew_claim(folder, config, **facts)
     about = rows.describe(
         "comparison",
@@ -102,23 +101,22 @@ def compare(config: Compare) -> Path:
     if not found.runs:
         print("No run has ended yet: there is nothing to compare.")
         return folder
-    results, comparisons = write_tables(folder / "report", found)
-    for result in results:
-        if result.runs:
-            from train.studies.pictures import plot_curves  # matplotlib takes a second
+    [result], comparisons = write_tables(folder / "report", found)
+    if result.runs:
+        from train.studies.pictures import plot_curves  # matplotlib takes a second
 
-            path = folder / "comparison.png"
-            plot_curves(path, result.epochs, folder.name)
-            print(f"\n{_table(result, comparisons, config)}\npicture: {path}")
-        if config.report:
-            print(f"report: {write_report(folder / 'report', found)}")
-        if result.diverged:
-            raise DivergedError(
-                "; ".join(
-                    f"{arm} diverged with seed {', '.join(map(str, seeds))}"
-                    for arm, seeds in result.diverged.items()
-                )
+        path = folder / "comparison.png"
+        plot_curves(path, result.epochs, folder.name)
+        print(f"\n{_table(result, comparisons, config)}\npicture: {path}")
+    if config.report:
+        print(f"report: {write_report(folder / 'report', found)}")
+    if result.diverged:
+        raise DivergedError(
+            "; ".join(
+                f"{arm} diverged with seed {', '.join(map(str, seeds))}"
+                for arm, seeds in result.diverged.items()
             )
+        )
     return folder
 
 
@@ -131,14 +129,10 @@ def _make_block(config: Compare) -> Block:
     arms = parse_arms(config.arms)
     for optimizer in arms.values():  # refused before anything is run
         make_run(config, optimizer=optimizer)
-    shared = {
-        option.name: getattr(config, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
-    kind = config.data.data.partition(":")[0]
+    names = [option.name for option in dataclasses.fields(Experiment)]
     return Block(
-        kind,
-        Experiment(**shared),
+        config.data.data.partition(":")[0],
+        Experiment(**{name: getattr(config, name) for name in names}),
         tuple(
             Arm(name, optimizer, folder=f"{number}-{optimizer.optimizer}")
             for number, (name, optimizer) in enumerate(arms.items(), start=1)
@@ -154,41 +148,25 @@ def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -
     title = f"final test error after {config.epochs} epochs, {config.data.data}, " + (
         "one seed" if num_seeds == 1 else f"mean and deviation of {num_seeds} seeds"
     )
-    cells = [
-        [
-            "optimizer",
-            "test error %",
-            "train loss",
-            "low-loss steps",
-            "switches/epoch",
-            "mean momentum",
-            "images/s",
-        ]
-    ]
-    for arm, by_seed in result.runs.items():
-        runs = list(by_seed.values())
-        errors = [run["last_error"] for run in runs]
+    means = {
+        "train_loss": ("train loss", ".4f"),
+        "low_loss_share": ("low-loss steps", ".0%"),
+        "phase_switches": ("switches/epoch", ".1f"),
+        "mean_momentum": ("mean momentum", ".3f"),
+    }
+    titles = [title for title, _ in means.values()]
+    cells = [["optimizer", "test error %", *titles, "images/s"]]
+    for arm, runs in result.runs.items():
+        errors = [run["last_error"] for run in runs.values()]
         error = f"{np.mean(errors):.2f}"
         if len(runs) > 1:
             error += f" ± {np.std(errors, ddof=1):.2f}"
         if len(runs) < num_seeds:
             error += f" ({len(runs)} seeds)"
-        speed = [
-            row["images_per_second"]
-            for epochs in result.epochs[arm].values()
-            for row in epochs
-        ]
-        cells.append(
-            [
-                arm,
-                error,
-                f"{np.mean([run['train_loss'] for run in runs]):.4f}",
-                mean_or_dash([run["low_loss_share"] for run in runs], ".0%"),
-                mean_or_dash([run["phase_switches"] for run in runs], ".1f"),
-                mean_or_dash([run["mean_momentum"] for run in runs], ".3f"),
-                f"{np.median(speed):.0f}",
-            ]
-        )
+        epochs = [row for run in result.epochs[arm].values() for row in run]
+        speed = np.median([row["images_per_second"] for row in epochs])
+        shown = mean_cells(list(runs.values()), means)
+        cells.append([arm, error, *shown, f"{speed:.0f}"])
     mine = [each for each in comparisons if each.outcome == "last_error"]
     lines = [
         f"{each.arm} against {each.reference}: "

@@ -23,7 +23,7 @@ def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
     """
     (first, whole), *others = parts
     for folder, part in others:
-        if found := _difference(whole, part):
+        if found := _difference(_common(whole, part), _common(part, whole)):
             raise InputError(
                 f"{first} and {folder} do not belong together: {found}. The parts of a "
                 "study have the same options and data, and most often other seeds."
@@ -47,33 +47,25 @@ def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
     return StudyRows(about, part.runs | whole.runs)
 
 
-def _difference(whole: StudyRows, part: StudyRows) -> str | None:
-    """The first of what keeps two parts from being joined, in words."""
-    ours, theirs = _common(whole, part), _common(part, whole)
-    return _first_difference(ours, theirs, "")
-
-
 def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
     """What has to be equal in another part."""
-    other_blocks = {block["name"]: block for block in other.about["blocks"]}
+    other_arms = {block["name"]: _arms(block) for block in other.about["blocks"]}
     blocks = {}
     for block in rows.about["blocks"]:
-        shared = _arms(other_blocks.get(block["name"], block))
-        blocks[block["name"]] = {
+        name = block["name"]
+        data, other_data = _data(rows, name), _data(other, name)
+        blocks[name] = {
             "options": _fixed(block["experiment"]),
             "reference": block["reference"],
             "arms": {
-                name: _fixed(arm["optimizer"])
-                | {option: arm.get(option) for option in ("matched", "epochs")}
-                for name, arm in _arms(block).items()
-                if name in shared
-            },
-            "data": {
-                run.facts["data_sha256"]
-                for key, run in rows.runs.items()
-                if key[0] == block["name"]
+                arm: _fixed(about["optimizer"])
+                | {option: about.get(option) for option in ("matched", "epochs")}
+                for arm, about in _arms(block).items()
+                if arm in other_arms.get(name, ())
             },
         }
+        if data and other_data:  # a part without runs has none
+            blocks[name]["data"] = data
     return {
         "study": rows.about["study"],
         "outcomes": rows.about["outcomes"],
@@ -84,6 +76,12 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
             if (block, arm, seed) in other.runs
         },
     }
+
+
+def _data(rows: StudyRows, block: str) -> str:
+    """The sums of the data that the runs of a block have seen."""
+    runs = [run for key, run in rows.runs.items() if key[0] == block]
+    return " ".join(sorted({run.facts["data_sha256"] for run in runs}))
 
 
 def _fixed(options: dict[str, Any]) -> dict[str, Any]:
@@ -111,23 +109,14 @@ def _arms(block: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {arm["name"]: arm for arm in block["arms"]}
 
 
-def _first_difference(ours: Any, theirs: Any, place: str) -> str | None:
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for name in ours | theirs:
-            if name not in ours or name not in theirs:
-                return f"{place}{name} is in one of them only"
-            if found := _first_difference(ours[name], theirs[name], f"{place}{name}, "):
-                return found
-        return None
-    if isinstance(ours, set) and isinstance(theirs, set):
-        # A part without runs has no data.
-        same = not ours or not theirs or ours == theirs
-    else:
-        same = ours == theirs
-    if same:
-        return None
-    return f"{place.removesuffix(', ')} is {_one(ours)} and {_one(theirs)}"
-
-
-def _one(value: Any) -> str:
-    return " ".join(sorted(map(str, value))) if isinstance(value, set) else str(value)
+def _difference(ours: Any, theirs: Any, place: str = "") -> str | None:
+    """The first of what keeps two parts from being joined, in words."""
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return None if ours == theirs else f"{place} is {ours} and {theirs}"
+    for name in ours | theirs:
+        there = f"{place}, {name}" if place else name
+        if name not in ours or name not in theirs:
+            return f"{there} is in one of them only"
+        if found := _difference(ours[name], theirs[name], there):
+            return found
+    return None

@@ -103,10 +103,7 @@ def markov_moments(
     Raises:
       ValueError: the moments do not settle, or a run is shorter than one step.
     """
-    for name, run in (
-        ("low_loss_run", low_loss_run),
-        ("high_loss_run", high_loss_run),
-    ):
+    for name, run in (("low_loss_run", low_loss_run), ("high_loss_run", high_loss_run)):
         if not 1 <= run < np.inf:
             raise ValueError(
                 f"`{name}` must be 1 step or more, and finite, got {run!r}."
@@ -120,25 +117,6 @@ def markov_moments(
         rows = slice(4 * phase, 4 * phase + 4)
         transition[rows] = np.kron(change[:, phase], np.kron(step, step))
     return _stationary(transition, np.kron(shares, _noise(learning_rate, noise_std)))
-
-
-def mean_path(
-    curvature: float,
-    learning_rate: float,
-    momentum: float,
-    start: tuple[float, float],
-    steps: int,
-) -> NDArray[np.float64]:
-    """Mean of (w, m) before the first step and after each, [steps + 1, 2].
-
-    The step is linear in the coefficient, and chance chooses it independently of
-    (w, m): so the mean under chance is exactly this path of the mean coefficient.
-    """
-    step = _step_matrix(curvature, learning_rate, momentum)
-    path = [np.asarray(start, np.float64)]
-    for _ in range(steps):
-        path.append(step @ path[-1])
-    return np.stack(path)
 
 
 def _step_matrix(

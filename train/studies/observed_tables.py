@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,6 @@ MECHANISM = (
 TRUTHS = {
     "held_out": "the first test batch",
     "fixed": "a fixed batch of 256 training examples",
-}
-NOTES = {
-    **{name: MISREAD.format(batch) for name, batch in TRUTHS.items()},
-    "mechanism": MECHANISM,
 }
 
 
@@ -84,33 +81,30 @@ def misread_table(rows: Rows, truth: str) -> list[list[str]]:
 
 def mechanism_table(rows: Rows) -> list[list[str]]:
     """Ratios of the phases; a header, and a row an arm."""
-    table = [
-        [
-            "arm",
-            "gradient",
-            "update",
-            "fast tenth",
-            "slow tenth",
-            "cosine, high loss",
-            "cosine, low loss",
-            "correlation of loss and update",
-        ]
-    ]
+    header = ["arm", "gradient", "update", "fast tenth", "slow tenth"]
+    header += ["cosine, high loss", "cosine, low loss"]
+    table = [[*header, "correlation of loss and update"]]
     ratios = ("grad_norm", "update_norm", "fast_speed", "slow_speed")
     for arm, runs in rows.items():
-        cells = [arm]
-        for name in ratios:
-            cells.append(_text([_ratio(run, name) for run in runs], ".3f"))
-        for phase in (0, 1):
-            cosines = [_mean(run, "cosine", phase) for run in runs]
-            cells.append(_text(cosines, ".3f"))
-        by_array = np.array([_array_means(run, "array_correlation") for run in runs])
+        columns = [[_ratio(run, name) for run in runs] for name in ratios]
+        columns += zip(*(_means(run, "cosine") for run in runs), strict=True)
+        by_array = np.array([_means(run, "array_correlation") for run in runs])
         low, high = np.min(by_array.mean(axis=0)), np.max(by_array.mean(axis=0))
         whole = _text(by_array.mean(axis=1).tolist(), "+.2f")
         extremes = "" if np.isnan(low) else f" {{{low:+.2f}, {high:+.2f}}}"
-        cells.append(whole + extremes)
-        table.append(cells)
+        table.append([arm, *(_text(x, ".3f") for x in columns), whole + extremes])
     return table
+
+
+_TOLD = "How well the phase is told"
+# By --observe: heading, table, and the note that belongs to it.
+TABLES = {
+    **{
+        name: (_TOLD, partial(misread_table, truth=name), MISREAD.format(batch))
+        for name, batch in TRUTHS.items()
+    },
+    "mechanism": ("What the phases do", mechanism_table, MECHANISM),
+}
 
 
 def _later(run: Sequence[dict[str, Any]], name: str) -> list[Any]:
@@ -130,13 +124,8 @@ def _ratio(run: Sequence[dict[str, Any]], name: str) -> float:
     return math.exp(float(np.mean(logs))) if logs else math.nan
 
 
-def _mean(run: Sequence[dict[str, Any]], name: str, phase: int) -> float:
-    numbers = [pair[phase] for pair in _later(run, name)]
-    return float(np.mean(numbers)) if numbers else math.nan
-
-
-def _array_means(run: Sequence[dict[str, Any]], name: str) -> np.ndarray:
-    """Mean over the epochs of each array's number."""
+def _means(run: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+    """Mean over the epochs of the number of each phase or array; NaN without any."""
     numbers = _later(run, name)
     if not numbers:
         return np.full(len(run[0]["observed"][name]), math.nan)

@@ -1,13 +1,14 @@
 """What the runs of a study come to: outcomes, and comparisons of arms."""
 
-import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.runs.records import has_diverged
+from train.runs.writing import writing
 from train.studies import statistics
-from train.studies.rows import KEY, StudyRows, write_csv
+from train.studies.rows import RunRows, StudyRows, named, write_csv, write_rows
 from train.studies.statistics import Difference
 from train.studies.trials import mean_of
 
@@ -51,54 +52,49 @@ class Result(NamedTuple):
 
 def make_results(rows: StudyRows) -> list[Result]:
     """Works out what the runs of each block come to; a block without runs has none."""
+    by_arm = defaultdict(dict)
+    for (block, arm, seed), run in rows.runs.items():
+        by_arm[block, arm][seed] = run
     results = []
     for block in rows.about["blocks"]:
         result = Result(block, {}, {}, {}, {})
-        by_arm: dict[str, dict[int, Any]] = {arm["name"]: {} for arm in block["arms"]}
-        for (name, arm, seed), run in rows.runs.items():
-            if name == block["name"]:
-                by_arm[arm][seed] = run
-        lost = [
-            seed
-            for seed, run in by_arm.get("lcam", {}).items()
-            if has_diverged(run.epochs)
-        ]
+        lost = _diverged(by_arm[block["name"], "lcam"])
         for arm in block["arms"]:
-            name, runs = arm["name"], by_arm[arm["name"]]
+            name, runs = arm["name"], by_arm[block["name"], arm["name"]]
             borrows = arm["matched"] == "borrowed"
-            without = {seed ^ 1 if borrows else seed for seed in lost}
-            bad = [seed for seed in runs if has_diverged(runs[seed].epochs)]
-            if bad:
+            if bad := _diverged(runs):
                 result.diverged[name] = bad
-            elif arm["matched"] and without:
+            elif arm["matched"] and lost:
+                without = [seed ^ 1 if borrows else seed for seed in lost]
                 result.unmatched[name] = sorted(without)
             elif runs:
                 switches = arm["optimizer"]["optimizer"] == "lcam"
                 # SGD's phases are only watched.
                 hidden = {} if switches else dict.fromkeys(PHASES)
-                result.epochs[name] = {
-                    seed: [row | hidden for row in run.epochs]
-                    for seed, run in runs.items()
+                result.epochs[name] = epochs = {
+                    seed: [row | hidden for row in runs[seed].epochs] for seed in runs
                 }
                 result.runs[name] = {
-                    seed: run_outcomes(run.epochs, block["reach"], switches=switches)
-                    | run.facts
-                    for seed, run in runs.items()
+                    seed: run_outcomes(epochs[seed], block["reach"]) | runs[seed].facts
+                    for seed in runs
                 }
         if result.runs or result.diverged:
             results.append(result)
     return results
 
 
+def _diverged(runs: dict[int, RunRows]) -> list[int]:
+    return [seed for seed in runs if has_diverged(runs[seed].epochs)]
+
+
 def run_outcomes(
-    rows: Sequence[dict[str, Any]], reach: Sequence[float], *, switches: bool
+    rows: Sequence[dict[str, Any]], reach: Sequence[float]
 ) -> dict[str, Any]:
     """What a run comes to.
 
     Args:
       rows: of `metrics.jsonl`, one an epoch.
       reach: test errors in percent.
-      switches: whether the run's phases did anything: SGD's are only watched.
 
     Returns:
       Errors in percent, None if an epoch that they need was not tested;
@@ -118,17 +114,13 @@ def run_outcomes(
         )
         for goal in reach
     }
-    means = {
-        name: mean_of(rows, name) if switches or name not in PHASES else None
-        for name in (*PHASES, "mean_momentum")
-    }
     return {
         "last_error": errors[-1],
         "last_epochs_error": mean_of(rows[-last:], "test_error"),
         "area": mean_of(rows, "test_error"),
         "train_loss": rows[-1]["train_loss"],
         **first,
-        **means,
+        **{name: mean_of(rows, name) for name in (*PHASES, "mean_momentum")},
         "seconds": sum(row["seconds"] for row in rows),
     }
 
@@ -150,67 +142,53 @@ def compare_arms(
       results: of all blocks.
       outcomes: names of `OUTCOMES`; the primary one first.
     """
-    pairs = [
-        pair
-        for result in results
-        for arm in result.runs
-        if arm != result.block["reference"] and (pair := _Pair(result, arm)).seeds
-    ]
+    pairs = []
+    for block, runs, *_ in results:
+        reference = block["reference"]
+        theirs = runs.get(reference, {})
+        for arm, ours in runs.items():
+            both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+            if arm != reference and both:
+                pairs.append(((block["name"], arm, reference), both))
     comparisons: list[Comparison] = []
     primary: list[float] = []
     for outcome in outcomes:
-        known = [
-            pair for pair in pairs if None not in itertools.chain(*pair.of(outcome))
+        tested = [
+            (names, both)
+            for names, both in pairs
+            if all(run[outcome] is not None for pair in both for run in pair)
         ]
-        number = len(known) + len(primary)
         differences = [
-            statistics.paired_difference(*pair.of(outcome), comparisons=number)
-            for pair in known
-        ]
-        p_values = [each.p_value for each in differences]
-        corrected = statistics.holm(primary + p_values)[len(primary) :]
-        comparisons += [
-            Comparison(
-                *(pair.result.block["name"], pair.arm, pair.result.block["reference"]),
-                *(outcome, difference, p),
+            statistics.paired_difference(
+                [ours[outcome] for ours, _ in both],
+                [theirs[outcome] for _, theirs in both],
+                comparisons=len(primary) + len(tested),
             )
-            for pair, difference, p in zip(known, differences, corrected, strict=True)
+            for _, both in tested
+        ]
+        p_values = primary + [each.p_value for each in differences]
+        corrected = statistics.holm(p_values)[len(primary) :]
+        comparisons += [
+            Comparison(*names, outcome, difference, p)
+            for (names, _), difference, p in zip(
+                tested, differences, corrected, strict=True
+            )
         ]
         primary = primary or p_values
     return comparisons
 
 
-class _Pair(NamedTuple):
-    result: Result
-    arm: str
-
-    @property
-    def seeds(self) -> list[int]:
-        """Those that the arm and its reference have."""
-        others = self.result.runs.get(self.result.block["reference"], {})
-        return [seed for seed in self.result.runs[self.arm] if seed in others]
-
-    def of(self, outcome: str) -> tuple[list[Any], list[Any]]:
-        """An outcome of the arm, and of its reference, seed by seed."""
-        reference = self.result.block["reference"]
-        ours, theirs = (
-            [self.result.runs[arm][seed][outcome] for seed in self.seeds]
-            for arm in (self.arm, reference)
-        )
-        return ours, theirs
-
-
-def write_outcomes(
-    folder: Path,
-    rows: StudyRows,
-    results: Sequence[Result],
-    comparisons: Sequence[Comparison],
-) -> None:
-    """Writes every run and every comparison as CSV files of a folder.
+def write_tables(out: Path, rows: StudyRows) -> tuple[list[Result], list[Comparison]]:
+    """Writes the rows and what they come to as CSV files, and returns the latter.
 
     Raises:
       InputError: the disk does not take it.
     """
+    results = make_results(rows)
+    comparisons = compare_arms(results, rows.about["outcomes"])
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_rows(out, rows)
     found = {
         (result.block["name"], arm, seed): outcomes
         for result in results
@@ -218,14 +196,11 @@ def write_outcomes(
         for seed, outcomes in runs.items()
     }
     write_csv(
-        folder / "runs.csv",
-        [
-            dict(zip(KEY, key, strict=True)) | found.get(key, run.facts)
-            for key, run in rows.runs.items()
-        ],
+        out / "runs.csv",
+        [named(key) | found.get(key, run.facts) for key, run in rows.runs.items()],
     )
     write_csv(
-        folder / "comparisons.csv",
+        out / "comparisons.csv",
         [
             {"block": each.block, "arm": each.arm, "reference": each.reference}
             | {"outcome": each.outcome}
@@ -234,3 +209,4 @@ def write_outcomes(
             for each in comparisons
         ],
     )
+    return results, comparisons

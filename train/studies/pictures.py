@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from lcam_optax import Phase
 from train.runs import drawing
+from train.studies.table import span
 
 BETTER = drawing.PHASE_COLORS[Phase.LOW_LOSS]
 WORSE = drawing.PHASE_COLORS[Phase.HIGH_LOSS]
@@ -167,7 +168,6 @@ def plot_curves(
     for panel, (name, label) in zip(axes.flat, panels.items(), strict=True):
         drawn = []
         for index, (arm, seeds) in enumerate(runs.items()):
-            color = drawing.color(index)
             curves = np.array(
                 [[row[name] for row in rows] for rows in seeds.values()], dtype=float
             )
@@ -175,17 +175,11 @@ def plot_curves(
                 continue
             drawn.append(curves)
             epochs = np.arange(1, curves.shape[1] + 1)
+            style = drawing.line_style(index, len(epochs)) | {"linewidth": 2}
             if len(curves) > 1 and draws_each:
-                panel.plot(epochs, curves.T, color=color, alpha=0.3, linewidth=0.8)
-            panel.plot(
-                epochs,
-                curves.mean(axis=0),
-                drawing.line_style(index),
-                color=color,
-                linewidth=2,
-                marker="." if len(epochs) < 30 else None,  # one epoch draws no line
-                label=arm,
-            )
+                thin = {"color": style["color"], "alpha": 0.3, "linewidth": 0.8}
+                panel.plot(epochs, curves.T, **thin)
+            panel.plot(epochs, curves.mean(axis=0), label=arm, **style)
         drawing.epoch_axis(panel)
         panel.set_ylabel(label)
         if name in ("test_error", "train_loss") and drawn:
@@ -193,12 +187,9 @@ def plot_curves(
             drawing.log_scale(panel, numbers)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
-    counts = {len(seeds) for seeds in runs.values()}
-    most = max(counts)
-    seeds = "one seed" if most == 1 else f"mean of {min(counts)} to {most} seeds"
-    if len(counts) == 1 and most > 1:
-        seeds = f"mean of {most} seeds"
-    if most > 1 and draws_each:
-        seeds += " (thin: each)"
+    counts = [len(seeds) for seeds in runs.values()]
+    seeds = "one seed"
+    if max(counts) > 1:
+        seeds = f"mean of {span(counts)} seeds" + " (thin: each)" * draws_each
     figure.suptitle(f"{title}: {seeds}")
     return drawing.save(figure, path)

@@ -174,30 +174,19 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
         (0.99, 0.9), cases, ((0.95, 0.9), (0.9, 0.95))
     ):
         chains = min(max(numbers // len(curvatures), 2), 1000)
+        size = {"decay": decay, "chains": chains, "warmup": warmup, "steps": steps}
         found = [
-            simulate(
-                curvatures,
-                rate,
-                low,
-                high,
-                noise,
-                phase=phase,
-                decay=decay,
-                chains=chains,
-                warmup=warmup,
-                steps=steps,
-            )
+            simulate(curvatures, rate, low, high, noise, phase=phase, **size)
             for phase in ("loss", "borrowed")
         ]
         share = float(found[0].low_loss_share.mean)
-        chance = sum(
-            curvature
-            * switched_moments(curvature, rate, low, high, share, noise).w_squared
+        by_chance = [
+            switched_moments(curvature, rate, low, high, share, noise).w_squared
             for curvature in curvatures
-        )
+        ]
+        loss = np.dot(curvatures, by_chance) / 2
         by_loss, borrowed = (
-            f"{each.loss.mean / (chance / 2):.4f} ± "
-            f"{each.loss.standard_error / (chance / 2):.4f}"
+            f"{each.loss.mean / loss:.4f} ± {each.loss.standard_error / loss:.4f}"
             for each in found
         )
         cells = (name, f"{decay:5g}", f"{low:4g}", f"{high:4g}", f"{share:5.3f}")

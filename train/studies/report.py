@@ -1,21 +1,14 @@
 """Writes what a study found, from its rows: Markdown, pictures, and CSV."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.runs.writing import replace, writing
+from train.runs.writing import replace
 from train.studies import observed_tables, table
-from train.studies.outcomes import (
-    OUTCOMES,
-    Comparison,
-    Result,
-    compare_arms,
-    make_results,
-    write_outcomes,
-)
-from train.studies.rows import StudyRows, write_rows
+from train.studies.outcomes import OUTCOMES, Comparison, Result, write_tables
+from train.studies.rows import StudyRows
 from train.studies.section import section, seeds_text
 from train.studies.summary import summarize, verdict
 
@@ -25,21 +18,6 @@ WHAT_LCAM_IS = (
     "average the step is in the low-loss phase, otherwise in the high-loss phase. Each "
     "phase has its coefficient."
 )
-
-
-def write_tables(out: Path, rows: StudyRows) -> tuple[list[Result], list[Comparison]]:
-    """Writes the rows and what they come to as CSV files, and returns the latter.
-
-    Raises:
-      InputError: the disk does not take it.
-    """
-    results = make_results(rows)
-    comparisons = compare_arms(results, rows.about["outcomes"])
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_rows(out, rows)
-    write_outcomes(out, rows, results, comparisons)
-    return results, comparisons
 
 
 def write_report(out: Path, rows: StudyRows) -> Path | None:
@@ -61,7 +39,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
     mine = [each for each in comparisons if each.outcome == primary]
     parts = [f"# Study: {about['study']}", summarize(about, results, mine)]
     if mine:
-        _draw_forest(out / "forest.png", results, mine)
+        _draw_forest(out / "forest.png", mine)
         parts += [
             "![Differences of the arms in test error, with 95 % intervals](forest.png)",
             f"<sub>Differences in the {OUTCOMES[primary]}. Lines are 95 % intervals, "
@@ -82,42 +60,33 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
 # --- Its parts ------------------------------------------------------------------------
 
 
-def _is_of(each: Comparison, result: Result) -> bool:
-    return each.block == result.block["name"]
-
-
-def _draw_forest(
-    path: Path, results: Sequence[Result], comparisons: Sequence[Comparison]
-) -> None:
+def _draw_forest(path: Path, comparisons: Sequence[Comparison]) -> None:
     """Draws LCAM less each arm; without LCAM as reference, each arm less that."""
     from train.runs import drawing
     from train.studies import pictures
 
-    references = {each.reference for each in comparisons}
-    turned = references == {"lcam"}
-    subject = "LCAM" if turned else "arm"
-    minus = "the arm" if turned else " or ".join(sorted(references))
+    references = sorted({each.reference for each in comparisons})
+    if references == ["lcam"]:
+        sign, subject, minus = -1, "LCAM", "the arm"
+    else:
+        sign, subject, minus = 1, "arm", " or ".join(references)
     columns = []
-    for result in results:
-        differences = {
-            each.arm: pictures.Interval(
-                -each.difference.mean if turned else each.difference.mean,
-                each.difference.half_width,
-            )
-            for each in comparisons
-            if _is_of(each, result)
+    for block in dict.fromkeys(each.block for each in comparisons):
+        mine = {e.arm: e.difference for e in comparisons if e.block == block}
+        numbers = [each.num_seeds for each in mine.values()]
+        subtitle = table.span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
+        intervals = {
+            arm: pictures.Interval(sign * each.mean, each.half_width)
+            for arm, each in mine.items()
         }
-        numbers = [e.difference.num_seeds for e in comparisons if _is_of(e, result)]
-        if numbers:
-            subtitle = _span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
-            columns.append(pictures.Column(result.block["name"], subtitle, differences))
-    arms = {each.arm: "" for each in comparisons}
+        columns.append(pictures.Column(block, subtitle, intervals))
     words = pictures.Words(
         verdict(comparisons).removesuffix("."),
         f"{subject} less {minus}: test error in percentage points",
         f"{subject} better",
         f"{subject} worse",
     )
+    arms = {each.arm: "" for each in comparisons}
     drawing.save(pictures.draw_forest(columns, arms, words), path)
 
 
@@ -149,47 +118,37 @@ def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:
         "`comparisons.csv` all outcomes. `study.json` says what was compared. The "
         "report is made from these files.",
     ]
-    if any(arm["matched"] == "borrowed" for b in about["blocks"] for arm in b["arms"]):
+    arms = [arm for block in about["blocks"] for arm in block["arms"]]
+    if any(arm["matched"] == "borrowed" for arm in arms):
         lines.append(
             "With `borrowed`, two differences can share a run of LCAM. The t-test does "
             "not know that."
         )
     watched = {result.block["experiment"]["observe"] for result in results}
-    lines += [observed_tables.NOTES[each] for each in sorted(watched - {"nothing"})]
-    return "## How to read this\n\n" + "\n".join(f"- {line}" for line in lines)
+    lines += [observed_tables.TABLES[each][2] for each in sorted(watched - {"nothing"})]
+    return "## How to read this\n\n" + _list(lines)
 
 
 def _where(rows: StudyRows) -> str:
     """Where the numbers come from, as a list."""
-    found = rows.about["environments"]
-    facts = {
-        "commit of the runs": [
-            str(each["commit"])[:12] + str(each["commit"])[40:] for each in found
-        ],
-        "device": [f"{e['device']}; {e['machine']}, {e['cores']} cores" for e in found],
-        "versions": [
-            ", ".join(
-                [f"Python {each['python']}", *map(" ".join, each["versions"].items())]
-            )
-            for each in found
-        ],
-        "data": [
-            f"SHA-256 {run.facts['data_sha256'][:16]}..." for run in rows.runs.values()
-        ],
-    }
-    lines = [f"command: `{shlex.join(each)}`" for each in rows.about["commands"]]
-    lines += [
-        f"{name}: {each}" for name in facts for each in dict.fromkeys(facts[name])
+    found, runs = rows.about["environments"], rows.runs.values()
+    commits = [str(each["commit"]) for each in found]
+    versions = [
+        [f"Python {each['python']}", *map(" ".join, each["versions"].items())]
+        for each in found
     ]
-    seconds = sum(row["seconds"] for run in rows.runs.values() for row in run.epochs)
-    seeds = sorted({seed for _, _, seed in rows.runs})
-    lines.append(
-        f"{len(rows.runs)} runs with {seeds_text(seeds)}, {seconds / 60:.1f} minutes "
-        "of training and testing"
-    )
-    return "## Where this comes from\n\n" + "\n".join(f"- {line}" for line in lines)
+    seconds = sum(row["seconds"] for run in runs for row in run.epochs)
+    lines = [
+        *(f"command: `{shlex.join(each)}`" for each in rows.about["commands"]),
+        *(f"commit of the runs: {each[:12]}{each[40:]}" for each in commits),
+        *(f"device: {e['device']}; {e['machine']}, {e['cores']} cores" for e in found),
+        *(f"versions: {', '.join(each)}" for each in versions),
+        *(f"data: SHA-256 {run.facts['data_sha256'][:16]}..." for run in runs),
+        f"{len(runs)} runs with {seeds_text({seed for _, _, seed in rows.runs})}, "
+        f"{seconds / 60:.1f} minutes of training and testing",
+    ]
+    return "## Where this comes from\n\n" + _list(dict.fromkeys(lines))
 
 
-def _span(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -5,6 +5,7 @@ watched, `observed.csv`. They are enough to make the report again, anywhere.
 """
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ OPTIONS = (
     *("margin", "lagged", "phase"),
 )
 ORIGIN = ("commit", "device", "network", "num_parameters", "num_test_predictions")
+FACTS = (*(f"option_{name}" for name in OPTIONS), *ORIGIN, "data_sha256")
 # Columns of text; all others hold numbers.
 TEXTS = (
     *("commit", "device", "network", "data_sha256", "name"),
@@ -42,7 +44,7 @@ class RunRows(NamedTuple):
 
     Attributes:
       epochs: rows of `metrics.jsonl`.
-      facts: its options (`option_...`), `ORIGIN` and `data_sha256`.
+      facts: `FACTS`.
     """
 
     epochs: list[dict[str, Any]]
@@ -94,8 +96,6 @@ def describe(
             }
             for block in blocks
         ],
-        "commands": [],
-        "environments": [],
     }
 
 
@@ -129,10 +129,9 @@ def collect(
         for arm in block["arms"]:
             epochs = arm.get("epochs") or block["experiment"]["epochs"]
             paths = _folders(folder / "runs" / block["name"], arm["folder"])
-            for seed in paths if seeds is None else seeds:
-                path = paths.get(seed)
-                trial = path and read_trial_at(path, epochs, watched=watched)
-                if not trial:
+            for seed in paths if seeds is None else filter(paths.get, seeds):
+                trial = read_trial_at(paths[seed], epochs, watched=watched)
+                if trial is None:
                     continue
                 facts, origin = _read_facts(trial.folder)
                 runs[block["name"], arm["name"], seed] = RunRows(trial.rows, facts)
@@ -160,7 +159,7 @@ def _read_facts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = {f"option_{name}": config["optimizer"][name] for name in OPTIONS}
         facts |= {name: origin.get(name) for name in ORIGIN}
         facts["data_sha256"] = config["data_sha256"]
-    except (*records.UNREADABLE, AttributeError):
+    except records.UNREADABLE:
         raise InputError(
             f"config.json or provenance.json in {folder} was changed or damaged: move "
             "the folder away, and this run will be done anew."
@@ -186,7 +185,7 @@ def write_rows(folder: Path, rows: StudyRows) -> None:
     write_csv(
         folder / "epochs.csv",
         [
-            _named(key) | {name: row[name] for name in row if name != "observed"}
+            named(key) | {name: row[name] for name in row if name != "observed"}
             for key, run in rows.runs.items()
             for row in run.epochs
         ],
@@ -195,7 +194,7 @@ def write_rows(folder: Path, rows: StudyRows) -> None:
     write_csv(
         folder / "observed.csv",
         [
-            _named(key)
+            named(key)
             | {"epoch": row["epoch"], "name": name, "index": index, "number": number}
             for key, run in rows.runs.items()
             for row in run.epochs
@@ -214,21 +213,16 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Writes a table, if it has rows."""
     if not rows:
         return
-    lines = _Lines()
+    text = io.StringIO()
     columns = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(lines, list(columns), lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace(path, "".join(lines))
+    replace(path, text.getvalue())
 
 
-class _Lines(list[str]):
-    """What the csv module can write into."""
-
-    write = list.append
-
-
-def _named(key: tuple[str, str, int]) -> dict[str, Any]:
+def named(key: tuple[str, str, int]) -> dict[str, Any]:
+    """The columns that name a run."""
     return dict(zip(KEY, key, strict=True))
 
 
@@ -242,7 +236,7 @@ def read_rows(folder: Path) -> StudyRows:
     about = read_about(folder)
     try:
         runs = {
-            key: RunRows([], {name: row[name] for name in row if _is_fact(name)})
+            key: RunRows([], {name: row[name] for name in row if name in FACTS})
             for key, row in _read_csv(folder / "runs.csv")
         }
         for key, row in _read_csv(folder / "epochs.csv"):
@@ -252,7 +246,7 @@ def read_rows(folder: Path) -> StudyRows:
                 observed = runs[key].epochs[row["epoch"] - 1].setdefault("observed", {})
                 observed.setdefault(row["name"], []).append(row["number"])
         _check_whole(about, runs)
-    except (*records.UNREADABLE, csv.Error, AttributeError) as error:
+    except records.UNREADABLE as error:
         raise InputError(
             f"cannot read the rows of the study in {folder}: they are damaged, or not "
             f"all there ({type(error).__name__}: {error}). Take a fresh copy of the "
@@ -287,10 +281,6 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _is_fact(name: str) -> bool:
-    return name.startswith("option_") or name in (*ORIGIN, "data_sha256")
-
-
 def _read_csv(path: Path) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
     """The rows of a table, by run; without the columns that name it."""
     with path.open(newline="") as file:
@@ -299,9 +289,8 @@ def _read_csv(path: Path) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
     for line in lines:
         row = dict(zip(header, line, strict=True))
         block, arm, seed = (row.pop(name) for name in KEY)
-        found.append(
-            ((block, arm, int(seed)), {name: _parse(name, row[name]) for name in row})
-        )
+        parsed = {name: _parse(name, row[name]) for name in row}
+        found.append(((block, arm, int(seed)), parsed))
     return found
 
 
@@ -321,6 +310,7 @@ def _check_whole(
     blocks = {block["name"]: block for block in about["blocks"]}
     for (block, arm, seed), run in runs.items():
         experiment = blocks[block]["experiment"]
+        watched = experiment["observe"] != "nothing"
         arms = {each["name"]: each for each in blocks[block]["arms"]}
         if arm not in arms:
             raise ValueError(f"{ABOUT} knows no arm {arm}")
@@ -331,5 +321,5 @@ def _check_whole(
             raise ValueError(
                 f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
             )
-        if not are_rows(run.epochs, watched=experiment["observe"] != "nothing"):
+        if not are_rows(run.epochs, watched=watched):
             raise ValueError(f"a number is missing of {arm} with seed {seed}")

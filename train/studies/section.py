@@ -1,6 +1,6 @@
 """The section of a report about one block, as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +32,24 @@ def section(
     if result.runs:
         parts += ["### Test errors", _arms_table(result)]
     mine = [each for each in comparisons if each.block == block["name"]]
-    # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
-    turned = block["reference"] == "lcam"
-    subject = (
-        "LCAM less each arm" if turned else f"Each arm less `{block['reference']}`"
-    )
-    for outcome in (outcomes[0], "area"):
-        chosen = [each for each in mine if each.outcome == outcome]
-        if chosen and outcome == outcomes[0]:
-            parts += [
-                "### Differences",
-                f"{subject}, in points of the {OUTCOMES[outcome]}. Below 0, "
-                f"{'LCAM' if turned else 'the arm'} is better.",
-                _differences_table(chosen, turned),
-            ]
-        elif chosen:
+    if mine:
+        # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
+        turned = block["reference"] == "lcam"
+        subject, less = "the arm", f"Each arm less `{block['reference']}`"
+        if turned:
+            subject, less = "LCAM", "LCAM less each arm"
+        parts += [
+            "### Differences",
+            f"{less}, in points of the {OUTCOMES[outcomes[0]]}. Below 0, {subject} is "
+            "better.",
+            _differences_table(mine, outcomes[0], turned),
+        ]
+        if any(each.outcome == "area" for each in mine):
             parts += [
                 "### How soon an arm is good",
-                f"The same for the {OUTCOMES[outcome]}: the area under the curve. It "
+                f"The same for the {OUTCOMES['area']}: the area under the curve. It "
                 "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(chosen, turned),
+                _differences_table(mine, "area", turned),
             ]
     if result.runs:
         parts += ["### What the arms did", _behaviour_table(result)]
@@ -65,20 +63,11 @@ def _observed(result: Result) -> list[str]:
         for arm in result.block["arms"]
         if arm["optimizer"]["optimizer"] == "lcam" and arm["name"] in result.epochs
     }
-    match result.block["experiment"]["observe"]:
-        case ("held_out" | "fixed") as truth if rows:
-            found = observed_tables.misread_table(rows, truth)
-            return [
-                "### How well the phase is told",
-                table.markdown(found),
-            ]
-        case "mechanism" if rows:
-            found = observed_tables.mechanism_table(rows)
-            return [
-                "### What the phases do",
-                table.markdown(found),
-            ]
-    return []
+    observe = result.block["experiment"]["observe"]
+    if observe == "nothing" or not rows:
+        return []
+    title, make_table, _ = observed_tables.TABLES[observe]
+    return [f"### {title}", table.markdown(make_table(rows))]
 
 
 def _describe(result: Result) -> str:
@@ -157,18 +146,18 @@ def _behaviour_table(result: Result) -> str:
     }
     rows = [["arm", *(title for title, _ in names.values())]]
     for arm, runs in result.runs.items():
-        cells = [
-            table.mean_or_dash([run[name] for run in runs.values()], spec)
-            for name, (_, spec) in names.items()
-        ]
-        rows.append([arm, *cells])
+        rows.append([arm, *table.mean_cells(list(runs.values()), names)])
     return table.markdown(rows)
 
 
-def _differences_table(comparisons: Sequence[Comparison], turned: bool) -> str:
+def _differences_table(
+    comparisons: Sequence[Comparison], outcome: str, turned: bool
+) -> str:
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
     rows = [[*header, "detectable", "verdict"]]
     for each in comparisons:
+        if each.outcome != outcome:
+            continue
         difference = each.difference
         if turned:
             difference = difference._replace(mean=-difference.mean)
@@ -187,14 +176,13 @@ def _differences_table(comparisons: Sequence[Comparison], turned: bool) -> str:
     return table.markdown(rows)
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
+def seeds_text(seeds: Collection[int]) -> str:
     """Seeds in words, stretches of them as ranges."""
     stretches: list[list[int]] = []
     for seed in sorted(seeds):
-        if stretches and seed == stretches[-1][-1] + 1:
-            stretches[-1].append(seed)
-        else:
-            stretches.append([seed])
+        if not stretches or seed != stretches[-1][-1] + 1:
+            stretches.append([])
+        stretches[-1].append(seed)
     texts = [
         f"{each[0]} to {each[-1]}" if len(each) > 2 else ", ".join(map(str, each))
         for each in stretches

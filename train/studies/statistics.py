@@ -74,33 +74,19 @@ def paired_difference(
     )
 
 
-class Summary(NamedTuple):
-    """What one arm's numbers are, over the seeds.
-
-    Attributes:
-      mean: of the numbers.
-      deviation: standard deviation, with n - 1; NaN with one seed.
-      half_width: of the 95 % interval of the mean (Student's t); NaN with one seed.
-    """
-
-    mean: float
-    deviation: float
-    half_width: float
-
-
-def summarize(numbers: Sequence[float]) -> Summary:
-    """Mean, standard deviation and interval of the mean.
+def summarize(numbers: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, standard deviation, and half the 95 % interval of the mean (Student's t).
 
     Args:
-      numbers: one a seed, at least one.
+      numbers: one a seed, at least one. With one the last two are NaN.
     """
     num_seeds = len(numbers)
     mean = float(np.mean(numbers))
     if num_seeds == 1:
-        return Summary(mean, float("nan"), float("nan"))
+        return mean, np.nan, np.nan
     deviation = float(np.std(numbers, ddof=1))
     critical = scipy.stats.t.ppf(1 - LEVEL / 2, num_seeds - 1)
-    return Summary(mean, deviation, float(critical * deviation / np.sqrt(num_seeds)))
+    return mean, deviation, float(critical * deviation / np.sqrt(num_seeds))
 
 
 def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:

@@ -1,7 +1,8 @@
 """Tables as text and as Markdown, and the numbers in them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,10 +51,21 @@ def mean_text(numbers: Sequence[float], spec: str, most: float = math.inf) -> st
     return "{} ± {} [{}, {}]".format(*shown)
 
 
-def mean_or_dash(numbers: Sequence[float | None], spec: str) -> str:
-    """Mean of those that are known."""
-    known = [number for number in numbers if number is not None]
-    return text(float(np.mean(known)), spec) if known else "-"
+def mean_cells(
+    runs: Sequence[dict[str, Any]], columns: dict[str, tuple[str, str]]
+) -> list[str]:
+    """Means over runs, each of those that are known; `columns` are titles and specs."""
+    cells = []
+    for name, (_, spec) in columns.items():
+        known = [run[name] for run in runs if run[name] is not None]
+        cells.append(text(float(np.mean(known)), spec) if known else "-")
+    return cells
+
+
+def span(numbers: Sequence[float], write: Callable[[float], str] = str) -> str:
+    """The lowest and the highest of numbers, or what both are."""
+    low, high = write(min(numbers)), write(max(numbers))
+    return low if low == high else f"{low} to {high}"
 
 
 def p_text(p: float) -> str:

@@ -11,7 +11,7 @@ from train.studies.outcomes import (
 
 def test_outcomes_of_a_hand_table():
     rows = [epoch(n, e) for n, e in enumerate([50.0, 20.0, 8.0, 11.0, 5.0], 1)]
-    assert run_outcomes(rows, (20.0, 4.0), switches=True) == {
+    assert run_outcomes(rows, (20.0, 4.0)) == {
         "last_error": 5.0,
         "last_epochs_error": 8.0,  # of 8, 11 and 5
         "area": pytest.approx(18.8),  # 94 / 5
@@ -26,7 +26,9 @@ def test_outcomes_of_a_hand_table():
 
 
 def test_phases_that_did_nothing_are_not_reported():
-    assert run_outcomes([epoch()], (), switches=False)["low_loss_share"] is None
+    [result] = make_results(study({("lcam", 0): run(), ("sgd-0.9", 0): run()}))
+    shares = [runs[0]["low_loss_share"] for runs in result.runs.values()]
+    assert shares == [0.25, None]
 
 
 @pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])
