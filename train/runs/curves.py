@@ -40,7 +40,7 @@ def read_curves(folder: Path) -> Curves:
         steps = {name: np.array(column) for name, column in columns.items()}
         epochs = steps["step"] / (len(steps["step"]) / len(rows))
         metrics = {
-            name: np.array([row[name] for row in rows], float) for name in METRICS
+            name: np.array([row.get(name) for row in rows], float) for name in METRICS
         }
         _check_drawable(metrics, steps)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,14 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     out = expand(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _drop_empty_claim(out)
         if any(out.iterdir()):
             raise InputError(
                 f"--out {out} is not empty, and nothing in it is overwritten: name a "
                 "new folder, leave out --out to have one made, or continue the run in "
                 "it with --resume."
             )
-        with (out / "config.json").open("x") as file:
-            file.write(_claim(config, facts))
+        _write_claim(out, _claim(config, facts))
     except FileExistsError:
         raise InputError(
             f"--out {out} is a file, or another run just started there: name another "
@@ -70,6 +71,33 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
             "made and written to."
         ) from None
     return out
+
+
+def _write_claim(folder: Path, text: str) -> None:
+    """Writes `config.json` whole at once, unless it is there.
+
+    Raises:
+      FileExistsError: it is there.
+    """
+    claim, new = folder / "config.json", folder / f"config.json.{os.getpid()}.new"
+    new.write_text(text)
+    try:
+        os.link(new, claim)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, as that of a bucket
+        with claim.open("x") as file:
+            file.write(text)
+    finally:
+        new.unlink()
+
+
+def _drop_empty_claim(folder: Path) -> None:
+    """Removes what a process left that was killed while it claimed the folder."""
+    claim = folder / "config.json"
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if claim.stat().st_size == 0:
+            claim.unlink()
 
 
 def first_free(name: Path, ending: str = "") -> Path:
@@ -87,6 +115,7 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
     """
     if config.resume:
         folder = expand(config.out)
+        _drop_empty_claim(folder)
         if (folder / "config.json").exists():
             check_claim(folder, config, **facts)
             return folder

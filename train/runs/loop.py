@@ -238,13 +238,17 @@ def _epoch_row(
         "step": epoch * spec.steps_per_epoch + len(steps.loss),
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
         "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
-        "test_loss": float(test.loss) if test else None,
-        "test_error": 100 * float(test.error) / spec.test_shape[0] if test else None,
+        **(_test_columns(spec, test) if test else {}),
         "low_loss_share": low_loss_share,
         "high_loss_share": 1 - low_loss_share,
         "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,
         "mean_momentum": float(np.mean(steps.momentum.astype(np.float64))),
     }
+
+
+def _test_columns(spec: Spec, test: TestMetrics) -> dict[str, float]:
+    error = 100 * float(test.error) / spec.test_shape[0]
+    return {"test_loss": float(test.loss), "test_error": error}
 
 
 def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:

@@ -12,7 +12,7 @@ import tqdm
 
 from train.engine import networks
 from train.engine.program import Program
-from train.errors import InputError
+from train.errors import DivergedError, InputError
 from train.runs import records
 from train.runs.checkpoint import Checkpoints, Snapshot
 from train.runs.folder import add_provenance
@@ -55,9 +55,11 @@ class Recorder:
         )
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, kind: Any, *exception: Any) -> None:
         """Waits for checkpoints on their way to the disk."""
-        self._stack.__exit__(*exception)
+        self._stack.__exit__(kind, *exception)
+        if kind is DivergedError and self._light:  # the run has ended
+            self._checkpoints.discard()
 
     def last(self, like: Snapshot) -> tuple[int, Snapshot]:
         """The steps taken at the last checkpoint, and where the run was; or 0, `like`.
@@ -176,8 +178,7 @@ class Recorder:
 
 
 def _test_text(row: dict[str, Any]) -> str:
-    error = row["test_error"]
-    return "not tested" if error is None else f"test error {error:.2f} %"
+    return f"test error {row['test_error']:.2f} %" if "test_error" in row else "no test"
 
 
 class SilentRecorder:

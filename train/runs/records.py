@@ -126,9 +126,8 @@ def write_finished(folder: Path, step: int) -> None:
 
 def has_diverged(rows: list[dict[str, Any]]) -> bool:
     """Whether a run's last loss was not finite."""
-    last = rows[-1]
-    was_tested = last["test_error"] is not None
-    return last["train_loss"] is None or (was_tested and last["test_loss"] is None)
+    # An epoch without a test has no such entry.
+    return rows[-1]["train_loss"] is None or rows[-1].get("test_loss", 0.0) is None
 
 
 def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
@@ -139,6 +138,9 @@ def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     with contextlib.suppress(*UNREADABLE):
         rows = read_metrics(folder)
         is_whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
-        if (is_whole and has_finished(folder)) or has_diverged(rows):
+        if is_whole and has_finished(folder):
+            return rows
+        config = json.loads((folder / "config.json").read_text())
+        if has_diverged(rows) and config["on_nan"] == "stop":
             return rows
     return None

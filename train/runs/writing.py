@@ -1,6 +1,7 @@
 """Writes files whole or not at all, and says what to do about a full disk."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def replace(path: Path, text: str) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file that is old or new at any moment, never half."""
-    new = path.with_name(path.name + ".new")
+    # Of this process: another may write the same file.
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.write_text(text)
     new.replace(path)
 

@@ -50,19 +50,13 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     if study.arms is not None:
         blocks = [_only(study.arms, block) for block in blocks]
     seeds = set(seeds_of(study))
-    if seeds & {seed ^ 1 for seed in seeds}:
-        return blocks
-    if "borrowed" in (study.arms or ()):
+    has_pairs = bool(seeds & {seed ^ 1 for seed in seeds})
+    if "borrowed" in (study.arms or ()) and not has_pairs:
         raise InputError(
             "--arms borrowed takes the phases of another seed, in pairs: give --seeds "
             "0 1, or 2 3, and so on."
         )
-    return [
-        block._replace(
-            arms=tuple(arm for arm in block.arms if arm.matched != "borrowed")
-        )
-        for block in blocks
-    ]
+    return blocks
 
 
 def _only(names: Sequence[str], block: Block) -> Block:

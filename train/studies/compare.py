@@ -108,7 +108,8 @@ def compare(config: Compare) -> Path:
         path = folder / "comparison.png"
         plot_curves(path, result.epochs, folder.name)
         print(f"\n{_table(result, comparisons, config)}\npicture: {path}")
-    if config.report:
+    # One of before would tell of other rows.
+    if config.report or (folder / "report" / "report.md").exists():
         print(f"report: {write_report(folder / 'report', found)}")
     if result.diverged:
         raise DivergedError(

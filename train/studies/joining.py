@@ -1,8 +1,12 @@
 """Joins the parts of one study, and refuses what does not belong together."""
 
+import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from train.errors import InputError
 from train.runs.folder import FREE_OPTIONS
@@ -21,14 +25,13 @@ def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
       InputError: the parts differ in options or data, or in the numbers of a run that
         both have. The message names the first difference.
     """
-    (first, whole), *others = parts
-    for folder, part in others:
-        if found := _difference(_common(whole, part), _common(part, whole)):
+    for (first, one), (second, other) in itertools.combinations(parts, 2):
+        if found := _difference(_common(one, other), _common(other, one)):
             raise InputError(
-                f"{first} and {folder} do not belong together: {found}. The parts of a "
+                f"{first} and {second} do not belong together: {found}. The parts of a "
                 "study have the same options and data, and most often other seeds."
             )
-        whole = _merge(whole, part)
+    whole = functools.reduce(_merge, [part for _, part in parts])
     places = [(b["name"], name) for b in whole.about["blocks"] for name in _arms(b)]
     keys = sorted(whole.runs, key=lambda key: (places.index(key[:2]), key[2]))
     return whole._replace(runs={key: whole.runs[key] for key in keys})
@@ -36,12 +39,13 @@ def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
 
 def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
     about = dict(whole.about)
-    about["blocks"] = [
-        ours | {"arms": list((_arms(theirs) | _arms(ours)).values())}
-        for ours, theirs in zip(
-            whole.about["blocks"], part.about["blocks"], strict=True
-        )
-    ]
+    theirs = {block["name"]: block["arms"] for block in part.about["blocks"]}
+    about["blocks"] = []
+    for block in whole.about["blocks"]:
+        # In the order of the part that has more of them.
+        both = sorted((block["arms"], theirs[block["name"]]), key=len, reverse=True)
+        arms = _arms({"arms": both[0]}) | _arms({"arms": both[1]})
+        about["blocks"].append(block | {"arms": list(arms.values())})
     for name in ("commands", "environments"):
         about[name] = unique([*about[name], *part.about[name]])
     return StudyRows(about, part.runs | whole.runs)
@@ -98,10 +102,14 @@ def _fixed(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(run: RunRows) -> dict[str, Any]:
-    epochs = {
-        f"epoch {row['epoch']}": {name: row[name] for name in row if name not in _TIMES}
-        for row in run.epochs
-    }
+    epochs = {}
+    for row in run.epochs:
+        numbers = {name: row[name] for name in row if name not in _TIMES}
+        if "observed" in row:  # flat, as it is read back
+            numbers["observed"] = {
+                name: np.ravel(each).tolist() for name, each in row["observed"].items()
+            }
+        epochs[f"epoch {row['epoch']}"] = numbers
     return epochs | {name: run.facts[name] for name in run.facts if name not in _TIMES}
 
 

@@ -58,14 +58,15 @@ def make_results(rows: StudyRows) -> list[Result]:
     results = []
     for block in rows.about["blocks"]:
         result = Result(block, {}, {}, {}, {})
+        seeds = {key[2] for key in rows.runs if key[0] == block["name"]}
         lost = _diverged(by_arm[block["name"], "lcam"])
         for arm in block["arms"]:
             name, runs = arm["name"], by_arm[block["name"], arm["name"]]
             borrows = arm["matched"] == "borrowed"
+            without = {seed ^ 1 if borrows else seed for seed in lost} & seeds
             if bad := _diverged(runs):
                 result.diverged[name] = bad
-            elif arm["matched"] and lost:
-                without = [seed ^ 1 if borrows else seed for seed in lost]
+            elif arm["matched"] and without:
                 result.unmatched[name] = sorted(without)
             elif runs:
                 switches = arm["optimizer"]["optimizer"] == "lcam"

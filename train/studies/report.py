@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from train.runs.writing import replace
 from train.studies import observed_tables, table
@@ -45,7 +44,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
             f"<sub>Differences in the {OUTCOMES[primary]}. Lines are 95 % intervals, "
             "not corrected for their number. Coloured ones do not include 0.</sub>",
         ]
-    parts += ["## What is compared", WHAT_LCAM_IS, _about_table(about)]
+    parts += ["## What is compared", WHAT_LCAM_IS, _about_table(rows)]
     for result in results:
         name = result.block["name"]
         parts += section(result, comparisons, about["outcomes"])
@@ -90,10 +89,12 @@ def _draw_forest(path: Path, comparisons: Sequence[Comparison]) -> None:
     drawing.save(pictures.draw_forest(columns, arms, words), path)
 
 
-def _about_table(about: dict[str, Any]) -> str:
-    arms = {arm["name"]: arm for block in about["blocks"] for arm in block["arms"]}
-    rows = [[f"`{name}`", arm["about"] or "-"] for name, arm in arms.items()]
-    return table.markdown([["arm", "what it is"], *rows])
+def _about_table(rows: StudyRows) -> str:
+    """What each arm is that was run."""
+    run = {arm for _, arm, _ in rows.runs}
+    arms = {a["name"]: a for block in rows.about["blocks"] for a in block["arms"]}
+    lines = [[f"`{name}`", arms[name]["about"] or "-"] for name in arms if name in run]
+    return table.markdown([["arm", "what it is"], *lines])
 
 
 def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from train.errors import InputError
 from train.runs import records
 from train.runs.folder import config_as_json
-from train.runs.writing import replace
+from train.runs.writing import replace, writing
 from train.studies.arms import Arm, Block
 from train.studies.trials import are_rows, read_trial_at
 
@@ -36,6 +36,7 @@ TEXTS = (
     *("commit", "device", "network", "data_sha256", "name"),
     *("option_optimizer", "option_loss_average", "option_phase"),
 )
+TEST = {"test_loss", "test_error"}
 ENVIRONMENT = ("commit", "device", "machine", "cores", "python", "versions")
 
 
@@ -96,6 +97,8 @@ def describe(
             }
             for block in blocks
         ],
+        "commands": [],
+        "environments": [],
     }
 
 
@@ -110,15 +113,12 @@ def _describe_arm(arm: Arm) -> dict[str, Any]:
     }
 
 
-def collect(
-    about: dict[str, Any], folder: Path, seeds: Sequence[int] | None = None
-) -> StudyRows:
+def collect(about: dict[str, Any], folder: Path) -> StudyRows:
     """Collects the rows of the runs of a study that have ended, from their folders.
 
     Args:
       about: the study.
       folder: of the study.
-      seeds: that are collected; None: all.
 
     Raises:
       InputError: a file of a run was changed or damaged.
@@ -129,14 +129,19 @@ def collect(
         for arm in block["arms"]:
             epochs = arm.get("epochs") or block["experiment"]["epochs"]
             paths = _folders(folder / "runs" / block["name"], arm["folder"])
-            for seed in paths if seeds is None else filter(paths.get, seeds):
-                trial = read_trial_at(paths[seed], epochs, watched=watched)
+            for seed, path in paths.items():
+                trial = read_trial_at(path, epochs, watched=watched)
                 if trial is None:
                     continue
-                facts, origin = _read_facts(trial.folder)
-                runs[block["name"], arm["name"], seed] = RunRows(trial.rows, facts)
-                environments.append({name: origin.get(name) for name in ENVIRONMENT})
-                commands.append(origin.get("command"))
+                facts, starts = _read_facts(path)
+                # An epoch without a test has no such entries.
+                rows = [row | dict.fromkeys(TEST - row.keys()) for row in trial.rows]
+                runs[block["name"], arm["name"], seed] = RunRows(rows, facts)
+                environments += starts
+                commands.append(starts[-1].pop("command"))
+    environments = [
+        {name: start.get(name) for name in ENVIRONMENT} for start in environments
+    ]
     found = {"commands": unique(commands), "environments": unique(environments)}
     return StudyRows(about | found, runs)
 
@@ -151,20 +156,22 @@ def _folders(block: Path, arm: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _read_facts(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is known of a run besides its rows, and what it ran on."""
+def _read_facts(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What is known of a run besides its rows, and each of its starts."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        origin = json.loads((folder / "provenance.json").read_text())[-1]
+        *starts, origin = json.loads((folder / "provenance.json").read_text())
+        if not {*ENVIRONMENT, "command"} <= origin.keys():
+            raise KeyError
         facts = {f"option_{name}": config["optimizer"][name] for name in OPTIONS}
         facts |= {name: origin.get(name) for name in ORIGIN}
         facts["data_sha256"] = config["data_sha256"]
-    except records.UNREADABLE:
+    except (*records.UNREADABLE, AttributeError):
         raise InputError(
             f"config.json or provenance.json in {folder} was changed or damaged: move "
             "the folder away, and this run will be done anew."
         ) from None
-    return facts, origin
+    return facts, [*starts, origin]
 
 
 def unique(things: Sequence[Any]) -> list[Any]:
@@ -210,8 +217,10 @@ def write_about(folder: Path, about: dict[str, Any]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes a table, if it has rows."""
+    """Writes a table; without rows, there is none."""
     if not rows:
+        with writing(path.parent):
+            path.unlink(missing_ok=True)
         return
     text = io.StringIO()
     columns = dict.fromkeys(name for row in rows for name in row)
@@ -243,7 +252,8 @@ def read_rows(folder: Path) -> StudyRows:
             runs[key].epochs.append(row)
         if (folder / "observed.csv").exists():
             for key, row in _read_csv(folder / "observed.csv"):
-                observed = runs[key].epochs[row["epoch"] - 1].setdefault("observed", {})
+                epoch = runs[key].epochs[_place(row["epoch"])]
+                observed = epoch.setdefault("observed", {})
                 observed.setdefault(row["name"], []).append(row["number"])
         _check_whole(about, runs)
     except records.UNREADABLE as error:
@@ -265,20 +275,43 @@ def read_about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         version = about["format"]
+        _check_about(about)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} holds no {ABOUT}: name the folder of a study or a comparison, "
             "or the report/ in it. Older versions of the program did not write this "
             "file: repeat the command into a new folder."
         ) from None
-    except records.UNREADABLE:
-        raise InputError(f"cannot read {path}: it is damaged. Take a copy.") from None
+    except (*records.UNREADABLE, AttributeError):
+        raise InputError(
+            f"cannot read {path}: it is damaged. Take a fresh copy of it, or repeat "
+            "the study's command, which writes it again."
+        ) from None
     if version != FORMAT:
         raise InputError(
             f"{path} is of another version of the program: its format is {version}, "
             f"and this version reads {FORMAT}. Use the version that wrote it."
         )
     return about
+
+
+def _place(epoch: int) -> int:
+    if epoch < 1:
+        raise ValueError(f"observed.csv has an epoch {epoch}")
+    return epoch - 1
+
+
+def _check_about(about: dict[str, Any]) -> None:
+    """Raises one of `UNREADABLE` unless all is there that a report is made from."""
+    parts = {"study", "question", "note", "outcomes", "blocks", "commands"}
+    if about["format"] == FORMAT and not {*parts, "environments"} <= about.keys():
+        raise KeyError
+    for block in about["blocks"] if about["format"] == FORMAT else ():
+        if not {"name", "reference", "reach", "experiment"} <= block.keys():
+            raise KeyError
+        for arm in block["arms"]:
+            if not {"name", "about", "matched", "optimizer"} <= arm.keys():
+                raise KeyError
 
 
 def _read_csv(path: Path) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
@@ -308,6 +341,7 @@ def _check_whole(
 ) -> None:
     """Makes sure that each run is one of the study, and has all its epochs."""
     blocks = {block["name"]: block for block in about["blocks"]}
+    shapes: dict[str, dict[str, int]] = {}
     for (block, arm, seed), run in runs.items():
         experiment = blocks[block]["experiment"]
         watched = experiment["observe"] != "nothing"
@@ -316,10 +350,21 @@ def _check_whole(
             raise ValueError(f"{ABOUT} knows no arm {arm}")
         epochs = arms[arm].get("epochs") or experiment["epochs"]
         numbers = [row["epoch"] for row in run.epochs]
-        ended = len(numbers) == epochs or (numbers and records.has_diverged(run.epochs))
+        last = run.epochs[-1] if run.epochs else {}
+        is_cut = experiment.get("test_epochs") and last.get("train_loss") is not None
+        diverged = run.epochs and records.has_diverged(run.epochs) and not is_cut
+        ended = len(numbers) == epochs or diverged
         if not ended or numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(
                 f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
             )
         if not are_rows(run.epochs, watched=watched):
             raise ValueError(f"a number is missing of {arm} with seed {seed}")
+        seen = [_lengths(row.get("observed", {})) for row in run.epochs]
+        shapes.setdefault(block, seen[0])
+        if any(each != shapes[block] for each in seen):
+            raise ValueError(f"observed.csv lacks numbers of {arm} with seed {seed}")
+
+
+def _lengths(observed: dict[str, Any]) -> dict[str, int]:
+    return {name: np.size(numbers) for name, numbers in observed.items()}

@@ -77,7 +77,7 @@ def _describe(result: Result) -> str:
     kind, _, path = data["data"].partition(":")
     facts = {
         "data": f"{kind} {Path(path).name}" if path else kind,
-        "training examples": f"every {data['every']}th" if data["every"] > 1 else None,
+        "training examples": f"one in {data['every']}" if data["every"] > 1 else None,
         "pixels": f"squares of {data['shrink']} averaged"
         if data["shrink"] > 1
         else None,

@@ -73,7 +73,7 @@ def run_blocks(
         budget=config.budget,
         keep_checkpoints=config.keep_checkpoints,
     )
-    return rows.collect(about, folder, seeds)
+    return rows.collect(about, folder)
 
 
 def report(config: Report) -> Path:

@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
+from train.engine.optimizers import method_of
 from train.errors import BusyError, DivergedError, InputError
 from train.runs import loop, records
 from train.runs.folder import check_claim
@@ -57,6 +58,7 @@ def run_trials(
     """
     clock = _Clock(budget)
     todo = _in_order(blocks, seeds)
+    unmatched = []  # their donors diverged
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
     if alone and any(arm.matched == "borrowed" for b in blocks for arm in b.arms):
         print(
@@ -75,27 +77,35 @@ def run_trials(
             if clock.is_over():
                 print(f"{budget:g} minutes are over: the same command goes on.")
                 return
+            title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
             try:
                 config = _config(folder, block, arm, seed)
-                if keep_checkpoints:
-                    config = dataclasses.replace(
-                        config, keep_checkpoints=keep_checkpoints
-                    )
+            except BusyError:
+                left.append((seed, block, arm))
+                continue
+            except DivergedError as error:
+                unmatched.append((seed, block, arm))
+                print(f"{title}: not run, because {error}", flush=True)
+                continue
+            if keep_checkpoints:
+                config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
+            try:
                 loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
             except BusyError:
                 left.append((seed, block, arm))
                 continue
             except DivergedError as error:
-                print(f"{_title(blocks, block, arm, seed)}: {error}")
+                print(f"{title}: {error}")
             waiting = [
-                key for key in waiting if read_trial(folder, *key[1:], key[0]) is None
+                key
+                for key in waiting
+                if key not in unmatched and read_trial(folder, *key[1:], key[0]) is None
             ]
             trial = read_trial(folder, block, arm, seed)
-            clock.count(block.name, trial)
-            rest = clock.left([block.name for _, block, _ in waiting])
+            clock.count(_program(block, arm), trial)
+            rest = clock.left([_program(block, arm) for _, block, arm in waiting])
             print(
-                f"[{total - len(waiting)}/{total}] "
-                f"{_title(blocks, block, arm, seed)}: {_result(trial)} "
+                f"[{total - len(waiting)}/{total}] {title}: {_result(trial)} "
                 f"({_clock(rest)} left)",
                 flush=True,
             )
@@ -105,8 +115,16 @@ def run_trials(
         todo = left
 
 
+def _program(block: Block, arm: Arm) -> Hashable:
+    """What the program of an arm's runs is compiled for: arms may share it."""
+    method = method_of(arm.optimizer)
+    if arm.matched not in (None, "momentum", "step"):
+        method = method._replace(signal="noise")
+    return block.name, method
+
+
 class _Clock:
-    """Tells how long a study still takes: each block's program is compiled once.
+    """Tells how long a study still takes: each program is compiled once.
 
     Args:
       budget: minutes; None: no end.
@@ -115,35 +133,33 @@ class _Clock:
     def __init__(self, budget: float | None):
         self._start = time.perf_counter()
         self._budget = budget
-        self._seconds: dict[str, list[float]] = {}  # of each run, by block
+        self._seconds: dict[Hashable, list[float]] = {}  # of each run, by program
 
     def is_over(self) -> bool:
         """Whether the budget is spent."""
         elapsed = time.perf_counter() - self._start
         return self._budget is not None and elapsed > 60 * self._budget
 
-    def count(self, block: str, trial: Trial | None) -> None:
+    def count(self, program: Hashable, trial: Trial | None) -> None:
         """Takes a run into account that this process has made."""
         rows = trial.rows if trial else []
         seconds = sum(row["seconds"] for row in rows)
-        self._seconds.setdefault(block, []).append(seconds)
+        self._seconds.setdefault(program, []).append(seconds)
 
-    def left(self, waiting: Sequence[str]) -> float:
+    def left(self, waiting: Sequence[Hashable]) -> float:
         """Seconds that are left, if this process makes all runs that are waiting.
 
         Args:
-          waiting: the block of each run.
+          waiting: the program of each run.
         """
         runs = [seconds for each in self._seconds.values() for seconds in each]
         besides = max(time.perf_counter() - self._start - sum(runs), 0.0)
         means = {name: sum(each) / len(each) for name, each in self._seconds.items()}
         anywhere = sum(runs) / len(runs)
-        # What is done besides training: compiling, once a block.
+        # What is done besides training: compiling.
         new = len(set(waiting) - set(means))
-        return (
-            sum(means.get(block, anywhere) for block in waiting)
-            + besides / len(means) * new
-        )
+        training = sum(means.get(program, anywhere) for program in waiting)
+        return training + besides / len(means) * new
 
 
 def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
@@ -173,15 +189,15 @@ def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
 
 def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
     """Whether the rows of a run hold the numbers that outcomes are made of."""
-    # Losses are null where they diverged, errors where there was no test, the momentum
-    # where there is none.
-    names = {"train_loss", "test_loss", "test_error", "mean_momentum", "seconds"}
+    # Losses are null where they diverged, the momentum where there is none.
+    names = {"train_loss", "mean_momentum", "seconds"}
     names |= {"observed"} if watched else set()
-    whole = all(isinstance(row, dict) and names <= row.keys() for row in rows)
-    return whole and all(
-        isinstance(number, int | float)
-        for number in (*(row["seconds"] for row in rows), rows[-1]["test_error"])
-    )
+    if not all(isinstance(row, dict) and names <= row.keys() for row in rows):
+        return False
+    numbers = [row["seconds"] for row in rows]
+    if not records.has_diverged(rows):
+        numbers.append(rows[-1].get("test_error"))
+    return all(isinstance(number, int | float) for number in numbers)
 
 
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
@@ -273,7 +289,7 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
     if trial is None:
         raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
     if trial.diverged:
-        raise DivergedError(f"{name} diverged: there is nothing to match.")
+        raise DivergedError(f"{name} diverged and leaves nothing to match.")
     momentum = mean_of(trial.rows, "mean_momentum")
     match arm.matched:
         case "momentum":
@@ -290,11 +306,6 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
         case "borrowed" | "twin":
             changes = {"phase": "borrowed", "phases_of": trial.folder}
     return dataclasses.replace(arm.optimizer, **changes)
-
-
-def _title(blocks: Sequence[Block], block: Block, arm: Arm, seed: int) -> str:
-    """Names a run; its block only where there are several."""
-    return f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
 
 
 def _result(trial: Trial | None) -> str:

@@ -1,0 +1,204 @@
+"""Edges of studies that went wrong once: kills, divergence, damage, other seeds."""
+
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.train.studies.written import ARMS, BLOCK, run, study
+from train.__main__ import main
+from train.errors import DivergedError, InputError
+from train.runs import records, writing
+from train.settings.experiment import Experiment
+from train.settings.options import Optimizer
+from train.studies import rows, trials
+from train.studies.arms import (
+    Arm,
+    Block,
+    authors_arm,
+    control_arms,
+    lcam_arm,
+    sgd_arm,
+)
+from train.studies.joining import join
+from train.studies.outcomes import make_results
+from train.studies.report import write_report
+from train.studies.trials import _program
+
+MLP = ["--network", "mlp", "--hidden", "8"]
+RESULTS = Path(__file__).parents[3] / "results"
+
+
+def test_regression_that_diverges_does_not_end_the_comparison(tmp_path, capsys):
+    arms = ["--arms", "sgd", "sgd:learning-rate=1e4,momentum=0.99"]
+    command = ["compare", "--data", "diabetes", *MLP, *arms, "--epochs", "2"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1  # 2: "damaged"
+
+
+def test_run_with_on_nan_continue_has_not_ended_before_its_last_epoch(tmp_path):
+    row = {"epoch": 1, "step": 1, "train_loss": float("nan"), "test_loss": 1.0}
+    records.append_metrics(tmp_path, row | {"test_error": 90.0, "seconds": 1.0})
+    (tmp_path / "config.json").write_text(json.dumps({"on_nan": "continue"}))
+    assert records.read_ended(tmp_path, 5) is None
+
+
+def write_often(path, failures, both_are_there):
+    both_are_there.wait()
+    count = 0
+    for _ in range(2000):
+        try:
+            writing.replace(path, 2000 * "x")
+        except InputError:
+            count += 1
+    failures.put(count)
+
+
+def test_two_processes_may_write_one_file(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    failures = context.Queue()
+    arguments = (tmp_path / "study.json", failures, context.Barrier(2))
+    both = [context.Process(target=write_often, args=arguments) for _ in range(2)]
+    for process in both:
+        process.start()
+    assert failures.get() + failures.get() == 0
+
+
+def test_empty_options_of_a_killed_process_do_not_block_a_comparison(tmp_path):
+    # A kill between open("x") and the end of the write in new_folder.
+    command = ["compare", *MLP, "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--budget", "1e-9"]) == 0
+    folder = tmp_path / "out" / "runs" / "digits" / "1-sgd-seed0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").touch()
+    assert main([*command, "--resume"]) == 0
+
+
+def test_tables_of_before_do_not_stay(tmp_path):
+    runs = {("lcam", s): run(s + 1.0) for s in range(3)}
+    runs |= {("sgd-0.9", s): run(2.0 * s) for s in range(3)}
+    write_report(tmp_path, study(runs))
+    write_report(tmp_path, study(runs | {("lcam", 3): run(diverged=True)}))
+    assert not (tmp_path / "comparisons.csv").exists()
+
+
+def watched():
+    block = BLOCK._replace(experiment=Experiment(epochs=1, observe="mechanism"))
+    one = run()
+    one.epochs[0]["observed"] = {"misread": 0.25, "pair": [[1.0, 2.0], [3.0, 4.0]]}
+    return study({("lcam", 0): one}, block)
+
+
+def test_study_of_observations_can_be_joined_with_its_report(tmp_path):
+    found = watched()
+    rows.write_rows(tmp_path, found)
+    [(key, one)] = found.runs.items()
+    rows.write_csv(tmp_path / "runs.csv", [rows.named(key) | one.facts])
+    assert len(join([(Path("a"), found), (Path("b"), rows.read_rows(tmp_path))]).runs)
+
+
+def test_cut_observations_get_a_message(tmp_path):
+    shutil.copytree(RESULTS / "mechanism-digits-quick", tmp_path / "cut")
+    path = tmp_path / "cut" / "observed.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-25]))
+    with pytest.raises(InputError):
+        write_report(tmp_path / "out", rows.read_rows(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("name", ["question", "commands", "outcomes"])
+def test_study_json_that_lacks_something_gets_a_message(tmp_path, name):
+    shutil.copytree(RESULTS / "priority-digits-quick", tmp_path / "cut")
+    path = tmp_path / "cut" / "study.json"
+    about = json.loads(path.read_text())
+    del about[name]
+    path.write_text(json.dumps(about))
+    with pytest.raises(InputError):
+        write_report(tmp_path / "out", rows.read_rows(tmp_path / "cut"))
+
+
+def test_message_names_the_parts_that_differ():
+    parts = [study({("lcam", s): run(e)}) for s, e in ((0, 5.0), (1, 5.0), (1, 6.0))]
+    with pytest.raises(InputError, match=r"^b and c"):
+        join(list(zip(map(Path, "abc"), parts, strict=True)))
+
+
+def test_order_of_the_parts_does_not_change_that_of_the_arms():
+    whole = study({("lcam", 0): run()})
+    part = study({("lcam", 1): run()}, BLOCK._replace(arms=(ARMS[0], ARMS[3])))
+    joined = join([(Path("a"), whole), (Path("b"), part)]).about["blocks"][0]["arms"]
+    assert [arm["name"] for arm in joined] == [arm.name for arm in ARMS]
+
+
+def test_arm_is_not_lost_to_a_seed_that_nobody_asked_for():
+    runs = {("lcam", 0): run(diverged=True)}  # 1, which borrows from it, is no seed
+    runs |= {(arm, s): run() for arm in ("lcam", "borrowed") for s in (2, 3)}
+    [result] = make_results(study(runs))
+    assert "borrowed" in result.runs
+
+
+def test_time_left_counts_each_program_that_is_compiled():
+    # SGD is LCAM with equal coefficients; controls by chance share a program.
+    arms = (lcam_arm("lcam", 0.5), sgd_arm(), *control_arms(), authors_arm())
+    block = Block("digits", Experiment(), arms, "lcam")
+    programs = {arm.name: _program(block, arm) for arm in arms}
+    same = {"lcam", "sgd-0.9", "mean-momentum", "matched-step"}
+    assert len({programs[name] for name in same}) == 1
+    assert len({programs[name] for name in ("chance", "shuffled", "borrowed")}) == 1
+    assert len(set(programs.values())) == 3
+
+
+def test_arm_without_a_match_is_no_run_and_did_not_diverge(
+    tmp_path, monkeypatch, capsys
+):
+    def train(config, dataset, **_):
+        config.out.mkdir(parents=True)
+        is_bad = config.seed == 0 and config.optimizer.phase == "loss"
+        row = {"epoch": 1, "step": 1, "test_loss": 1.0}
+        row["train_loss"] = None if is_bad else 1.0
+        row |= {"test_error": 1.0, "seconds": 9.0, "mean_momentum": 0.9}
+        records.append_metrics(config.out, row | {"low_loss_share": 0.5})
+        if is_bad:
+            raise DivergedError("boom")
+        records.write_finished(config.out, 1)
+
+    monkeypatch.setattr(trials.loop, "run", train)
+    arms = (Arm("lcam", Optimizer()), Arm("chance", Optimizer(), "share"))
+    block = Block("digits", Experiment(epochs=1), arms, "lcam")
+    trials.run_trials([block], [0, 1], tmp_path, lambda _: None)
+    printed = capsys.readouterr().out
+    assert "chance, seed 0: diverged" not in printed
+    assert printed.count("(0:00:00 left)") == 1  # the last line: nothing is left
+
+
+def test_report_of_a_study_has_all_its_seeds(tmp_path):
+    command = ["compare", *MLP, "--epochs", "1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--seeds", "0"]) == 0
+    assert main([*command, "--seeds", "1", "--resume"]) == 0
+    table = (tmp_path / "out" / "report" / "runs.csv").read_text()
+    assert len(table.splitlines()) == 1 + 4  # as `python -m train report` has them
+
+
+def test_run_that_diverged_leaves_no_checkpoints(tmp_path):
+    arms = ["--arms", "sgd", "sgd:learning-rate=1e6"]
+    out = tmp_path / "out"
+    assert main(["compare", *MLP, *arms, "--epochs", "1", "--out", str(out)]) == 1
+    assert not list(out.glob("runs/*/*/checkpoints"))
+
+
+def test_all_commits_of_a_resumed_run_are_listed(tmp_path):
+    folder = tmp_path / "runs" / "digits" / "lcam-seed0"
+    folder.mkdir(parents=True)
+    row = {"epoch": 1, "step": 1, "train_loss": 1.0, "test_loss": 1.0}
+    row["test_error"] = 1.0
+    records.append_metrics(folder, row | {"seconds": 1.0, "mean_momentum": 0.9})
+    records.write_finished(folder, 1)
+    options = rows.config_as_json(Optimizer())
+    config = {"optimizer": options, "data_sha256": 64 * "0"}
+    (folder / "config.json").write_text(json.dumps(config))
+    known = dict.fromkeys(rows.ENVIRONMENT) | {"command": ["a"]}
+    starts = [known | {"commit": commit} for commit in "ab"]
+    (folder / "provenance.json").write_text(json.dumps(starts))
+    about = rows.describe("x", "y?", [BLOCK], outcomes=["last_error"])
+    found = rows.collect(about, tmp_path).about["environments"]
+    assert [each["commit"] for each in found] == ["a", "b"]
