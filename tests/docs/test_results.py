@@ -28,7 +28,8 @@ def test_comparisons_follow_from_the_epochs(folder):
         key = row["block"], row["arm"]
         if row["epoch"] == "1":
             curves[key].append([])
-        curves[key][-1].append(float(row["test_error"]))
+        if row["test_error"]:
+            curves[key][-1].append(float(row["test_error"]))
     # 12, 20 or 40 epochs: the last 3, or a tenth.
     outcomes = {
         "last_epochs_error": lambda runs: runs[:, -max(3, runs.shape[1] // 10) :],
@@ -39,7 +40,6 @@ def test_comparisons_follow_from_the_epochs(folder):
         rows = [
             row for row in read(folder / "comparisons.csv") if row["outcome"] == outcome
         ]
-        assert rows
         for row in rows:
             arm, reference = (
                 chosen(np.array(curves[row["block"], row[name]])).mean(axis=1)
@@ -59,6 +59,7 @@ def test_comparisons_follow_from_the_epochs(folder):
             if index >= len(p_values) - len(rows):
                 row = rows[index - len(p_values) + len(rows)]
                 assert float(row["corrected_p"]) == pytest.approx(largest)
+    assert p_values
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
