@@ -45,7 +45,8 @@ from train.engine.optimizers import any_hyperparameters, make_optimizer, method_
 from train.engine.spec import Spec
 from train.engine.types import DeviceData, EpochPlan, TrainState
 from train.errors import InputError
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 
 TARGET = Path(__file__).with_suffix(".txtpb")
 PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu13")

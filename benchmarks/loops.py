@@ -20,7 +20,8 @@ from train.engine.spec import Call
 from train.engine.types import DeviceData, EpochPlan, StepMetrics, TestMetrics
 from train.errors import InputError
 from train.settings.experiment import Experiment
-from train.settings.options import Data, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data
 
 PADDING = 4  # pixels, of which a crop is taken
 METHOD = Optimizer("lcam", low_loss_momentum=0.95)

@@ -45,7 +45,8 @@ from train.errors import InputError
 from train.runs import loop
 from train.runs.records import read_metrics
 from train.settings.experiment import Experiment, make_run
-from train.settings.options import Data, Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data, Model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ from train.settings.commands import (
     Study,
 )
 from train.settings.experiment import Run
-from train.settings.options import Optimizer, Schedule
+from train.settings.optimizer import Optimizer, Schedule
 from train.settings.presets import PRESETS
 
 Command = Run | Compare | Study | Report | Studies | Plot | Presets | Quadratic

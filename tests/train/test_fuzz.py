@@ -40,7 +40,7 @@ from train.runs.folder import (
 )
 from train.settings.commands import Compare, Plot, Study
 from train.settings.experiment import Run
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 from train.studies import compare, study
 from train.studies.catalogue import STUDIES, make_blocks
 

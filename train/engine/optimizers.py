@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.settings.options import SIGNALS, Optimizer
+from train.settings.optimizer import SIGNALS, Optimizer
 
 
 class Method(NamedTuple):

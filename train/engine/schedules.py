@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.settings.options import Schedule
+from train.settings.optimizer import Schedule
 
 
 def learning_rates(

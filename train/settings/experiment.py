@@ -16,14 +16,8 @@ from train.settings.checks import (
     check_seed,
     flag,
 )
-from train.settings.options import (
-    SIGNALS,
-    Cluster,
-    Data,
-    Model,
-    Optimizer,
-    Schedule,
-)
+from train.settings.optimizer import SIGNALS, Optimizer, Schedule
+from train.settings.options import Cluster, Data, Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from train.settings.experiment import Run
-from train.settings.options import Data, Model, Optimizer, Schedule
+from train.settings.optimizer import Optimizer, Schedule
+from train.settings.options import Data, Model
 
 # Of WRN-28-10's convolutions on 50,000 images: two operations for each multiplication,
 # and a backward pass of twice the forward pass's 10.5 GFLOP an image.

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 
 
 class Arm(NamedTuple):

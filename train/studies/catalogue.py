@@ -8,10 +8,9 @@ from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
-from train.settings.options import NO_IMAGES, Data, Model, Schedule
+from train.settings.options import Data, Model
 from train.studies import plan
 from train.studies.arms import (
-    Arm,
     Block,
     authors_arm,
     average_decay,
@@ -22,6 +21,7 @@ from train.studies.arms import (
     sgd_arm,
     slower_arm,
 )
+from train.studies.experiments import kind_of, make_block, make_experiment
 
 
 class Description(NamedTuple):
@@ -82,59 +82,6 @@ def seeds_of(study: Study) -> Sequence[int]:
     return study.seeds or range(quick if study.quick else full)
 
 
-# Test errors, in percent, that say how fast the first experiments converge.
-_REACH = {"digits": (5.0, 2.0), "cifar10": (20.0, 10.0), "cifar100": (50.0, 30.0)}
-_REACH_QUICK = (65.0, 55.0)
-
-
-def _experiment(
-    study: Study, source: str, load: Callable[[Data], Dataset]
-) -> Experiment:
-    """The authors' network and schedule; in the quick form what two cores can do."""
-    data_dir = study.data_dir
-    if study.data in NO_IMAGES:
-        epochs = study.epochs or (12 if study.quick else 40)
-        return Experiment(data=Data(data=study.data), epochs=epochs)
-    if study.data is not None:
-        source = study.data
-    elif study.quick:
-        source = "digits"
-    options = {"data_dir": data_dir} if source in ("cifar10", "cifar100") else {}
-    if not study.quick:
-        experiment = Experiment(
-            data=_augmented(Data(data=source, **options), load),
-            model=Model(depth=28, widen=10, dtype="bfloat16"),
-            schedule=Schedule("step", milestones=(31, 61, 91)),
-            epochs=150,
-            batch_size=128,
-        )
-    elif source == "digits":
-        experiment = Experiment(data=Data(data=source), epochs=12, batch_size=32)
-    else:
-        experiment = Experiment(
-            data=_augmented(Data(data=source, every=10, shrink=2, **options), load),
-            epochs=12,
-            batch_size=64,
-        )
-    if study.epochs is not None:
-        experiment = dataclasses.replace(experiment, epochs=study.epochs)
-    return experiment
-
-
-def _augmented(data: Data, load: Callable[[Data], Dataset]) -> Data:
-    """Crops of an eighth of the side, and mirroring: the authors' for 32 pixels."""
-    padding = load(data).train_inputs.shape[1] // 8
-    return dataclasses.replace(data, crop_padding=padding, flip=True)
-
-
-def _block(
-    experiment: Experiment, name: str, arms: tuple[Arm, ...], reference: str
-) -> Block:
-    source = experiment.data.data
-    reach = _REACH_QUICK if experiment.data.every > 1 else _REACH.get(source, ())
-    return Block(name, experiment, arms, reference, reach)
-
-
 _FASTER = "LCAM with an average that follows the loss four times as fast"
 _EPOCH_MEAN = "LCAM with the mean of this epoch so far as its average"
 
@@ -143,12 +90,8 @@ def _watched(momentum: float) -> str:
     return f"SGD with momentum {momentum:g}, its phases only recorded"
 
 
-def _kind(experiment: Experiment) -> str:
-    return experiment.data.data.partition(":")[0]
-
-
 def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = _experiment(study, "cifar10", load)
+    experiment = make_experiment(study, "cifar10", load)
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         sgd_arm(),
@@ -157,13 +100,13 @@ def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         lcam_arm("lcam-0.93", decay, low_loss_momentum=0.93),
         authors_arm(),
     )
-    return [_block(experiment, _kind(experiment), arms, "sgd-0.9")]
+    return [make_block(experiment, kind_of(experiment), arms, "sgd-0.9")]
 
 
 def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
     for source in ("cifar10", "cifar100"):
-        experiment = _experiment(study, source, load)
+        experiment = make_experiment(study, source, load)
         decay = average_decay(experiment, load(experiment.data))
         arms = (
             sgd_arm(),
@@ -171,14 +114,14 @@ def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
             lcam_arm("lcam", decay),
             reversed_arm(decay),
         )
-        blocks.append(_block(experiment, _kind(experiment), arms, "sgd-0.9"))
+        blocks.append(make_block(experiment, kind_of(experiment), arms, "sgd-0.9"))
         if study.quick or study.data is not None:
             break
     return blocks
 
 
 def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = _experiment(study, "cifar10", load)
+    experiment = make_experiment(study, "cifar10", load)
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         lcam_arm("lcam", decay),
@@ -195,12 +138,12 @@ def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         margin_arm(0.02, decay),
         margin_arm(0.1, decay),
     )
-    return [_block(experiment, _kind(experiment), arms, "lcam")]
+    return [make_block(experiment, kind_of(experiment), arms, "lcam")]
 
 
 def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
-    experiment = _experiment(study, "cifar10", load)
+    experiment = make_experiment(study, "cifar10", load)
     for batch_size in (32, 64, 128, 256):
         sized = dataclasses.replace(
             experiment, batch_size=batch_size, observe="held_out"
@@ -214,7 +157,7 @@ def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
             margin_arm(0.05, decay, learning_rate=rate),
             slower_arm(decay, learning_rate=rate),
         )
-        blocks.append(_block(sized, f"batch-{batch_size}", arms, "sgd-0.9"))
+        blocks.append(make_block(sized, f"batch-{batch_size}", arms, "sgd-0.9"))
     return blocks
 
 
@@ -257,7 +200,7 @@ def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 
 def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = dataclasses.replace(
-        _experiment(study, "cifar10", load), observe="mechanism"
+        make_experiment(study, "cifar10", load), observe="mechanism"
     )
     decay = average_decay(experiment, load(experiment.data))
     arms = (
@@ -268,7 +211,7 @@ def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
         reversed_arm(decay),
         *(arm for arm in control_arms() if arm.name == "chance"),
     )
-    return [_block(experiment, _kind(experiment), arms, "lcam")]
+    return [make_block(experiment, kind_of(experiment), arms, "lcam")]
 
 
 STUDIES = {

@@ -13,7 +13,7 @@ from train.errors import DivergedError, InputError, advising
 from train.runs.folder import open_folder, renew_claim
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, make_run
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 from train.studies import rows, statistics
 from train.studies.arms import Arm, Block
 from train.studies.outcomes import Comparison, Result, write_tables

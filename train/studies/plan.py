@@ -6,7 +6,8 @@ from collections.abc import Callable
 from train.data.dataset import Dataset
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
-from train.settings.options import Data, Schedule
+from train.settings.optimizer import Schedule
+from train.settings.options import Data
 from train.studies.arms import (
     Arm,
     Block,

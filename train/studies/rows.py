@@ -18,7 +18,7 @@ from train.runs import records
 from train.runs.folder import config_as_json
 from train.runs.writing import replace, writing
 from train.studies.arms import Arm, Block
-from train.studies.trials import are_rows, read_trial_at
+from train.studies.trials import are_rows
 
 FORMAT = 1
 ABOUT = "study.json"
@@ -111,67 +111,6 @@ def _describe_arm(arm: Arm) -> dict[str, Any]:
         "epochs": arm.epochs,
         "optimizer": config_as_json(arm.optimizer),
     }
-
-
-def collect(about: dict[str, Any], folder: Path) -> StudyRows:
-    """Collects the rows of the runs of a study that have ended, from their folders.
-
-    Args:
-      about: the study.
-      folder: of the study.
-
-    Raises:
-      InputError: a file of a run was changed or damaged.
-    """
-    runs, commands, environments = {}, [], []
-    for block in about["blocks"]:
-        watched = block["experiment"]["observe"] != "nothing"
-        for arm in block["arms"]:
-            epochs = arm.get("epochs") or block["experiment"]["epochs"]
-            paths = _folders(folder / "runs" / block["name"], arm["folder"])
-            for seed, path in paths.items():
-                trial = read_trial_at(path, epochs, watched=watched)
-                if trial is None:
-                    continue
-                facts, starts = _read_facts(path)
-                # An epoch without a test has no such entries.
-                rows = [row | dict.fromkeys(TEST - row.keys()) for row in trial.rows]
-                runs[block["name"], arm["name"], seed] = RunRows(rows, facts)
-                environments += starts
-                commands.append(starts[-1].pop("command"))
-    environments = [
-        {name: start.get(name) for name in ENVIRONMENT} for start in environments
-    ]
-    found = {"commands": unique(commands), "environments": unique(environments)}
-    return StudyRows(about | found, runs)
-
-
-def _folders(block: Path, arm: str) -> dict[int, Path]:
-    """The folders of an arm's runs, by seed."""
-    found = {}
-    for path in block.iterdir() if block.is_dir() else ():
-        name, _, seed = path.name.rpartition("-seed")
-        if name == arm and seed.isascii() and seed.isdigit():
-            found[int(seed)] = path
-    return dict(sorted(found.items()))
-
-
-def _read_facts(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What is known of a run besides its rows, and each of its starts."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        *starts, origin = json.loads((folder / "provenance.json").read_text())
-        if not {*ENVIRONMENT, "command"} <= origin.keys():
-            raise KeyError
-        facts = {f"option_{name}": config["optimizer"][name] for name in OPTIONS}
-        facts |= {name: origin.get(name) for name in ORIGIN}
-        facts["data_sha256"] = config["data_sha256"]
-    except (*records.UNREADABLE, AttributeError):
-        raise InputError(
-            f"config.json or provenance.json in {folder} was changed or damaged: move "
-            "the folder away, and this run will be done anew."
-        ) from None
-    return facts, [*starts, origin]
 
 
 def unique(things: Sequence[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from train.settings.options import Data
 from train.studies import rows
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
+from train.studies.collecting import collect
 from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES
 from train.studies.report import write_report
@@ -73,7 +74,7 @@ def run_blocks(
         budget=config.budget,
         keep_checkpoints=config.keep_checkpoints,
     )
-    return rows.collect(about, folder)
+    return collect(about, folder)
 
 
 def report(config: Report) -> Path:
@@ -107,7 +108,7 @@ def report(config: Report) -> Path:
 def _read(folder: Path) -> StudyRows:
     """The rows of a study's folder, or of a report's."""
     if _is_study(folder):
-        return rows.collect(rows.read_about(folder), folder)
+        return collect(rows.read_about(folder), folder)
     return rows.read_rows(folder)
 
 

@@ -12,7 +12,8 @@ from train.errors import BusyError, DivergedError, InputError
 from train.runs import loop, records
 from train.runs.folder import check_claim
 from train.settings.experiment import Run, make_run
-from train.settings.options import Data, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data
 from train.studies.arms import Arm, Block
 
 

@@ -18,7 +18,8 @@ from train.errors import InputError
 from train.runs import records
 from train.runs.training import Training
 from train.settings.experiment import Experiment, make_run
-from train.settings.options import Data, Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data, Model
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

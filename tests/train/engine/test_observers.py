@@ -6,7 +6,7 @@ import pytest
 
 from train.engine import optimizers
 from train.engine.observers import Step, make_observer
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 
 CONFIG = Optimizer(loss_average="epoch")
 NUMBERS = optimizers.hyperparameters_of(CONFIG, steps_per_epoch=4)

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 LOSSES = [3.0, 2.0, 2.5, 1.0, 4.0, 1.0]

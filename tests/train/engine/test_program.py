@@ -11,7 +11,8 @@ from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec
 from train.engine.optimizers import method_of
 from train.settings.experiment import Experiment
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 
 
 def steps_per_call(size, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from train.engine.schedules import learning_rates
-from train.settings.options import Schedule
+from train.settings.optimizer import Schedule
 
 
 def rates(epochs, steps_per_epoch, **options):

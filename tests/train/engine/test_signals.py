@@ -13,7 +13,8 @@ from train.engine import feed, optimizers, program
 from train.engine.types import EpochPlan
 from train.errors import InputError
 from train.settings.experiment import Experiment
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 
 SIZE, BATCH, EPOCHS, DECAY = 12, 3, 3, 0.6
 STEPS = SIZE // BATCH

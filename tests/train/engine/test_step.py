@@ -12,7 +12,8 @@ from train.engine import optimizers, program, step
 from train.engine.networks import NetworkSpec
 from train.engine.spec import Spec
 from train.engine.types import DeviceData, EpochPlan, TrainState
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 
 NETWORK = NetworkSpec(Model("wide_resnet"), (5, 5, 1), 3)
 CONFIG = Optimizer("sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.01)

@@ -23,7 +23,8 @@ from train.engine import feed, optimizers, step
 from train.engine.networks import NetworkSpec
 from train.engine.spec import Spec
 from train.engine.types import DeviceData, EpochPlan, TrainState
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 
 GOLDEN = np.load(Path(__file__).parents[3] / "tests" / "golden" / "torch_networks.npz")
 NETWORKS = {

@@ -4,7 +4,8 @@ import pytest
 
 from train.errors import InputError
 from train.settings.experiment import Experiment, Run
-from train.settings.options import Data, Model, Optimizer, Schedule
+from train.settings.optimizer import Optimizer, Schedule
+from train.settings.options import Data, Model
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from train import __main__ as program
 from train.__main__ import main
 from train.engine import schedules
 from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
-from train.settings.options import Data, Model, Optimizer, Schedule
+from train.settings.optimizer import Optimizer, Schedule
+from train.settings.options import Data, Model
 from train.settings.presets import PRESETS
 
 STEPS_PER_EPOCH = 391  # len(DataLoader): ceil(50,000 / 128)

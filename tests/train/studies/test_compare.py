@@ -2,7 +2,7 @@ import pytest
 
 from train.__main__ import main
 from train.errors import InputError
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 from train.studies.compare import parse_arm, parse_arms
 
 

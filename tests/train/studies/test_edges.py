@@ -12,7 +12,7 @@ from train.__main__ import main
 from train.errors import DivergedError, InputError
 from train.runs import records, writing
 from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 from train.studies import rows, trials
 from train.studies.arms import (
     Arm,
@@ -22,6 +22,7 @@ from train.studies.arms import (
     lcam_arm,
     sgd_arm,
 )
+from train.studies.collecting import collect
 from train.studies.joining import join
 from train.studies.outcomes import make_results
 from train.studies.report import write_report
@@ -200,5 +201,5 @@ def test_all_commits_of_a_resumed_run_are_listed(tmp_path):
     starts = [known | {"commit": commit} for commit in "ab"]
     (folder / "provenance.json").write_text(json.dumps(starts))
     about = rows.describe("x", "y?", [BLOCK], outcomes=["last_error"])
-    found = rows.collect(about, tmp_path).about["environments"]
+    found = collect(about, tmp_path).about["environments"]
     assert [each["commit"] for each in found] == ["a", "b"]

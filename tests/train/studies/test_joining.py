@@ -5,7 +5,8 @@ import pytest
 from tests.train.studies.written import ARMS, BLOCK, run, study
 from train.errors import InputError
 from train.settings.experiment import Experiment
-from train.settings.options import Data, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data
 from train.studies.arms import Arm
 from train.studies.joining import join
 

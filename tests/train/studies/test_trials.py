@@ -12,9 +12,11 @@ from train.data.sources import load_dataset
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
-from train.settings.options import Model, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.options import Model
 from train.studies import rows
 from train.studies.arms import Arm, Block, lcam_arm, sgd_arm, twin_arms
+from train.studies.collecting import collect
 from train.studies.outcomes import compare_arms, make_results
 from train.studies.trials import (
     Trial,
@@ -229,7 +231,7 @@ def twins(tmp_path_factory):
     block = Block("digits", experiment, arms, "lcam")
     run_trials([block], [5], folder, load_dataset)
     about = rows.describe("twins", "?", [block], outcomes=("last_error", "area"))
-    return folder, rows.collect(about, folder)
+    return folder, collect(about, folder)
 
 
 def steps_of(folder, arm):

@@ -1,7 +1,7 @@
 """Rows of studies, made by hand."""
 
 from train.settings.experiment import Experiment
-from train.settings.options import Optimizer
+from train.settings.optimizer import Optimizer
 from train.studies import rows
 from train.studies.arms import Arm, Block
 from train.studies.rows import RunRows, StudyRows
