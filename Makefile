@@ -19,7 +19,7 @@ test: $(VENV)/.ok
 # take long; half an hour.
 torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
-	  tests/train tests/benchmarks
+	  tests/train tests/benchmarks tests/docs
 
 lint: $(VENV)/.ok prose
 	$(BIN)/ruff check

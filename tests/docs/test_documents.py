@@ -49,7 +49,9 @@ def test_readme_python_runs_and_prints_what_its_comments_say():
     assert said[0].split(":")[0] == printed[0]
 
 
-@pytest.mark.parametrize("name", ["training", "data", "paper"])
+@pytest.mark.parametrize(
+    "name", ["training", "data", pytest.param("paper", marks=pytest.mark.torture)]
+)
 def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(PAGES[ROOT / "docs" / f"{name}.md"])

@@ -61,7 +61,7 @@ def compiled(is_epoch, lagged, nesterov, scheduled):
     return jax.jit(trajectory)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(
     losses=losses_,
     seed=st.integers(0, 2**32 - 1),

@@ -56,6 +56,7 @@ def write_often(path, failures, both_are_there):
     failures.put(count)
 
 
+@pytest.mark.torture
 def test_two_processes_may_write_one_file(tmp_path):
     context = multiprocessing.get_context("spawn")
     failures = context.Queue()
