@@ -154,6 +154,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def signed(number: float, spec: str = "+.2f") -> str:
+    """A number; where rounding makes a zero of it, without a sign."""
+    written = format(number, spec)
+    is_zero = not any(digit in written for digit in "123456789")
+    return written.lstrip("+-") if is_zero else written
+
+
 def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> str:
     """A difference in plain words; smaller is better.
 
@@ -165,10 +172,10 @@ def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> st
     unit = f" {unit}" if unit else ""
     mean, half_width = difference.mean, difference.half_width
     if difference.num_seeds == 1:
-        return f"{mean:+.2f}{unit} with one seed, which is no evidence"
+        return f"{signed(mean)}{unit} with one seed, which is no evidence"
     shown = (
-        f"{mean:+.2f}{unit}, 95 % interval {mean - half_width:+.2f} to "
-        f"{mean + half_width:+.2f} ({difference.num_seeds} seeds), "
+        f"{signed(mean)}{unit}, 95 % interval {signed(mean - half_width)} to "
+        f"{signed(mean + half_width)} ({difference.num_seeds} seeds), "
     )
     words = short_verdict(difference, corrected_p)
     if np.isnan(corrected_p):

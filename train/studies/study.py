@@ -1,5 +1,7 @@
 """Runs a study and writes its report; makes reports from rows."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +12,8 @@ from train.data.dataset import Dataset
 from train.errors import InputError, advising
 from train.paths import expand
 from train.runs.folder import check_claim, new_folder
+from train.runs.records import UNREADABLE
+from train.runs.writing import writing
 from train.settings.commands import Compare, Report, Study
 from train.settings.options import Data
 from train.studies import rows
@@ -96,13 +100,24 @@ def report(config: Report) -> Path:
     else:
         [folder] = folders
         out = folder / "report" if _is_study(folder) else folder
-    path = write_report(out, found)
-    if path is None:
-        raise InputError(
-            f"{' '.join(map(str, folders))}: no run has ended yet. Repeat the command "
-            "of the study, which goes on with it."
-        )
-    return path
+    names = " ".join(map(str, folders))
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = write_report(Path(scratch), found)
+        except (*UNREADABLE, ArithmeticError, AttributeError) as error:
+            raise InputError(
+                f"cannot make a report of {names}: study.json or the rows are damaged "
+                f"({type(error).__name__}: {error}). Take fresh copies, or repeat the "
+                "study's command, which writes them again."
+            ) from None
+        if path is None:
+            raise InputError(
+                f"{names}: no run has ended yet. Repeat the command of the study, "
+                "which goes on with it."
+            )
+        with writing(out):  # only what is whole takes the place of what was there
+            shutil.copytree(scratch, out, dirs_exist_ok=True)
+    return out / path.name
 
 
 def _read(folder: Path) -> StudyRows:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from train.studies import statistics
+from train.studies.statistics import signed as text
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -24,13 +25,6 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     header, *body = rows
     lines = [header, ["---"] * len(header), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def text(number: float, spec: str) -> str:
-    """A number; where rounding makes a zero of it, without a sign."""
-    written = format(number, spec)
-    is_zero = not any(digit in written for digit in "123456789")
-    return written.lstrip("+-") if is_zero else written
 
 
 def interval(mean: float, half_width: float) -> str:

@@ -1,6 +1,7 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -198,7 +199,8 @@ def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
     numbers = [row["seconds"] for row in rows]
     if not records.has_diverged(rows):
         numbers.append(rows[-1].get("test_error"))
-    return all(isinstance(number, int | float) for number in numbers)
+    numbers += [row["test_error"] for row in rows if row.get("test_error") is not None]
+    return all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
 
 
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:

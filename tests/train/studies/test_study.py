@@ -1,6 +1,7 @@
 """Studies in parts, and reports made from rows, by the real command line."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,57 @@ def test_study_that_has_only_begun_has_no_report(command, tmp_path, capsys):
     capsys.readouterr()
     assert main(["report", out]) == 2
     assert "no run has ended yet" in capsys.readouterr().err
+
+
+def change_about(**changes):
+    def change(folder):
+        path = folder / "study.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def change_column(name, column, cell):
+    def change(folder):
+        with (folder / name).open(newline="") as file:
+            header, *lines = csv.reader(file)
+        for line in lines:
+            line[header.index(column)] = cell
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file).writerows([header, *lines])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_about(note=3),
+        change_about(outcomes=["x"]),
+        change_about(outcomes=[]),
+        change_about(commands=3),
+        change_about(environments=[{}]),
+        change_about(environments=[{"versions": 3}]),
+        change_about(blocks=[{}]),
+        change_column("runs.csv", "num_test_predictions", "0"),
+        change_column("runs.csv", "data_sha256", ""),
+        change_column("runs.csv", "num_parameters", "many"),
+        change_column("epochs.csv", "test_error", "nan"),
+        change_column("epochs.csv", "mean_momentum", "high"),
+    ],
+)
+def test_damage_gets_one_message_and_nothing_is_lost(whole, tmp_path, capsys, change):
+    folder = tmp_path / "report"
+    shutil.copytree(whole / "report", folder)
+    change(folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert main(["report", str(folder)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert str(folder) in errors
+    assert errors.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.torture
