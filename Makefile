@@ -38,7 +38,8 @@ pictures: $(VENV)/.ok
 
 # The committed reports, from their own rows.
 reports: $(VENV)/.ok
-	for name in results/*/; do $(BIN)/python -m train report $$name || exit 1; done
+	for name in results/*/report.md; do \
+	  $(BIN)/python -m train report $$(dirname $$name) || exit 1; done
 
 # Everything that wants an accelerator, in nine minutes. In whatever environment is
 # active: JAX for a GPU, and PyTorch for the sides in it, are yours to install.
