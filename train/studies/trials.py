@@ -179,9 +179,9 @@ def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
       InputError: its rows were changed or damaged.
     """
     rows = records.read_ended(path, epochs)
-    if rows is None:
+    if rows is None and not records.has_finished(path):
         return None
-    if not are_rows(rows, watched=watched):
+    if rows is None or not are_rows(rows, watched=watched):
         raise InputError(
             f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
             "this run will be done anew."

@@ -107,6 +107,15 @@ def test_what_cannot_be_reported_gets_one_message(
     assert errors.count("\n") == 1
 
 
+def test_finished_run_that_lost_rows_is_not_passed_over(halves, tmp_path, capsys):
+    folder = tmp_path / "part"
+    shutil.copytree(halves[0], folder)
+    [path] = folder.glob("runs/npz/2-lcam-seed2/metrics.jsonl")
+    path.write_text(path.read_text()[:-9])
+    assert main(["report", str(folder)]) == 2
+    assert f"{path} was changed or damaged" in capsys.readouterr().err
+
+
 def test_study_that_has_only_begun_has_no_report(command, tmp_path, capsys):
     out = str(tmp_path / "out")
     assert main([*command, "--out", out, "--budget", "1e-9"]) == 0
