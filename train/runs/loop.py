@@ -63,6 +63,11 @@ def run(
         folder = processes.by_first_process(claim)
         try:
             _train(config, prepared, folder, stop, quiet=quiet, light=light)
+            if quiet and stop.signal is not None:  # of many runs: no other is to begin
+                raise StoppedError(
+                    f"{stop.signal.name}: stopped after the end of a run.",
+                    code=128 + stop.signal,
+                )
         except StoppedError as error:
             error.folder = folder
             raise

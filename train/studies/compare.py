@@ -10,6 +10,7 @@ import tyro
 from train.data import sources
 from train.data.dataset import fingerprint
 from train.errors import DivergedError, InputError, advising
+from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, make_run
@@ -106,7 +107,7 @@ def compare(config: Compare) -> Path:
         from train.studies.pictures import plot_curves  # matplotlib takes a second
 
         path = folder / "comparison.png"
-        plot_curves(path, result.epochs, folder.name)
+        plot_curves(path, result.epochs, printable(folder.name))
         print(f"\n{_table(result, comparisons, config)}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():

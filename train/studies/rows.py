@@ -7,6 +7,7 @@ watched, `observed.csv`. They are enough to make the report again, anywhere.
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -248,6 +249,8 @@ def _check_about(about: dict[str, Any]) -> None:
     for block in about["blocks"] if about["format"] == FORMAT else ():
         if not {"name", "reference", "reach", "experiment"} <= block.keys():
             raise KeyError
+        if not re.fullmatch(r"\w[\w.-]*", block["name"]):  # pictures have this name
+            raise ValueError
         for arm in block["arms"]:
             if not {"name", "about", "matched", "optimizer"} <= arm.keys():
                 raise KeyError

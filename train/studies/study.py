@@ -122,9 +122,11 @@ def report(config: Report) -> Path:
 
 def _read(folder: Path) -> StudyRows:
     """The rows of a study's folder, or of a report's."""
-    if _is_study(folder):
+    if not _is_study(folder):
+        return rows.read_rows(folder)
+    if (folder / "runs").is_dir() or not (folder / "report").is_dir():
         return collect(rows.read_about(folder), folder)
-    return rows.read_rows(folder)
+    return rows.read_rows(folder / "report")  # the runs were deleted
 
 
 def _is_study(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
+from train.runs.recorder import Recorder
 
 ROOT = Path(__file__).parents[4]
 TIMES = ("seconds", "images_per_second")
@@ -107,6 +109,28 @@ def test_what_cannot_be_reported_gets_one_message(
     assert errors.count("\n") == 1
 
 
+def test_report_needs_no_runs(halves, tmp_path):
+    folder = tmp_path / "part"
+    shutil.copytree(halves[0], folder)
+    before = tables(folder / "report")
+    shutil.rmtree(folder / "runs")
+    assert main(["report", str(folder)]) == 0
+    assert tables(folder / "report") == before
+
+
+def test_signal_at_the_end_of_a_run_ends_the_comparison(command, tmp_path, monkeypatch):
+    finish = Recorder.finish
+
+    def finish_and_stop(self):
+        finish(self)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Recorder, "finish", finish_and_stop)
+    out = tmp_path / "out"
+    assert main([*command, "--out", str(out)]) == 143
+    assert len(list(out.glob("runs/npz/*/finished.json"))) == 1
+
+
 def test_finished_run_that_lost_rows_is_not_passed_over(halves, tmp_path, capsys):
     folder = tmp_path / "part"
     shutil.copytree(halves[0], folder)
@@ -128,6 +152,15 @@ def change_about(**changes):
     def change(folder):
         path = folder / "study.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def change_block(**changes):
+    def change(folder):
+        about = json.loads((folder / "study.json").read_text())
+        about["blocks"][0] |= changes
+        (folder / "study.json").write_text(json.dumps(about))
 
     return change
 
@@ -154,6 +187,7 @@ def change_column(name, column, cell):
         change_about(environments=[{}]),
         change_about(environments=[{"versions": 3}]),
         change_about(blocks=[{}]),
+        change_block(name="../outside"),
         change_column("runs.csv", "num_test_predictions", "0"),
         change_column("runs.csv", "data_sha256", ""),
         change_column("runs.csv", "num_parameters", "many"),
