@@ -38,5 +38,6 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"cannot write into {folder}: {error.strerror}. Free some space, or make "
-            "the folder writable. --resume then continues from what was saved."
+            "the folder writable, and repeat the command; a run or a comparison with "
+            "--resume."
         ) from None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
 from train.engine.optimizers import method_of
-from train.errors import BusyError, DivergedError, InputError
+from train.errors import ADVICE, BusyError, DivergedError, InputError
 from train.runs import loop, records
 from train.runs.folder import check_claim
 from train.settings.experiment import Run, make_run
@@ -77,7 +77,7 @@ def run_trials(
                 _check_same(folder, block, arm, seed, fingerprint(dataset))
                 continue
             if clock.is_over():
-                print(f"{budget:g} minutes are over: the same command goes on.")
+                print(" ".join([f"{budget:g} minutes are over.", *ADVICE]))
                 return
             title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
             try:
