@@ -39,13 +39,19 @@ def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
 
 def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
     about = dict(whole.about)
-    theirs = {block["name"]: block["arms"] for block in part.about["blocks"]}
+    theirs = {block["name"]: block for block in part.about["blocks"]}
     about["blocks"] = []
     for block in whole.about["blocks"]:
         # In the order of the part that has more of them.
-        both = sorted((block["arms"], theirs[block["name"]]), key=len, reverse=True)
-        arms = _arms({"arms": both[0]}) | _arms({"arms": both[1]})
-        about["blocks"].append(block | {"arms": list(arms.values())})
+        first, second = sorted(
+            (_arms(block), _arms(theirs[block["name"]])), key=len, reverse=True
+        )
+        arms = first | second
+        found = {"arms": list(arms.values())}
+        # Older parts do not know of the plan.
+        if plan := block.get("plan") or theirs[block["name"]].get("plan"):
+            found["plan"] = plan
+        about["blocks"].append(block | found)
     for name in ("commands", "environments"):
         about[name] = unique([*about[name], *part.about[name]])
     return StudyRows(about, part.runs | whole.runs)
@@ -53,7 +59,7 @@ def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
 
 def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
     """What has to be equal in another part."""
-    other_arms = {block["name"]: _arms(block) for block in other.about["blocks"]}
+    other_blocks = {block["name"]: block for block in other.about["blocks"]}
     blocks = {}
     for block in rows.about["blocks"]:
         name = block["name"]
@@ -65,11 +71,14 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
                 arm: _fixed(about["optimizer"])
                 | {option: about.get(option) for option in ("matched", "epochs")}
                 for arm, about in _arms(block).items()
-                if arm in other_arms.get(name, ())
+                if arm in _arms(other_blocks.get(name, {"arms": []}))
             },
         }
         if data and other_data:  # a part without runs has none
             blocks[name]["data"] = data
+        plan, other_plan = block.get("plan"), other_blocks.get(name, {}).get("plan")
+        if plan and other_plan:
+            blocks[name]["plan"] = plan
     return {
         "study": rows.about["study"],
         "outcomes": rows.about["outcomes"],

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from train.runs.records import has_diverged
 from train.runs.writing import writing
-from train.studies import statistics
+from train.studies import planned, statistics
 from train.studies.rows import RunRows, StudyRows, named, write_csv, write_rows
 from train.studies.statistics import Difference
 from train.studies.trials import mean_of
@@ -137,20 +137,33 @@ def compare_arms(
     """Every arm less its reference, in every outcome, over the seeds that both have.
 
     The primary outcome's p-values are corrected for its comparisons; another's, which
-    is looked at besides, for those and its own together.
+    is looked at besides, for those and its own together. Where a plan has primary
+    questions, those come first, and are corrected for themselves alone.
 
     Args:
       results: of all blocks.
       outcomes: names of `OUTCOMES`; the primary one first.
     """
-    pairs = []
+    primary, others = [], []
     for block, runs, *_ in results:
         reference = block["reference"]
         theirs = runs.get(reference, {})
         for arm, ours in runs.items():
-            both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+            is_primary = arm in planned.questions(block)
+            seeds = list(ours)
+            if is_primary and planned.is_complete(block, runs):
+                seeds = planned.planned_seeds(block, runs)
+            both = [(ours[seed], theirs[seed]) for seed in seeds if seed in theirs]
             if arm != reference and both:
+                pairs = primary if is_primary else others
                 pairs.append(((block["name"], arm, reference), both))
+    return [*_compare(primary, outcomes), *_compare(others, outcomes)]
+
+
+def _compare(
+    pairs: Sequence[tuple[tuple[str, str, str], list[Any]]], outcomes: Sequence[str]
+) -> list[Comparison]:
+    """Comparisons that are corrected together; each with its pairs of runs."""
     comparisons: list[Comparison] = []
     primary: list[float] = []
     for outcome in outcomes:

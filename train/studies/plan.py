@@ -11,6 +11,7 @@ from train.settings.options import Data
 from train.studies.arms import (
     Arm,
     Block,
+    Plan,
     average_decay,
     control_arms,
     dose_arm,
@@ -23,6 +24,8 @@ from train.studies.arms import (
     slower_arm,
     twin_arms,
 )
+
+MARGIN = 0.3  # points of test error that count as no difference
 
 Load = Callable[[Data], Dataset]
 
@@ -41,7 +44,7 @@ def make_5k(study: Study, load: Load) -> list[Block]:
         *oracle_arms(decay),
         example_arm(decay),
     )
-    return [_block(experiment, "5k", arms)]
+    return [Block("5k", experiment, arms, "lcam", plan=_two_questions(seeds=80))]
 
 
 def make_50k(study: Study, load: Load) -> list[Block]:
@@ -55,7 +58,7 @@ def make_50k(study: Study, load: Load) -> list[Block]:
     )
     decay = average_decay(experiment, load(experiment.data))
     arms = (*_primary(decay), oracle_arms(decay)[0])
-    return [_block(experiment, "50k", arms)]
+    return [Block("50k", experiment, arms, "lcam", plan=_two_questions(seeds=40))]
 
 
 def make_half(study: Study, load: Load) -> list[Block]:
@@ -66,7 +69,13 @@ def make_half(study: Study, load: Load) -> list[Block]:
     lcam = lcam_arm("lcam-half", decay, "LCAM in half of the epochs")
     sgd = sgd_arm("sgd-0.9-half")._replace(about="SGD in half of the epochs")
     arms = (lcam._replace(**half), sgd_arm(), sgd._replace(**half))
-    return [Block("half", experiment, arms, "lcam-half")]
+    plan = Plan(
+        {"sgd-0.9": "Is LCAM in half of the epochs as good as SGD in all of them?"},
+        MARGIN,
+        seeds=40,
+        one_sided=True,
+    )
+    return [Block("half", experiment, arms, "lcam-half", plan=plan)]
 
 
 def make_noise(study: Study, load: Load) -> list[Block]:
@@ -110,8 +119,12 @@ def _primary(decay: float) -> tuple[Arm, ...]:
     )
 
 
-def _block(experiment: Experiment, name: str, arms: tuple[Arm, ...]) -> Block:
-    return Block(name, experiment, arms, "lcam")
+def _two_questions(seeds: int) -> Plan:
+    questions = {
+        "borrowed": "Does the loss matter?",
+        "matched-step": "Is LCAM better than a fixed momentum?",
+    }
+    return Plan(questions, MARGIN, seeds)
 
 
 def _at(arm: Arm, options: dict[str, float]) -> Arm:

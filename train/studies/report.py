@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from train.runs.writing import replace
-from train.studies import observed_tables, table
+from train.studies import observed_tables, planned, table
 from train.studies.outcomes import OUTCOMES, Comparison, Result, write_tables
 from train.studies.rows import StudyRows
 from train.studies.section import section, seeds_text
-from train.studies.summary import summarize, verdict
+from train.studies.summary import secondary, summarize, verdict
 
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
@@ -38,7 +38,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
     mine = [each for each in comparisons if each.outcome == primary]
     parts = [f"# Study: {about['study']}", summarize(about, results, mine)]
     if mine:
-        _draw_forest(out / "forest.png", mine)
+        _draw_forest(out / "forest.png", mine, results)
         parts += [
             "![Differences of the arms in test error, with 95 % intervals](forest.png)",
             f"<sub>Differences in the {OUTCOMES[primary]}. Lines are 95 % intervals, "
@@ -51,7 +51,8 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
         if result.epochs:
             pictures.plot_curves(out / f"{name}.png", result.epochs, name)
             parts.append(f"![Curves of {name}]({name}.png)")
-    parts += [_how(results, len(mine), rows), _where(rows)]
+    others = secondary(results, mine)
+    parts += [_how(results, len(others), rows), _where(rows)]
     replace(out / "report.md", "\n\n".join(parts) + "\n")
     return out / "report.md"
 
@@ -59,7 +60,9 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
 # --- Its parts ------------------------------------------------------------------------
 
 
-def _draw_forest(path: Path, comparisons: Sequence[Comparison]) -> None:
+def _draw_forest(
+    path: Path, comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> None:
     """Draws LCAM less each arm; without LCAM as reference, each arm less that."""
     from train.runs import drawing
     from train.studies import pictures
@@ -79,8 +82,9 @@ def _draw_forest(path: Path, comparisons: Sequence[Comparison]) -> None:
             for arm, each in mine.items()
         }
         columns.append(pictures.Column(block, subtitle, intervals))
+    titles = [planned.title(each.block, each.runs) for each in results]
     words = pictures.Words(
-        verdict(comparisons).removesuffix("."),
+        "; ".join(filter(None, titles)) or verdict(comparisons).removesuffix("."),
         f"{subject} less {minus}: test error in percentage points",
         f"{subject} better",
         f"{subject} worse",

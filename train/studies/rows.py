@@ -18,7 +18,7 @@ from train.errors import InputError
 from train.runs import records
 from train.runs.folder import config_as_json
 from train.runs.writing import replace, writing
-from train.studies.arms import Arm, Block
+from train.studies.arms import Arm, Block, Plan
 from train.studies.trials import are_rows
 
 FORMAT = 1
@@ -95,6 +95,7 @@ def describe(
                 "reach": list(block.reach),
                 "experiment": config_as_json(block.experiment),
                 "arms": [_describe_arm(arm) for arm in block.arms],
+                "plan": block.plan._asdict() if block.plan else None,
             }
             for block in blocks
         ],
@@ -251,6 +252,8 @@ def _check_about(about: dict[str, Any]) -> None:
             raise KeyError
         if not re.fullmatch(r"\w[\w.-]*", block["name"]):  # pictures have this name
             raise ValueError
+        if block.get("plan") and block["plan"].keys() != set(Plan._fields):
+            raise KeyError
         for arm in block["arms"]:
             if not {"name", "about", "matched", "optimizer"} <= arm.keys():
                 raise KeyError

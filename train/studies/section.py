@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.studies import observed_tables, statistics, table
+from train.studies import observed_tables, planned, statistics, table
 from train.studies.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
 
 
@@ -31,7 +31,15 @@ def section(
         )
     if result.runs:
         parts += ["### Test errors", _arms_table(result)]
-    mine = [each for each in comparisons if each.block == block["name"]]
+    plan, judged = block.get("plan"), planned.is_complete(block, result.runs)
+    primary = planned.questions(block)
+    mine = [
+        each
+        for each in comparisons
+        if each.block == block["name"] and each.arm not in primary
+    ]
+    if plan and result.runs:
+        parts += planned.section(block, result.runs)
     if mine:
         # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
         turned = block["reference"] == "lcam"
@@ -39,17 +47,17 @@ def section(
         if turned:
             subject, less = "LCAM", "LCAM less each arm"
         parts += [
-            "### Differences",
+            "### Secondary differences" if plan else "### Differences",
             f"{less}, in points of the {OUTCOMES[outcomes[0]]}. Below 0, {subject} is "
             "better.",
-            _differences_table(mine, outcomes[0], turned),
+            _differences_table(mine, outcomes[0], turned, judged),
         ]
         if any(each.outcome == "area" for each in mine):
             parts += [
                 "### How soon an arm is good",
                 f"The same for the {OUTCOMES['area']}: the area under the curve. It "
                 "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(mine, "area", turned),
+                _differences_table(mine, "area", turned, judged),
             ]
     if result.runs:
         parts += ["### What the arms did", _behaviour_table(result)]
@@ -151,7 +159,7 @@ def _behaviour_table(result: Result) -> str:
 
 
 def _differences_table(
-    comparisons: Sequence[Comparison], outcome: str, turned: bool
+    comparisons: Sequence[Comparison], outcome: str, turned: bool, judged: bool
 ) -> str:
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
     rows = [[*header, "detectable", "verdict"]]
@@ -167,10 +175,12 @@ def _differences_table(
                 str(difference.num_seeds),
                 table.text(difference.mean, "+.2f"),
                 table.interval(difference.mean, difference.half_width),
-                table.p_text(difference.p_value),
-                table.p_text(each.corrected_p),
+                table.p_text(difference.p_value) if judged else "-",
+                table.p_text(each.corrected_p) if judged else "-",
                 table.percent(difference.detectable),
-                statistics.short_verdict(difference, each.corrected_p),
+                statistics.short_verdict(difference, each.corrected_p)
+                if judged
+                else "not judged yet",
             ]
         )
     return table.markdown(rows)

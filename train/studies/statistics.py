@@ -4,6 +4,7 @@ Seeds are the sample. Runs of two arms with one seed share initial weights and b
 so their differences are paired.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,6 +75,32 @@ def paired_difference(
     )
 
 
+def equivalence_p(
+    differences: Sequence[float], margin: float, *, one_sided: bool = False
+) -> float:
+    """The p-value of the claim that a mean difference is within a margin.
+
+    Two one-sided t-tests (TOST), each against one end of the margin. The larger p-value
+    counts (Schuirmann, 1987, "A comparison of the two one-sided tests procedure and the
+    power approach for assessing the equivalence of average bioavailability").
+
+    Args:
+      differences: one a seed, or one a pair of seeds.
+      margin: differences below it, in either direction, count as none; above 0.
+      one_sided: test only that the difference is below the margin: not worse.
+
+    Returns:
+      The p-value; NaN with one difference, or if all are equal.
+    """
+    if len(differences) < 2 or np.ptp(differences) < 1e-9 * margin:
+        return math.nan
+    below = scipy.stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    if one_sided:
+        return float(below)
+    above = scipy.stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    return float(max(below, above))
+
+
 def summarize(numbers: Sequence[float]) -> tuple[float, float, float]:
     """Mean, standard deviation, and half the 95 % interval of the mean (Student's t).
 
@@ -85,8 +112,23 @@ def summarize(numbers: Sequence[float]) -> tuple[float, float, float]:
     if num_seeds == 1:
         return mean, np.nan, np.nan
     deviation = float(np.std(numbers, ddof=1))
-    critical = scipy.stats.t.ppf(1 - LEVEL / 2, num_seeds - 1)
-    return mean, deviation, float(critical * deviation / np.sqrt(num_seeds))
+    return mean, deviation, half_width(deviation, num_seeds)
+
+
+def half_width(
+    deviation: float, num_seeds: int, confidence: float = 1 - LEVEL
+) -> float:
+    """Half the interval of a mean (Student's t); NaN with one seed.
+
+    Args:
+      deviation: standard deviation of the numbers.
+      num_seeds: how many there are.
+      confidence: of the interval.
+    """
+    if num_seeds == 1:
+        return math.nan
+    critical = scipy.stats.t.ppf(0.5 + confidence / 2, num_seeds - 1)
+    return float(critical * deviation / np.sqrt(num_seeds))
 
 
 def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:

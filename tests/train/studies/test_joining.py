@@ -7,7 +7,7 @@ from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
-from train.studies.arms import Arm
+from train.studies.arms import Arm, Plan
 from train.studies.joining import join
 
 A, B = Path("a"), Path("b")
@@ -50,6 +50,18 @@ def test_parts_may_have_other_arms():
     assert len(whole.runs) == 2
 
 
+PLANNED = BLOCK._replace(plan=Plan({"sgd-0.9": "Is it better?"}, 0.3, 2))
+
+
+@pytest.mark.parametrize("old_first", [True, False])
+def test_part_of_before_the_plan_was_kept_belongs_to_it(old_first):
+    old, new = part(0), part(1, block=PLANNED)
+    del old.about["blocks"][0]["plan"]
+    whole = join([(A, old), (B, new)] if old_first else [(A, new), (B, old)])
+    assert whole.about["blocks"][0]["plan"] == PLANNED.plan._asdict()
+
+
+OTHER_PLAN = BLOCK._replace(plan=PLANNED.plan._replace(seeds=3))
 OTHER_EPOCHS = BLOCK._replace(experiment=Experiment(epochs=2))
 OTHER_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/b.npz"), epochs=1))
 SAME_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/a.npz"), epochs=1))
@@ -74,6 +86,11 @@ def test_what_does_not_belong_together_is_refused(other, message):
         InputError, match=f"a and b do not belong together: .*{message}"
     ):
         join([(A, part(0)), (B, other)])
+
+
+def test_parts_of_two_plans_are_refused():
+    with pytest.raises(InputError, match="plan, seeds is 2 and 3"):
+        join([(A, part(0, block=PLANNED)), (B, part(1, block=OTHER_PLAN))])
 
 
 def test_data_may_lie_elsewhere_on_another_machine():
