@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from train.data import offline, parts
+from train.data import digits, offline, parts
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.paths import expand, printable
@@ -54,8 +54,6 @@ def load_dataset(config: Data) -> Dataset:
 
 
 def _load(source: str, data_dir: Path) -> Dataset:
-    if source == "digits":
-        return load_digits()
     if source.startswith("npz:"):
         return load_npz(expand(Path(source.removeprefix("npz:"))))
     if source in ("cifar10", "cifar100"):
@@ -63,28 +61,14 @@ def _load(source: str, data_dir: Path) -> Dataset:
 
         return load_cifar(source, data_dir)
     return {
+        "digits": digits.load_digits,
+        "digit_pairs_left": lambda: digits.load_pairs("left"),
+        "digit_pairs_sum": lambda: digits.load_pairs("sum"),
+        "digit_pairs": lambda: digits.load_pairs("pair"),
         "breast_cancer": offline.load_breast_cancer,
         "diabetes": offline.load_diabetes,
         "english": offline.load_english,
     }[source]()
-
-
-def load_digits() -> Dataset:
-    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries.
-
-    A fixed, stratified fifth (360 images) is the test set.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = load_digits()
-    # Pixels are counts from 0 to 16.
-    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-    labels = bunch.target.astype(np.int32)
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, labels, test_size=360, stratify=labels, random_state=0
-    )
-    return Dataset(x_train, y_train, x_test, y_test, num_classes=10)
 
 
 def load_npz(path: Path) -> Dataset:

@@ -56,7 +56,10 @@ class Experiment:
     #: - fixed: the same for a fixed batch of 256 training examples.
     #: - mechanism: norms of gradients and updates in each phase, per array, and for the
     #: fastest and the slowest tenth of the parameters.
-    observe: Literal["nothing", "held_out", "fixed", "mechanism"] = "nothing"
+    #: - sparsity: how sparse the gradients are.
+    observe: Literal["nothing", "held_out", "fixed", "mechanism", "sparsity"] = (
+        "nothing"
+    )
     #: Test only after the last n epochs, n at least 1. None: after each epoch.
     test_epochs: int | None = None
 

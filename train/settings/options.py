@@ -18,7 +18,8 @@ from train.settings.checks import (
 from train.settings.relevance import check_relevance
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
-SOURCES = ("digits", "cifar10", "cifar100", *NO_IMAGES)
+DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
+SOURCES = (*DIGITS, "cifar10", "cifar100", *NO_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Data:
 
     #: The data set.
     #: - digits: 1,797 images of 8x8 pixels, part of scikit-learn.
+    #: - digit_pairs_left, digit_pairs_sum, digit_pairs: two of the digits side by side,
+    #: 40,000 images. The class is the left digit, the sum of both, or both.
     #: - cifar10, cifar100: through TensorFlow Datasets.
     #: - npz:PATH: your own images, an .npz file with x_train and x_test (uint8; size,
     #: height, width and, if not grey, channels), y_train and y_test (integers from 0).

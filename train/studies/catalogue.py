@@ -32,12 +32,14 @@ class Description(NamedTuple):
       seeds: how many by default, in the quick form and in full.
       make: its blocks.
       note: what a reader of its report must know besides.
+      interaction: two arms whose difference may depend on the block.
     """
 
     question: str
     seeds: tuple[int, int]
     make: Callable[[Study, Callable[[Data], Dataset]], list[Block]]
     note: str = ""
+    interaction: tuple[str, ...] = ()
 
 
 def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
@@ -265,6 +267,13 @@ STUDIES = {
         "Is LCAM in half of the epochs as good as SGD in all of them?",
         (40, 40),
         plan.make_half,
+    ),
+    "plan-pairs": Description(
+        "Does the better order of the coefficients depend on the number of classes, "
+        "on the same images?",
+        (16, 16),
+        plan.make_pairs,
+        interaction=("lcam", "lcam-reversed"),
     ),
     "plan-noise": Description(
         "How well is the phase told, with wrong labels, and small and large batches?",

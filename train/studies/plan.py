@@ -78,6 +78,25 @@ def make_half(study: Study, load: Load) -> list[Block]:
     return [Block("half", experiment, arms, "lcam-half", plan=plan)]
 
 
+def make_pairs(study: Study, load: Load) -> list[Block]:
+    """The same pairs of digits, with 10, 19 and 100 classes: does the order matter?"""
+    blocks = []
+    for source in ("digit_pairs_left", "digit_pairs_sum", "digit_pairs"):
+        experiment = Experiment(
+            # A mirrored pair would have its digits exchanged.
+            data=Data(data=source, crop_padding=1),
+            schedule=Schedule("cosine"),
+            epochs=study.epochs or 4,
+            batch_size=128,
+            test_epochs=3,
+            observe="sparsity",
+        )
+        decay = average_decay(experiment, load(experiment.data))
+        arms = (lcam_arm("lcam", decay), sgd_arm(), reversed_arm(decay))
+        blocks.append(Block(source, experiment, arms, "lcam"))
+    return blocks
+
+
 def make_noise(study: Study, load: Load) -> list[Block]:
     """Wrong labels, and small and large batches: how well the phase is told."""
     blocks = []

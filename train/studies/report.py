@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from train.runs.writing import replace
-from train.studies import observed_tables, planned, table
+from train.studies import interaction, observed_tables, planned, table
 from train.studies.outcomes import OUTCOMES, Comparison, Result, write_tables
 from train.studies.rows import StudyRows
 from train.studies.section import section, seeds_text
@@ -51,6 +51,8 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
         if result.epochs:
             pictures.plot_curves(out / f"{name}.png", result.epochs, name)
             parts.append(f"![Curves of {name}]({name}.png)")
+    if about.get("interaction"):
+        parts += interaction.section(results, about["interaction"], primary)
     others = secondary(results, mine)
     parts += [_how(results, len(others), rows), _where(rows)]
     replace(out / "report.md", "\n\n".join(parts) + "\n")

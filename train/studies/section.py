@@ -66,12 +66,13 @@ def section(
 
 def _observed(result: Result) -> list[str]:
     """What was watched besides, as paragraphs; SGD's phases are of another average."""
+    observe = result.block["experiment"]["observe"]
     rows = {
         arm["name"]: list(result.epochs[arm["name"]].values())
         for arm in result.block["arms"]
-        if arm["optimizer"]["optimizer"] == "lcam" and arm["name"] in result.epochs
+        if arm["name"] in result.epochs
+        and (arm["optimizer"]["optimizer"] == "lcam" or observe == "sparsity")
     }
-    observe = result.block["experiment"]["observe"]
     if observe == "nothing" or not rows:
         return []
     title, make_table, _ = observed_tables.TABLES[observe]

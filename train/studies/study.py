@@ -41,6 +41,7 @@ def study(config: Study) -> Path:
         description.question,
         blocks,
         note=description.note,
+        interaction=description.interaction,
         outcomes=list(OUTCOMES),
     )
     folder = _open(config)

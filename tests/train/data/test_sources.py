@@ -5,7 +5,7 @@ import pytest
 
 from train.data.dataset import Dataset
 from train.data.parts import reduce
-from train.data.sources import load_dataset, load_digits, load_npz
+from train.data.sources import load_dataset, load_npz
 from train.errors import InputError
 from train.settings.options import Data
 
@@ -126,18 +126,6 @@ def test_unknown_home_folder_is_refused():
 def test_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         load_npz(tmp_path)
-
-
-def test_digits_are_split_by_class_and_never_overlap():
-    dataset = load_digits()
-    assert dataset.train_inputs.shape == (1437, 8, 8, 1)
-    assert dataset.test_inputs.shape == (360, 8, 8, 1)
-    assert dataset.train_inputs.max() == 255
-    counts = np.bincount(dataset.test_targets)
-    assert len(counts) == 10
-    assert counts.min() >= 34  # a fifth of the 174 of the rarest digit
-    everything = {image.tobytes() for image in dataset.train_inputs}
-    assert not everything & {image.tobytes() for image in dataset.test_inputs}
 
 
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():

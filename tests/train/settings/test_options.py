@@ -16,7 +16,7 @@ from train.settings.options import Data, Model
         (lambda: Data(crop_padding=10**6), "--crop-padding must be in"),
         (lambda: Model(widen=10**8), "--widen must be in"),
         (lambda: Data(shrink=0), "--shrink must be at least 1"),
-        (lambda: Data("mnist"), "--data must be digits, cifar10, .* got 'mnist'"),
+        (lambda: Data("mnist"), "--data must be digits, .*cifar10, .* got 'mnist'"),
         (lambda: Data(crop_padding=-1), "--crop-padding must be in"),
         (lambda: Model(depth=11), r"--depth must be 6n \+ 4: 10, 16, .* got 11"),
         (lambda: Model(depth=4), "got 4"),
