@@ -75,6 +75,7 @@ class Study:
     #: Which study to run. `python -m train studies` describes them.
     name: Literal[
         *("baseline", "priority", "noise", "domains", "ablation", "mechanism"),
+        "rates",
         *("plan-5k", "plan-50k", "plan-half", "plan-pairs", "plan-noise"),
     ]
     #: A small version: a small network on the digits, or on a part of your --data. It

@@ -7,9 +7,8 @@ from typing import NamedTuple
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.commands import Study
-from train.settings.experiment import Experiment
-from train.settings.options import Data, Model
-from train.studies import plan
+from train.settings.options import Data
+from train.studies import domains, plan
 from train.studies.arms import (
     Block,
     authors_arm,
@@ -33,6 +32,7 @@ class Description(NamedTuple):
       make: its blocks.
       note: what a reader of its report must know besides.
       interaction: two arms whose difference may depend on the block.
+      first_seed: by default.
     """
 
     question: str
@@ -40,6 +40,7 @@ class Description(NamedTuple):
     make: Callable[[Study, Callable[[Data], Dataset]], list[Block]]
     note: str = ""
     interaction: tuple[str, ...] = ()
+    first_seed: int = 0
 
 
 def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
@@ -80,8 +81,10 @@ def _only(names: Sequence[str], block: Block) -> Block:
 
 def seeds_of(study: Study) -> Sequence[int]:
     """The seeds asked for, or the study's own."""
-    quick, full = STUDIES[study.name].seeds
-    return study.seeds or range(quick if study.quick else full)
+    description = STUDIES[study.name]
+    number = description.seeds[0 if study.quick else 1]
+    first = description.first_seed
+    return study.seeds or range(first, first + number)
 
 
 _FASTER = "LCAM with an average that follows the loss four times as fast"
@@ -163,43 +166,6 @@ def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     return blocks
 
 
-def _domains(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    # Rates are those of 0.003, 0.01, 0.03, 0.1, for text 0.1, 0.3, 1, with the lowest
-    # test error of SGD at 0.9 with the quick form and seed 100, which is none of the
-    # study's; for digits the larger steps' gain, one image, was not taken.
-    quick = study.quick
-    text = {"every": 4} if quick else {}
-    choices = {
-        "breast_cancer": (0.01, 40, 16, Model("mlp"), {}),
-        "diabetes": (0.003, 40, 16, Model("mlp"), {}),
-        "digits": (0.03, 20, 32, Model("mlp"), {}),
-        "english": (
-            0.1,
-            4 if quick else 20,
-            32,
-            Model("transformer", width=32 if quick else 64),
-            text,
-        ),
-    }
-    blocks = []
-    for source, (rate, epochs, batch_size, model, options) in choices.items():
-        experiment = Experiment(
-            data=Data(data=source, **options),
-            model=model,
-            epochs=study.epochs or epochs,
-            batch_size=batch_size,
-        )
-        decay = average_decay(experiment, load(experiment.data))
-        arms = (
-            lcam_arm("lcam", decay, learning_rate=rate),
-            sgd_arm(learning_rate=rate),
-            sgd_arm("sgd-0.95", 0.95, learning_rate=rate),
-            *control_arms(learning_rate=rate),
-        )
-        blocks.append(Block(source, experiment, arms, "lcam"))
-    return blocks
-
-
 def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     experiment = dataclasses.replace(
         make_experiment(study, "cifar10", load), observe="mechanism"
@@ -235,10 +201,18 @@ STUDIES = {
     "domains": Description(
         "Does LCAM do anything on tables, numbers and text, with other networks?",
         (6, 20),
-        _domains,
-        note="The learning rate was chosen for SGD at 0.9, by its test error with one "
-        "other seed. The other arms were not tuned. A lead of SGD at 0.9 may come from "
-        "that.",
+        domains.make_domains,
+        note="SGD at 0.9 and LCAM each have their own learning rate, chosen with the "
+        "study `rates`. The other arms have LCAM's rate.",
+    ),
+    "rates": Description(
+        "At which learning rate do SGD and LCAM have the lowest error, on examples "
+        "kept from training?",
+        (8, 8),
+        domains.make_rates,
+        note="All errors are of the last training examples, which were kept from "
+        "training. The test set was not used.",
+        first_seed=2000,
     ),
     "ablation": Description(
         "What about LCAM matters: the loss, the mean momentum, the step, the "

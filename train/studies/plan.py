@@ -32,7 +32,7 @@ Load = Callable[[Data], Dataset]
 
 def make_5k(study: Study, load: Load) -> list[Block]:
     """5,000 training images, tested on all others in the last epochs."""
-    experiment = _small(study)
+    experiment = small_experiment(study)
     decay = average_decay(experiment, load(experiment.data))
     arms = (
         *_primary(decay),
@@ -63,7 +63,7 @@ def make_50k(study: Study, load: Load) -> list[Block]:
 
 def make_half(study: Study, load: Load) -> list[Block]:
     """LCAM in half of the epochs, and SGD in all of them and in half."""
-    experiment = _small(study)
+    experiment = small_experiment(study)
     decay = average_decay(experiment, load(experiment.data))
     half = {"epochs": max(experiment.epochs // 2, 1)}
     lcam = lcam_arm("lcam-half", decay, "LCAM in half of the epochs")
@@ -86,7 +86,7 @@ def make_pairs(study: Study, load: Load) -> list[Block]:
             # A mirrored pair would have its digits exchanged.
             data=Data(data=source, crop_padding=1),
             schedule=Schedule("cosine"),
-            epochs=study.epochs or 4,
+            epochs=study.epochs or 6,
             batch_size=128,
             test_epochs=3,
             observe="sparsity",
@@ -102,7 +102,7 @@ def make_noise(study: Study, load: Load) -> list[Block]:
     blocks = []
     for percent in (0, 20, 40):
         for batch_size in (32, 128):
-            experiment = _small(study)
+            experiment = small_experiment(study)
             experiment = dataclasses.replace(
                 experiment,
                 data=dataclasses.replace(experiment.data, label_noise=percent / 100),
@@ -150,7 +150,8 @@ def _at(arm: Arm, options: dict[str, float]) -> Arm:
     return arm._replace(optimizer=dataclasses.replace(arm.optimizer, **options))
 
 
-def _small(study: Study) -> Experiment:
+def small_experiment(study: Study) -> Experiment:
+    """The experiment of `plan-5k`."""
     data = dataclasses.replace(_images(study), every=10, test_rest=True)
     return Experiment(
         data=data,

@@ -87,6 +87,9 @@ def _describe(result: Result) -> str:
     facts = {
         "data": f"{kind} {Path(path).name}" if path else kind,
         "training examples": f"one in {data['every']}" if data["every"] > 1 else None,
+        "tested on": f"the last {data['validation']} training examples, kept from it"
+        if data.get("validation")
+        else None,
         "pixels": f"squares of {data['shrink']} averaged"
         if data["shrink"] > 1
         else None,

@@ -7,6 +7,7 @@ from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.commands import Study
 from train.studies.catalogue import STUDIES, describe, make_blocks, seeds_of
+from train.studies.domains import RATES
 
 
 def load(config):
@@ -118,3 +119,23 @@ def test_data_that_are_no_images_keep_their_own_network(quick):
     [block] = make_blocks(study, load)
     assert block.experiment.model.network is None
     assert block.experiment.data.every == block.experiment.data.shrink == 1
+
+
+def test_rates_are_tried_on_examples_kept_from_training():
+    study = Study(name="rates")
+    blocks = make_blocks(study, load)
+    assert [block.name for block in blocks] == list(RATES)
+    for block in blocks:
+        assert block.experiment.data.validation == RATES[block.name].validation > 0
+        assert not block.experiment.data.test_rest
+        tried = [arm.optimizer.learning_rate for arm in block.arms]
+        assert tried == [rate for rate in RATES[block.name].tried for _ in range(2)]
+    assert not set(seeds_of(study)) & set(seeds_of(Study(name="domains")))
+
+
+def test_controls_copy_the_rate_of_lcam(monkeypatch):
+    monkeypatch.setitem(RATES, "digits", RATES["digits"]._replace(sgd=0.5, lcam=0.25))
+    block = {b.name: b for b in make_blocks(Study(name="domains"), load)}["digits"]
+    found = {arm.name: arm.optimizer.learning_rate for arm in block.arms}
+    assert found.pop("sgd-0.9") == 0.5
+    assert set(found.values()) == {0.25}
