@@ -25,10 +25,12 @@ from train.settings.commands import (
     Study,
 )
 from train.settings.experiment import Run
+from train.settings.finished import Evaluate, Export, Runs
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.presets import PRESETS
 
 Command = Run | Compare | Study | Report | Studies | Plot | Presets | Quadratic
+Command |= Evaluate | Export | Runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,6 +94,9 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Compare, command("compare")]
         | Annotated[Study, command("study"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Report, command("report"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Evaluate, command("evaluate"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Export, command("export"), tyro.conf.PositionalRequiredArgs]
+        | Annotated[Runs, command("runs")]
         | Annotated[Studies, command("studies")]
         | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
         | Annotated[Presets, command("presets")]
@@ -154,6 +159,18 @@ def _execute(config: Command) -> None:
             from train.studies.study import report
 
             print(f"report: {report(config)}")
+        case Evaluate():
+            from train.runs.evaluate import evaluate
+
+            print(evaluate(config))
+        case Export():
+            from train.runs.export import export
+
+            print(export(config))
+        case Runs():
+            from train.runs.listing import list_runs
+
+            print(list_runs(config))
         case Plot():
             from train.runs.plot import plot_runs
 

@@ -45,27 +45,28 @@ def reduce(dataset: Dataset, every: int, shrink: int) -> Dataset:
             train_inputs=dataset.train_inputs[::every],
             train_targets=dataset.train_targets[::every],
         )
-    height, width = dataset.train_inputs.shape[1:3]
+    return Dataset(
+        shrink_images(dataset.train_inputs[::every], shrink),
+        dataset.train_targets[::every],
+        shrink_images(dataset.test_inputs, shrink),
+        dataset.test_targets,
+        dataset.num_classes,
+    )
+
+
+def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
+    """Averages squares of pixels into one; see `reduce`."""
+    height, width, channels = images.shape[1:]
     if height % shrink or width % shrink:
         raise InputError(
             f"--shrink (2 in a study's quick form) must divide the images' "
             f"{height}x{width} pixels, got {shrink}."
         )
-
-    def shrunk(images: np.ndarray) -> np.ndarray:
-        if shrink == 1:
-            return images
-        tiles = (-1, height // shrink, shrink, width // shrink, shrink, images.shape[3])
-        means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
-        return np.round(means).astype(np.uint8)
-
-    return Dataset(
-        shrunk(dataset.train_inputs[::every]),
-        dataset.train_targets[::every],
-        shrunk(dataset.test_inputs),
-        dataset.test_targets,
-        dataset.num_classes,
-    )
+    if shrink == 1:
+        return images
+    tiles = (-1, height // shrink, shrink, width // shrink, shrink, channels)
+    means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
+    return np.round(means).astype(np.uint8)
 
 
 def _test_rest(dataset: Dataset, every: int) -> Dataset:

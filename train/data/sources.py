@@ -6,6 +6,7 @@ import sys
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,41 +83,7 @@ def load_npz(path: Path) -> Dataset:
     Raises:
       InputError: the file is missing, unreadable, or not of this layout.
     """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(npy.MAGIC_PREFIX))
-            if magic == npy.MAGIC_PREFIX:  # np.load would read all of it
-                raise InputError(
-                    f"{path} is not an .npz file: save it with numpy.savez."
-                )
-            file.seek(0)
-            # Pickled objects are refused: a data file cannot run code.
-            archive = np.load(file, allow_pickle=False)
-            missing = [name for name in ARRAYS if name not in archive.files]
-            if missing:
-                found = printable(", ".join(map(repr, archive.files)) or "none")
-                raise InputError(
-                    f"{path} lacks {', '.join(missing)}: expected the arrays "
-                    f"{', '.join(ARRAYS)}, found {found}."
-                )
-            _check_sizes(path, archive.zip)
-            x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
-    except FileNotFoundError:
-        raise InputError(
-            f"no file {path}: --data npz:PATH takes an .npz file holding "
-            f"{', '.join(ARRAYS)}."
-        ) from None
-    except UNREADABLE as error:
-        # Some say nothing, and some repeat thousands of letters of the file.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        # NumPy's own words on pickles advise to load them all the same.
-        if "pickle" in reason:
-            reason = "it is not an .npz file, or has pickled objects"
-        raise InputError(
-            f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
-            f"objects, holding {', '.join(ARRAYS)}."
-        ) from None
-
+    x_train, y_train, x_test, y_test = _read_npz(path, ARRAYS).values()
     x_train = _check_images(path, "x_train", x_train)
     x_test = _check_images(path, "x_test", x_test)
     if x_train.shape[1:] != x_test.shape[1:]:
@@ -137,7 +104,65 @@ def load_npz(path: Path) -> Dataset:
     return Dataset(x_train, y_train, x_test, y_test, num_classes)
 
 
-def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+def load_test_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The test set of an .npz file as in `load_npz`, which may lack all else.
+
+    Returns:
+      Images, uint8 [size, height, width, channels], and labels, int32 [size]; None if
+      the file has no `y_test`.
+
+    Raises:
+      InputError: the file is missing, unreadable, or not of this layout.
+    """
+    arrays = _read_npz(path, ("x_test",), ("y_test",))
+    x_test = _check_images(path, "x_test", arrays["x_test"])
+    if "y_test" not in arrays:
+        return x_test, None
+    return x_test, _check_labels(path, "y_test", arrays["y_test"], len(x_test))
+
+
+def _read_npz(
+    path: Path, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads arrays from an .npz file; see `load_npz` for what it raises."""
+    expected = ", ".join(names)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(npy.MAGIC_PREFIX))
+            if magic == npy.MAGIC_PREFIX:  # np.load would read all of it
+                raise InputError(
+                    f"{path} is not an .npz file: save it with numpy.savez."
+                )
+            file.seek(0)
+            # Pickled objects are refused: a data file cannot run code.
+            archive = np.load(file, allow_pickle=False)
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                held = printable(", ".join(map(repr, archive.files)) or "none")
+                raise InputError(
+                    f"{path} lacks {', '.join(missing)}: expected the arrays "
+                    f"{expected}, found {held}."
+                )
+            found = [*names, *(name for name in optional if name in archive.files)]
+            _check_sizes(path, archive.zip, found)
+            return {name: archive[name] for name in found}
+    except FileNotFoundError:
+        raise InputError(
+            f"no file {path}: --data npz:PATH takes an .npz file holding {expected}."
+        ) from None
+    except UNREADABLE as error:
+        # Some say nothing, and some repeat thousands of letters of the file.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # NumPy's own words on pickles advise to load them all the same.
+        if "pickle" in reason:
+            reason = "it is not an .npz file, or has pickled objects"
+        raise InputError(
+            f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
+            f"objects, holding {expected}."
+        ) from None
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> None:
     """Refuses, before they are read, arrays that are damaged or larger than memory.
 
     Raises:
@@ -145,7 +170,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
       ValueError: a file is not what NumPy writes, as are others of `UNREADABLE`.
     """
     total = 0
-    for name in ARRAYS:
+    for name in names:
         info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
         # Of what zip knows besides, a few bytes can unpack to more than memory at once.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -172,7 +197,7 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
             raise ValueError(f"{name} should have {told} bytes, and has {held}")
     if total > MEMORY:
         raise InputError(
-            f"{path} claims {total / 1e9:.1f} GB for {', '.join(ARRAYS)}, and this "
+            f"{path} claims {total / 1e9:.1f} GB for {', '.join(names)}, and this "
             f"machine has {MEMORY / 1e9:.1f} GB of memory: save fewer or smaller "
             "images. If the file is damaged, save it again."
         )

@@ -192,20 +192,13 @@ def _make_feed(
         if dataset.is_images:
             train_inputs = augmentation.pad(train_inputs, crop_padding)
 
-    def batches(examples: np.ndarray) -> np.ndarray:
-        fill = np.zeros_like(
-            examples, shape=(-len(examples) % eval_batch_size, *examples.shape[1:])
-        )
-        filled = np.concatenate([examples, fill])
-        return filled.reshape(-1, eval_batch_size, *examples.shape[1:])
-
     size = len(dataset.train_inputs)
     fixed = np.arange(min(FIXED, size)) * size // min(FIXED, size)  # evenly spaced
     data = DeviceData(
         train_inputs=train_inputs,
         train_targets=train_targets,
-        test_inputs=batches(dataset.test_inputs),
-        test_targets=batches(dataset.test_targets),
+        test_inputs=batches(dataset.test_inputs, eval_batch_size),
+        test_targets=batches(dataset.test_targets, eval_batch_size),
         mean=mean,
         std=std,
         fixed_inputs=dataset.train_inputs[fixed],
@@ -213,6 +206,12 @@ def _make_feed(
     )
     host = dataset if from_host else None
     return Feed(devices.put(data, num_devices), host, crop_padding, num_devices)
+
+
+def batches(examples: np.ndarray, size: int) -> np.ndarray:
+    """Cuts examples into batches, [batches, size, ...], the last filled with zeros."""
+    fill = np.zeros_like(examples, shape=(-len(examples) % size, *examples.shape[1:]))
+    return np.concatenate([examples, fill]).reshape(-1, size, *examples.shape[1:])
 
 
 def _normalization(kind: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

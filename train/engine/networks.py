@@ -143,3 +143,8 @@ def split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
     """Takes a network apart: graph, weights, running statistics."""
     graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
     return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)
+
+
+def pure(state: nnx.State) -> dict:
+    """A network's arrays as nested dicts, without Flax's types."""
+    return nnx.to_pure_dict(state)

@@ -146,6 +146,14 @@ def _compile(
     return lowered.compile()
 
 
+def compile_test(
+    spec: Spec, state: TrainState, data: DeviceData
+) -> jax.stages.Compiled:
+    """Compiles `test(state, data)` alone, with the numbers of the whole program."""
+    arguments = _everywhere(spec.num_devices, (state, data))
+    return _compile(spec.num_devices, step.make_test(spec), *arguments)
+
+
 def compiler_options() -> dict[str, Any]:
     """What the compiler is told besides, on this kind of device."""
     return CPU_OPTIONS if jax.default_backend() == "cpu" else {}

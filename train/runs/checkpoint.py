@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import logging
 import shutil
 import sys
@@ -102,7 +103,14 @@ class Checkpoints:
                 step,
                 args=args.Composite(
                     snapshot=args.StandardSave(snapshot),
-                    about=args.JsonSave({"crc32": _crc32(snapshot)}),
+                    about=args.JsonSave(
+                        {
+                            "crc32": _crc32(snapshot),
+                            "network_crc32": _network_crc32(
+                                snapshot.state.params, snapshot.state.batch_stats
+                            ),
+                        }
+                    ),
                 ),
             )
 
@@ -133,16 +141,54 @@ class Checkpoints:
                 raise ValueError(f"step {step} has changed since it was saved.")
             return restored["snapshot"]
 
-    @contextlib.contextmanager
-    def _explained(self, verb: str, advice: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # Orbax raises all kinds, Exception itself included
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"cannot {verb} the checkpoint in {self._path}: "
-                f"{reason[:200].rstrip(' .')}. {advice}"
-            ) from None
+    def _explained(
+        self, verb: str, advice: str
+    ) -> contextlib.AbstractContextManager[None]:
+        return _explained(self._path, verb, advice)
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps of the checkpoints of a run, oldest first."""
+    path = folder / FOLDER
+    # Orbax gives a checkpoint its number when it is whole.
+    names = [each.name for each in path.iterdir()] if path.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads weights and running statistics of a checkpoint, as nested dicts.
+
+    It needs neither the optimizer nor the data of the run, and disturbs no process
+    that is at work on it.
+
+    Raises:
+      InputError: the checkpoint is damaged, or was written by another version.
+    """
+    import orbax.checkpoint as ocp
+
+    _expect_noise()
+    path = (folder / FOLDER / str(step)).resolve()
+    advice = "Name an earlier one with --step, or repeat the run."
+    with _explained(path, "read", advice):
+        with ocp.StandardCheckpointer() as reader:
+            state = reader.restore(path / "snapshot")["state"]
+        about = json.loads((path / "about" / "metadata").read_text())
+        params, batch_stats = state["params"], state["batch_stats"]
+        if about["network_crc32"] != _network_crc32(params, batch_stats):
+            raise ValueError(f"step {step} has changed since it was saved.")
+    return params, batch_stats
+
+
+@contextlib.contextmanager
+def _explained(path: Path, verb: str, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Orbax raises all kinds, Exception itself included
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"cannot {verb} the checkpoint in {path}: "
+            f"{reason[:200].rstrip(' .')}. {advice}"
+        ) from None
 
 
 @functools.cache  # once
@@ -164,4 +210,24 @@ def _crc32(snapshot: Snapshot) -> int:
     checksum = 0
     for array in jax.tree.leaves(snapshot):
         checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return checksum
+
+
+def path_of(keys: tuple[Any, ...]) -> str:
+    """The name of a leaf: a tree and its copy in a checkpoint differ in their nodes."""
+    parts = (getattr(key, "key", getattr(key, "idx", key)) for key in keys)
+    return "/".join(str(getattr(part, "name", part)) for part in parts)
+
+
+def by_path(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a nested dict, sorted by their names."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return dict(sorted((path_of(keys), np.asarray(leaf)) for keys, leaf in leaves))
+
+
+def _network_crc32(params: Any, batch_stats: Any) -> int:
+    checksum = 0
+    for tree in (params, batch_stats):
+        for array in by_path(tree).values():
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
     return checksum

@@ -19,6 +19,7 @@ from train.runs import processes, records
 from train.runs.folder import digest, locked, open_folder
 from train.runs.recorder import Recorder, SilentRecorder
 from train.runs.stop import Stop
+from train.runs.trained import write_network
 from train.runs.training import Training
 from train.settings.experiment import Run
 
@@ -58,6 +59,8 @@ def run(
         def claim() -> Path:
             folder = open_folder(config, _name(config), **prepared.facts)
             stack.enter_context(locked(folder))
+            data = prepared.feed.data
+            write_network(folder, prepared.spec.network, data.mean, data.std)
             return folder
 
         folder = processes.by_first_process(claim)
@@ -243,7 +246,7 @@ def _epoch_row(
         "step": epoch * spec.steps_per_epoch + len(steps.loss),
         "train_loss": float(np.average(steps.loss.astype(np.float64), weights=sizes)),
         "train_error": 100 * float(np.average(steps.error.astype("f8"), weights=sizes)),
-        **(_test_columns(spec, test) if test else {}),
+        **(test_columns(spec, test) if test else {}),
         "low_loss_share": low_loss_share,
         "high_loss_share": 1 - low_loss_share,
         "phase_switches": int(np.sum(np.diff(phases) != 0)) if has_phase else None,
@@ -251,7 +254,8 @@ def _epoch_row(
     }
 
 
-def _test_columns(spec: Spec, test: TestMetrics) -> dict[str, float]:
+def test_columns(spec: Spec, test: TestMetrics) -> dict[str, float]:
+    """Loss in nats and error in percent, as in `metrics.jsonl`."""
     error = 100 * float(test.error) / spec.test_shape[0]
     return {"test_loss": float(test.loss), "test_error": error}
 

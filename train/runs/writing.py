@@ -6,24 +6,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from train.errors import InputError
+from train.paths import expand
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, content: str | bytes) -> None:
     """Writes a file as `write_whole` does.
 
     Raises:
       InputError: the disk does not take it.
     """
     with writing(path.parent):
-        write_whole(path, text)
+        write_whole(path, content)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is old or new at any moment, never half."""
     # Of this process: another may write the same file.
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_text(text)
+    new.write_bytes(content.encode() if isinstance(content, str) else content)
     new.replace(path)
+
+
+def check_output(option: str, path: Path, overwrite: bool) -> Path:
+    """Makes sure that a file of the user's can be written; returns its path.
+
+    Raises:
+      InputError: it is there and may not be replaced, or there is no such folder.
+    """
+    path = expand(path)
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: name a file.")
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{option} {path} is there already: name a new file, or add --overwrite."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{option} {path}: there is no folder {path.parent} that can be written to."
+        )
+    return path
 
 
 @contextlib.contextmanager

@@ -1,0 +1,335 @@
+"""What can be done with a run that is there: load, evaluate, export, list."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import filelock
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file
+
+import train
+from models import WideResNet
+from models.torch_weights import from_torch, to_torch
+from tests.golden import seeded
+from train.data.sources import load_dataset
+from train.engine.networks import NetworkSpec
+from train.errors import InputError
+from train.runs import checkpoint, export, trained
+from train.runs.evaluate import evaluate
+from train.runs.listing import list_runs
+from train.runs.loop import run
+from train.runs.writing import check_output
+from train.settings.experiment import Run
+from train.settings.finished import Evaluate, Export, Runs
+from train.settings.options import Data, Model
+
+SMALL = Model("mlp", hidden=(8,))
+
+
+def trained_in(folder, **options):
+    data = Data(options.pop("data", "digits"))
+    config = Run(data=data, model=SMALL, epochs=2, out=folder, **options)
+    run(config, load_dataset(data), quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run on the digits."""
+    return trained_in(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """One that a test may spoil."""
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def last_row(folder):
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+
+
+def written(text, name):
+    """The number that stands behind a name in what is printed."""
+    [line] = [line for line in text.splitlines() if line.startswith(name)]
+    return float(line.removeprefix(name).split()[0])
+
+
+# --- Load -----------------------------------------------------------------------------
+
+
+def test_loaded_network_has_the_test_error_of_its_run(finished):
+    network = train.load_run(finished)
+    digits = load_dataset(Data("digits"))
+    wrong = np.argmax(network(digits.test_inputs), axis=1) != digits.test_targets
+    assert 100 * np.mean(wrong) == pytest.approx(last_row(finished)["test_error"])
+
+
+def test_pixels_are_normalised_as_in_training(finished):
+    images = load_dataset(Data("digits")).train_inputs / 255
+    network = train.load_run(finished)
+    assert network.mean == pytest.approx([images.mean()], rel=1e-6)
+    assert network.std == pytest.approx([images.std()], rel=1e-6)
+
+
+def test_inputs_of_another_shape_are_refused(finished):
+    with pytest.raises(ValueError, match=r"\[batch, 8, 8, 1\], got the shape \(2, 8\)"):
+        train.load_run(finished)(np.zeros((2, 8), np.uint8))
+
+
+def test_checkpoint_that_changed_is_refused(copy):
+    [step] = checkpoint.steps_in(copy)
+    for path in (copy / "checkpoints" / str(step) / "snapshot").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot read the checkpoint .* Name an earl"):
+        train.load_run(copy)
+
+
+def test_checkpoint_of_another_network_is_refused(copy):
+    about = json.loads((copy / "network.json").read_text())
+    about["model"]["hidden"] = [9]
+    (copy / "network.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"is of another network than network\.json"):
+        train.load_run(copy)
+
+
+def without_checkpoints(folder):
+    shutil.rmtree(folder / "checkpoints")
+
+
+def unfinished(folder):
+    without_checkpoints(folder)
+    (folder / "finished.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "step", "message"),
+    [
+        (shutil.rmtree, None, "holds no run: name the folder of a run"),
+        (without_checkpoints, None, "kept no checkpoint. .* --keep-checkpoints 1"),
+        (unfinished, None, "has no checkpoint yet"),
+        (lambda _: None, 7, "--step must be that of a checkpoint .*: 44; got 7"),
+        (lambda f: (f / "network.json").unlink(), None, "is of an older version"),
+        (lambda f: (f / "network.json").write_text("{"), None, "changed or damaged"),
+    ],
+)
+def test_run_that_cannot_be_loaded_is_told(copy, spoil, step, message):
+    spoil(copy)
+    with pytest.raises(InputError, match=message):
+        train.load_run(copy, step)
+
+
+# --- Evaluate -------------------------------------------------------------------------
+
+
+def test_own_test_set_has_the_numbers_of_the_last_epoch(finished):
+    text, row = evaluate(Evaluate(finished)), last_row(finished)
+    assert written(text, "test loss") == pytest.approx(row["test_loss"], abs=5e-7)
+    assert written(text, "test error") == pytest.approx(row["test_error"], abs=5e-5)
+
+
+def test_errors_of_the_classes_follow_from_the_predictions(finished, tmp_path):
+    path = tmp_path / "predictions.csv"
+    text = evaluate(Evaluate(finished, predictions=path))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 360
+    of_3 = [row for row in rows if row["target"] == "3"]
+    right = sum(row["prediction"] == "3" for row in of_3)
+    error = 100 * (1 - right / len(of_3))
+    assert f"    3  {len(of_3):8}  {error:6.2f} %" in text
+    as_8 = sum(row["prediction"] == "8" for row in of_3)
+    matrix = text.partition("true class")[2].splitlines()
+    [cells] = [line.split() for line in matrix if line.startswith("    3 ")]
+    assert cells[1 + 8] == (str(as_8) if as_8 else ".")
+    assert cells[1 + 3] == str(right)
+
+
+def test_probabilities_are_those_of_the_network(finished, tmp_path):
+    path = tmp_path / "predictions.npz"
+    evaluate(Evaluate(finished, predictions=path))
+    saved = np.load(path)
+    logits = np.asarray(
+        train.load_run(finished)(load_dataset(Data("digits")).test_inputs), np.float64
+    )
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(saved["probabilities"], chances, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(saved["prediction"], logits.argmax(axis=1))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Ten of the training images as a file with x_test alone, and with y_test."""
+    digits, folder = load_dataset(Data("digits")), tmp_path_factory.mktemp("images")
+    few, labels = digits.train_inputs[:10], digits.train_targets[:10]
+    np.savez(folder / "unknown.npz", x_test=few)
+    np.savez(folder / "known.npz", x_test=few, y_test=labels)
+    np.savez(folder / "small.npz", x_test=few[:, :4])
+    np.savez(folder / "classes.npz", x_test=few, y_test=labels + 5)
+    return folder
+
+
+def test_images_without_labels_get_predictions_only(finished, images, tmp_path):
+    path = tmp_path / "p.csv"
+    data = f"npz:{images}/unknown.npz"
+    text = evaluate(Evaluate(finished, data=data, predictions=path))
+    assert "10 test examples" in text
+    assert "no y_test" in text
+    assert "test error" not in text
+    assert path.read_text().startswith("example,prediction,p0,")
+    assert len(path.read_text().splitlines()) == 11
+
+
+def test_other_images_with_labels_are_scored(finished, images):
+    digits = load_dataset(Data("digits"))
+    predicted = np.argmax(train.load_run(finished)(digits.train_inputs[:10]), axis=1)
+    error = 100 * np.mean(predicted != digits.train_targets[:10])
+    text = evaluate(Evaluate(finished, data=f"npz:{images}/known.npz"))
+    assert written(text, "test error") == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("npz:{}/small.npz", r"the shape \(4, 8, 1\), and the network takes \(8, 8, 1"),
+        ("npz:{}/classes.npz", r"label 14, and the network knows the classes 0 to 9"),
+        ("npz:{}/nowhere.npz", "no file .*nowhere.npz: .* holding x_test"),
+        ("diabetes", r"the shape \(10,\)"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(finished, images, data, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(Evaluate(finished, data=data.format(images)))
+
+
+def test_numbers_are_scored_in_percent_of_the_variance(tmp_path):
+    folder = trained_in(tmp_path / "run", data="diabetes")
+    text = evaluate(Evaluate(folder, predictions=tmp_path / "p.csv"))
+    assert f"{last_row(folder)['test_error']:.4f} % of the variance" in text
+    assert (tmp_path / "p.csv").read_text().startswith("example,target,prediction\n")
+
+
+# --- Export ---------------------------------------------------------------------------
+
+
+def test_arrays_of_other_networks_have_the_names_of_flax(finished, tmp_path):
+    path = tmp_path / "out.safetensors"
+    assert "6 arrays" not in export.export(Export(finished, path))  # one hidden layer
+    arrays, module = load_file(path), train.load_run(finished).module
+    assert sorted(arrays) == [
+        f"layers/{layer}/{name}" for layer in (0, 1) for name in ("bias", "kernel")
+    ]
+    kernel = module.layers[1].kernel[...]
+    np.testing.assert_array_equal(arrays["layers/1/kernel"], kernel)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
+    module = nnx.eval_shape(lambda: WideResNet(10, 1, 3, channels=1, rngs=nnx.Rngs(0)))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.bool_), module)
+    expected = seeded.weights({name: a.shape for name, a in to_torch(zeros).items()})
+    spec = NetworkSpec(Model("wide_resnet"), (8, 8, 1), 3)
+    network = trained.TrainedNetwork(spec, from_torch(expected), None, None, 5)
+    monkeypatch.setattr(export, "load_run", lambda *_: network)
+    path = tmp_path / f"out.{ending}"
+    text = export.export(Export(tmp_path, path))
+    assert "of step 5, with the names of PyTorch" in text
+    found = load_file(path) if ending == "safetensors" else dict(np.load(path))
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("command", ["predictions", "export"])
+def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, command):
+    path = tmp_path / "out.npz"
+    path.write_text("mine")
+
+    def write(overwrite):
+        if command == "export":
+            export.export(Export(finished, path, overwrite=overwrite))
+        else:
+            evaluate(Evaluate(finished, predictions=path, overwrite=overwrite))
+
+    with pytest.raises(InputError, match=r"is there already: .* --overwrite"):
+        write(False)
+    assert path.read_text() == "mine"
+    write(True)
+    assert len(np.load(path).files) > 1
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("no/out.npz", "there is no folder"), (".", "is a folder")]
+)
+def test_file_that_cannot_be_written_is_told_first(tmp_path, place, message):
+    out = tmp_path / place if place != "." else tmp_path
+    with pytest.raises(InputError, match=message):
+        check_output("OUT", out, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Export(Path("a"), Path("b.pt")), r"OUT must end in .safetensors or"),
+        (lambda: Evaluate(Path("a"), predictions=Path("b.txt")), "--predictions must"),
+        (lambda: Evaluate(Path("a"), step=0), "--step must be at least 1"),
+        (lambda: Evaluate(Path("a"), data="mnist"), "--data must be"),
+    ],
+)
+def test_bad_options_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+# --- List -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(finished, tmp_path):
+    """Runs in all states, and a folder of a comparison."""
+    for name in ("a/done", "b/stopped", "b/running", "b/diverged", "b/begun"):
+        shutil.copytree(finished, tmp_path / name)
+    for name in ("stopped", "running", "diverged", "begun"):
+        (tmp_path / "b" / name / "finished.json").unlink()
+    rows = (tmp_path / "b/stopped/metrics.jsonl").read_text().splitlines()
+    (tmp_path / "b/stopped/metrics.jsonl").write_text(rows[0] + "\n")
+    bad = json.loads(rows[0]) | {"train_loss": None}
+    (tmp_path / "b/diverged/metrics.jsonl").write_text(json.dumps(bad) + "\n")
+    (tmp_path / "b/begun/metrics.jsonl").unlink()
+    (tmp_path / "config.json").write_text('{"arms": ["sgd"], "epochs": 2}')
+    return tmp_path
+
+
+def test_runs_are_listed_with_their_state(several):
+    lock = filelock.FileLock(several / "b/running/.lock")
+    with lock:
+        runs = json.loads(list_runs(Runs(several, json=True)))
+    assert {run["name"]: (run["state"], run["epochs_done"]) for run in runs} == {
+        "a/done": ("finished", 2),
+        "b/begun": ("stopped at step 0", 0),
+        "b/diverged": ("diverged", 1),
+        "b/running": ("running", 2),
+        "b/stopped": ("stopped at step 22", 1),
+    }
+    assert runs[0]["test_error"] == last_row(several / "a/done")["test_error"]
+
+
+def test_table_of_runs_fits_a_terminal(several):
+    lines = list_runs(Runs(several)).splitlines()
+    assert len(lines) == 1 + 5
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:3] == ["a/done", "finished", "2/2"]
+
+
+def test_folder_without_runs_is_told(tmp_path):
+    assert list_runs(Runs(tmp_path)) == f"There are no runs in {tmp_path}."
+    with pytest.raises(InputError, match="there is no folder"):
+        list_runs(Runs(tmp_path / "nowhere"))
