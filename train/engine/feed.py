@@ -2,13 +2,13 @@
 
 import functools
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from train import notes
 from train.data import augmentation
 from train.data.dataset import Dataset
 from train.engine import devices
@@ -179,11 +179,10 @@ def _make_feed(
     else:
         mean, std = np.zeros(1, np.float32), np.ones(1, np.float32)
     if from_host:
-        print(
+        notes.say(
             f"the {shape[0]} training examples "
             f"({train_bytes(dataset, crop_padding) / 1e9:.2g} GB) stay on the host, "
-            "which sends the examples of each call",
-            file=sys.stderr,
+            "which sends the examples of each call"
         )
         train_inputs = np.empty((0, *shape[1:]), dataset.train_inputs.dtype)
         train_targets = dataset.train_targets[:0]
