@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.settings.optimizer import SIGNALS, Optimizer
+from train.settings.optimizer import Optimizer
+from train.settings.relevance import SIGNALS
 
 
 class Method(NamedTuple):
@@ -77,6 +78,7 @@ def method_of(config: Optimizer) -> Method:
 
 def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparameters:
     """What about an optimizer's options is data."""
+    config = config.with_average(steps_per_epoch)
     if config.optimizer == "sgd":
         high = low = config.momentum
     else:

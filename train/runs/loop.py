@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -46,6 +47,8 @@ def run(
       StoppedError: a signal ended it; where it was is saved.
       PeerError: another process that trains with this one is gone.
     """
+    steps = len(dataset.train_inputs) // config.batch_size
+    config = replace(config, optimizer=config.optimizer.with_average(steps))
     with (
         Stop() as stop,
         processes.among_peers(),

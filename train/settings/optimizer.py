@@ -3,6 +3,7 @@
 As in `train.settings.options`, the comment above a field is its help text.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,9 +15,7 @@ from train.settings.checks import (
     check_positive,
     check_range,
 )
-from train.settings.relevance import check_relevance
-
-SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
+from train.settings.relevance import SIGNALS, UNUSED_DECAY, check_relevance
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,10 @@ class Optimizer:
 
     #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
     optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
-    #: Peak learning rate. None: 0.1 for sgd and lcam, 0.001 for adamw.
+    #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for adamw.
     learning_rate: float | None = None
     #: sgd, lcam: L2 weight decay of every parameter, added to the gradient before the
-    #: momentum. adamw: decoupled weight decay. None: 5e-4 for sgd and lcam, 0.01 for
+    #: momentum. adamw: decoupled weight decay. Default: 5e-4 for sgd and lcam, 0.01 for
     #: adamw.
     weight_decay: float | None = None
     #: sgd: the momentum coefficient, in [0, 1).
@@ -41,8 +40,9 @@ class Optimizer:
     #: - ema: an exponential moving average.
     #: - epoch: the mean of this epoch so far, as the authors do.
     loss_average: Literal["ema", "epoch"] = "ema"
-    #: lcam: decay of the moving average per step, in [0, 1).
-    ema_decay: float = 0.99
+    #: lcam: decay of the moving average per step, in [0, 1). A decay d averages over
+    #: about 1 / (1 - d) steps. Default: an average over a quarter of an epoch.
+    ema_decay: float | None = None
     #: lcam: dead band around the average, relative to the average, at least 0. Inside
     #: the band the phase does not change.
     margin: float = 0.0
@@ -87,7 +87,8 @@ class Optimizer:
         check_range("--momentum", self.momentum, 0, 1)
         check_range("--high-loss-momentum", self.high_loss_momentum, 0, 1)
         check_range("--low-loss-momentum", self.low_loss_momentum, 0, 1)
-        check_range("--ema-decay", self.ema_decay, 0, 1)
+        if self.ema_decay is not None:
+            check_range("--ema-decay", self.ema_decay, 0, 1)
         check_at_least("--margin", self.margin, 0)
         check_range("--low-loss-share", self.low_loss_share, 0, 1)
         check_range("--adam-b1", self.adam_b1, 0, 1)
@@ -95,37 +96,43 @@ class Optimizer:
         check_positive("--adam-epsilon", self.adam_epsilon)
         check_relevance(self, "optimizer")
         check(
-            self.loss_average == "ema" or self.ema_decay == 0.99,
-            "--ema-decay belongs to --loss-average ema, and would be ignored with "
-            "epoch.",
-        )
-        check(
-            self.phase == "chance" or self.low_loss_share == 0.5,
-            "--low-loss-share belongs to --phase chance, and would be ignored with "
-            f"{self.phase}.",
-        )
-        check(
             (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
             "together: give both or neither.",
         )
-        check(
-            self.phase in SIGNALS
-            or (self.loss_average, self.ema_decay, self.margin) == ("ema", 0.99, 0.0),
-            "--loss-average, --ema-decay and --margin belong to --phase loss, fixed or "
-            f"examples, and would be ignored with {self.phase}.",
-        )
+        if self.ema_decay is None and not self._has_moving_average:
+            object.__setattr__(self, "ema_decay", UNUSED_DECAY)
+
+    @property
+    def _has_moving_average(self) -> bool:
+        """Whether a moving average decides the phase."""
+        kind = self.optimizer, self.loss_average
+        return kind == ("lcam", "ema") and self.phase in SIGNALS
+
+    def with_average(self, steps_per_epoch: int) -> "Optimizer":
+        """The same, whose moving average has a decay."""
+        if self.ema_decay is not None:
+            return self
+        return dataclasses.replace(self, ema_decay=average_decay(steps_per_epoch))
+
+
+def average_decay(steps_per_epoch: int) -> float:
+    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
+
+    The average must be as quick as the loss, whatever the number of steps.
+    """
+    return round(1 - 4 / max(steps_per_epoch, 8), 4)
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How the learning rate changes."""
 
-    #: How the learning rate goes on from its peak.
-    #: - constant: it stays.
+    #: How the learning rate changes from its peak.
+    #: - constant: not at all.
     #: - step: multiplied by --milestone-factor at each milestone.
-    #: - exponential: multiplied by --exponential-rate at each step, once the number of
-    #: epochs in --exponential-after is over.
+    #: - exponential: multiplied by --exponential-rate at each step, after the first
+    #: --exponential-after epochs.
     #: - cosine: half a cosine, down to 0.
     schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
     #: step: after how many epochs each drop comes. The default is the authors'.
@@ -144,7 +151,7 @@ class Schedule:
         check(
             list(self.milestones) == sorted(set(self.milestones))
             and all(1 <= epoch <= HUGE for epoch in self.milestones),
-            f"--milestones must be increasing epochs from 1 to {HUGE:g}, got "
+            f"--milestones must be increasing epochs from 1 to {HUGE:,.0f}, got "
             f"{' '.join(map(str, self.milestones))}.",
         )
         check_positive("--milestone-factor", self.milestone_factor)

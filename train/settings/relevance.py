@@ -1,9 +1,15 @@
 """Which options belong to which choices: one that would be ignored is refused."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from train.settings.checks import check, flag
+from train.settings.suggestions import listing
+
+# Decay of an average that decides nothing: against it SGD's phases are recorded.
+UNUSED_DECAY = 0.99
+SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
 
 # Options that belong to some choices only.
 _APPLIES_TO = {
@@ -35,14 +41,51 @@ _APPLIES_TO = {
     "exponential_after": {"exponential"},
 }
 
+# The same for a second choice, which the option above it must have made.
+_ALSO_APPLIES_TO = {
+    "ema_decay": {"loss_average": {"ema"}, "phase": SIGNALS},
+    "loss_average": {"phase": SIGNALS},
+    "margin": {"phase": SIGNALS},
+    "low_loss_share": {"phase": {"chance"}},
+}
 
-def check_relevance(group: Any, choice: str) -> None:
-    """Refuses an option that would be ignored: silence would mislead."""
-    chosen = getattr(group, choice)
+# What an option is set to where it is ignored, if that is not its default.
+_UNUSED = {"ema_decay": UNUSED_DECAY}
+
+
+def applies(option: str, choice: str) -> bool:
+    """Whether an option acts with the choice that its group depends on."""
+    return option not in _APPLIES_TO or choice in _APPLIES_TO[option]
+
+
+def check_relevance(group: Any, choice: str, typed: Iterable[str] = ()) -> None:
+    """Refuses an option that would be ignored: silence would mislead.
+
+    Args:
+      group: the options.
+      choice: the option that the others depend on.
+      typed: names of options that count even at their defaults.
+    """
     for option in dataclasses.fields(group):
-        applies_to = _APPLIES_TO.get(option.name, {chosen})
-        check(
-            chosen in applies_to or getattr(group, option.name) == option.default,
-            f"{flag(option.name)} belongs to {flag(choice)} "
-            f"{' or '.join(sorted(applies_to))}, and would be ignored with {chosen}.",
-        )
+        if option.name not in typed and _is_default(group, option):
+            continue
+        rules = dict(_ALSO_APPLIES_TO.get(option.name, {}))
+        if option.name in _APPLIES_TO:
+            rules = {choice: _APPLIES_TO[option.name]} | rules
+        for other, applies_to in rules.items():
+            chosen = getattr(group, other)
+            check(
+                chosen in applies_to,
+                f"{flag(option.name)} belongs to {flag(other)} "
+                f"{listing(sorted(applies_to))}, and would be ignored with {chosen}.",
+            )
+
+
+def _is_default(group: Any, option: dataclasses.Field) -> bool:
+    unused = _UNUSED.get(option.name, option.default)
+    return getattr(group, option.name) in (option.default, unused)
+
+
+def check_typed(group: Any, typed: Iterable[str]) -> None:
+    """Refuses options that were typed and would be ignored, even at their defaults."""
+    check_relevance(group, dataclasses.fields(group)[0].name, typed)

@@ -6,6 +6,8 @@ from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
+from train.settings.optimizer import average_decay as decay_of_steps
+from train.settings.relevance import UNUSED_DECAY
 
 
 class Arm(NamedTuple):
@@ -73,9 +75,7 @@ class Block(NamedTuple):
 
 
 def average_decay(experiment: Experiment, dataset: Dataset) -> float:
-    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
-
-    The average must be as quick as the loss, whatever the number of steps.
+    """Decay of an average over a quarter of an epoch, and a check of the batch's size.
 
     Raises:
       InputError: the training set does not fill a batch.
@@ -83,11 +83,11 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     size, batch_size = len(dataset.train_inputs), experiment.batch_size
     if size < batch_size:
         raise InputError(
-            f"the study takes batches of {batch_size}, and {size} training examples "
-            f"are left of the data ({experiment.data.every} for each that is taken): "
-            f"give at least {batch_size * experiment.data.every}."
+            f"the study trains on one example in {experiment.data.every}, in batches "
+            f"of {batch_size}: it needs {batch_size * experiment.data.every} training "
+            f"examples or more. {size} are left of yours."
         )
-    return round(1 - 4 / max(size // batch_size, 8), 4)
+    return decay_of_steps(size // batch_size)
 
 
 def sgd_arm(name: str = "sgd-0.9", momentum: float = 0.9, **options) -> Arm:
@@ -143,7 +143,9 @@ def authors_arm() -> Arm:
 def control_arms(**options) -> tuple[Arm, ...]:
     """Controls: they copy LCAM's momentum, step or switching, and ignore the loss."""
     fixed = Optimizer("sgd", **options)
-    switched = Optimizer("lcam", low_loss_momentum=0.95, **options)
+    switched = Optimizer(
+        "lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY, **options
+    )
     return (
         Arm(
             "mean-momentum",
@@ -184,7 +186,7 @@ def control_arms(**options) -> tuple[Arm, ...]:
 def twin_arms(decay: float) -> tuple[Arm, ...]:
     """LCAM with the phases of a run that has its batches, and other initial weights."""
     donor = lcam_arm("twin-donor", decay, "LCAM with other initial weights")
-    switched = Optimizer("lcam", low_loss_momentum=0.95)
+    switched = Optimizer("lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY)
     about = (
         "control: LCAM with the phases of `twin-donor`: the same batches in the same "
         "order, other initial weights"

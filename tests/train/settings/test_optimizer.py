@@ -19,7 +19,7 @@ from train.settings.optimizer import Optimizer, Schedule
         (lambda: Optimizer(high_loss_momentum=1.0), "--high-loss-momentum .* got 1"),
         (lambda: Optimizer(low_loss_momentum=-0.1), "--low-loss-momentum .* got -0.1"),
         (lambda: Optimizer(ema_decay=float("nan")), "--ema-decay .* got nan"),
-        (lambda: Optimizer(margin=-0.5), r"--margin must be at least 0 .* got -0.5"),
+        (lambda: Optimizer(margin=-0.5), r"--margin must be at least 0, got -0.5"),
         (lambda: Optimizer(ema_decay=0.9999999999), "--ema-decay .* got 0.9999999999"),
         (lambda: Optimizer(loss_average="epoch", ema_decay=0.5), "--ema-decay belongs"),
         (lambda: Optimizer("adamw", adam_b2=1.0), "--adam-b2 must be in"),
@@ -33,7 +33,7 @@ from train.settings.optimizer import Optimizer, Schedule
         ),
         (
             lambda: Optimizer(phase="chance", loss_average="epoch"),
-            "--loss-average, .* belong to --phase loss",
+            "--loss-average belongs to --phase examples, fixed or loss",
         ),
         (
             lambda: Optimizer(phase="chance", low_loss_share=1.0),
@@ -62,6 +62,30 @@ from train.settings.optimizer import Optimizer, Schedule
 def test_bad_option_is_refused_by_its_name(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    # 1 - 4 / steps: an average over a quarter of them, and over two steps at least.
+    [(390, 0.9897), (22, 0.8182), (8, 0.5), (1, 0.5)],
+)
+def test_average_is_over_a_quarter_of_an_epoch(steps, expected):
+    assert Optimizer("lcam").with_average(steps).ema_decay == expected
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        (Optimizer("lcam", ema_decay=0.9), 0.9),
+        # Where no moving average decides, the number is that of all earlier runs.
+        (Optimizer("sgd"), 0.99),
+        (Optimizer("adamw"), 0.99),
+        (Optimizer("lcam", loss_average="epoch"), 0.99),
+        (Optimizer("lcam", phase="chance"), 0.99),
+    ],
+)
+def test_number_of_steps_changes_no_other_average(optimizer, expected):
+    assert optimizer.with_average(22).ema_decay == expected
 
 
 @pytest.mark.parametrize(
