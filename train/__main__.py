@@ -1,20 +1,19 @@
 """The command line: `python -m train run`, `compare`, `study` and their helpers."""
 
-import argparse
 import contextlib
-import dataclasses
+import importlib.metadata
 import os
 import signal
 import sys
 import threading
-import typing
 from collections.abc import Iterator
-from typing import Annotated
+from functools import partial
 
-import tyro
-
+from train import notes
 from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
 from train.paths import printable
+from train.settings import help
+from train.settings.command_line import COMMANDS, Command, parse
 from train.settings.commands import (
     Compare,
     Plot,
@@ -26,11 +25,7 @@ from train.settings.commands import (
 )
 from train.settings.experiment import Run
 from train.settings.finished import Evaluate, Export, Runs
-from train.settings.optimizer import Optimizer, Schedule
 from train.settings.presets import PRESETS
-
-Command = Run | Compare | Study | Report | Studies | Plot | Presets | Quadratic
-Command |= Evaluate | Export | Runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with _terminable():
-            _execute(_parse(arguments))
+            command = _parse(arguments)
+            if command is not None:
+                _execute(command)
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
@@ -87,55 +84,19 @@ def _terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _parse(arguments: list[str]) -> Command:
-    command = tyro.conf.subcommand
-    commands = (
-        Annotated[Run, command("run", default=_preset(arguments))]
-        | Annotated[Compare, command("compare")]
-        | Annotated[Study, command("study"), tyro.conf.PositionalRequiredArgs]
-        | Annotated[Report, command("report"), tyro.conf.PositionalRequiredArgs]
-        | Annotated[Evaluate, command("evaluate"), tyro.conf.PositionalRequiredArgs]
-        | Annotated[Export, command("export"), tyro.conf.PositionalRequiredArgs]
-        | Annotated[Runs, command("runs")]
-        | Annotated[Studies, command("studies")]
-        | Annotated[Plot, command("plot"), tyro.conf.PositionalRequiredArgs]
-        | Annotated[Presets, command("presets")]
-        | Annotated[Quadratic, command("quadratic")]
-    )
-    return tyro.cli(
-        commands,
-        prog="python -m train",
-        description="Trains networks with SGD, LCAM or AdamW, and compares optimizers.",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-
-
-def _preset(arguments: list[str]) -> Run:
-    """The options that take the place of the defaults of `run`."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for option in ("--preset", "--optimizer", "--schedule"):
-        parser.add_argument(option, nargs="?")
-    given = parser.parse_known_args(arguments)[0]
-    if arguments[:1] != ["run"] or given.preset is None:
-        return Run()
-    if given.preset not in PRESETS:
-        raise InputError(
-            f"--preset must be one of {', '.join(PRESETS)}; got {given.preset!r}."
-        )
-    run = PRESETS[given.preset].run
-    # The preset's options of another choice would be refused: nobody typed them.
-    if given.optimizer in _choices(Optimizer) - {run.optimizer.optimizer}:
-        run = dataclasses.replace(run, optimizer=Optimizer(given.optimizer))
-    if given.schedule in _choices(Schedule) - {run.schedule.schedule}:
-        run = dataclasses.replace(run, schedule=Schedule(given.schedule))
-    return run
-
-
-def _choices(group: type) -> set[str]:
-    """What the first option of a group, its kind, can be."""
-    kind = dataclasses.fields(group)[0]
-    return set(typing.get_args(kind.type))
+def _parse(arguments: list[str]) -> Command | None:
+    """The command; None if help or the version was asked for, and printed."""
+    command, *options = arguments or ["--help"]
+    if command == "--version":
+        print(f"lcam_optax {importlib.metadata.version('lcam-optax')}")
+        return None
+    if command in ("-h", "--help"):
+        print(help.overview())
+        return None
+    if command in COMMANDS and {"-h", "--help"} & set(options):
+        print(help.describe(command))
+        return None
+    return parse(arguments)
 
 
 def _execute(config: Command) -> None:
@@ -176,22 +137,36 @@ def _execute(config: Command) -> None:
 
             print(f"picture: {plot_runs(config)}")
         case Compare():
+            from train.runs.folder import check_folder
+
+            check_folder(config.out, config, resume=config.resume)
             from train.studies.compare import compare
 
             compare(config)
         case Run():
-            from train.data.sources import load_dataset
-            from train.runs import loop, processes
+            from train.data.description import remark
+            from train.data.sources import load_fitting
+            from train.runs.folder import check_folder
 
-            processes.connect(config.cluster)
-            dataset = processes.by_each_process(lambda: load_dataset(config.data))
+            load = partial(load_fitting, config)
+            if config.cluster.coordinator is None:  # refused before JAX is loaded
+                check_folder(config.out, config, resume=config.resume)
+                dataset = load()
+            else:
+                from train.runs import processes
+
+                processes.connect(config.cluster)
+                dataset = processes.by_each_process(load)
+            notes.say(remark(dataset))
+            from train.runs import loop
+
             try:
                 folder = loop.run(config, dataset)
             except StoppedError as error:
                 if error.folder is None:  # another process knows, and says so
                     raise
                 raise error.with_advice(
-                    f"To go on: the same command, --out {error.folder} --resume"
+                    f"To continue: the same command with --out {error.folder} --resume"
                 ) from None
             if folder is not None:
                 from train.runs.plot import plot_run

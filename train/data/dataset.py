@@ -6,6 +6,9 @@ import hashlib
 
 import numpy as np
 
+from train.errors import InputError
+from train.settings.experiment import Experiment
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -33,7 +36,29 @@ class Dataset:
     @property
     def is_images(self) -> bool:
         """Whether the inputs are images."""
-        return self.train_inputs.ndim == 4
+        return self.kind == "images"
+
+    @property
+    def kind(self) -> str:
+        """The kind of inputs: "images", "rows" or "tokens"."""
+        if self.train_inputs.ndim == 4:
+            return "images"
+        is_text = np.issubdtype(self.train_inputs.dtype, np.integer)
+        return "tokens" if is_text else "rows"
+
+
+def check_batch(experiment: Experiment, dataset: Dataset) -> None:
+    """Makes sure that the training set fills a batch.
+
+    Raises:
+      InputError: it does not.
+    """
+    size = len(dataset.train_inputs)
+    if size < experiment.batch_size:
+        raise InputError(
+            f"--batch-size must be at most {size}, the number of training examples, "
+            f"got {experiment.batch_size}."
+        )
 
 
 @functools.lru_cache(maxsize=4)  # the runs of a study share their data

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from train.data import digits, offline, parts
-from train.data.dataset import Dataset
+from train.data.dataset import Dataset, check_batch
 from train.errors import InputError
 from train.paths import expand, printable
+from train.settings.experiment import Experiment
 from train.settings.options import Data
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -35,6 +36,17 @@ UNREADABLE = (
 )
 
 
+def load_fitting(experiment: Experiment) -> Dataset:
+    """Loads the data of an experiment, and makes sure that they fill a batch.
+
+    Raises:
+      InputError: they do not, or see `load_dataset`.
+    """
+    dataset = load_dataset(experiment.data)
+    check_batch(experiment, dataset)
+    return dataset
+
+
 def load_dataset(config: Data) -> Dataset:
     """Loads a data set, or the part of it that is asked for.
 
@@ -47,9 +59,9 @@ def load_dataset(config: Data) -> Dataset:
     lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
     if labels.ndim == 1 and dataset.num_classes and lost:
         raise InputError(
-            f"taking every {config.every}th training example of {config.data} leaves "
-            f"{lost} classes without any: the examples are not in random order. "
-            "Shuffle them once."
+            f"--every {config.every} leaves {lost} of the classes of {config.data} "
+            "without a training example: the examples are not in random order. Shuffle "
+            "them, or take a smaller --every."
         )
     return reduced
 
@@ -223,8 +235,8 @@ def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.nd
         raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
     if labels.shape not in ((size,), (size, 1)):
         raise InputError(
-            f"{path}: {name} must hold one label an image, the shape ({size},), got "
-            f"{labels.shape}."
+            f"{path}: {name} must hold one label for each image, the shape ({size},), "
+            f"got {labels.shape}."
         )
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(

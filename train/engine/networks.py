@@ -1,6 +1,5 @@
 """The networks of the program, made from options and the shape of the data."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from flax import nnx
 
 from models import MLP, Transformer, WideResNet
 from train.data.dataset import Dataset
-from train.errors import InputError
 from train.settings.options import Model
 
 
@@ -36,23 +34,7 @@ def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
     Raises:
       InputError: the network asked for does not take such inputs.
     """
-    if dataset.is_images:
-        takes = ("wide_resnet", "mlp")
-    elif np.issubdtype(dataset.train_inputs.dtype, np.integer):
-        takes = ("transformer",)
-    else:
-        takes = ("mlp",)
-    network = model.network or takes[0]
-    if network not in takes:
-        raise InputError(
-            f"--network must be {' or '.join(takes)} for these data, got {network}."
-        )
-    try:
-        model = dataclasses.replace(model, network=network)
-    except InputError as error:  # an option of another network was given
-        raise InputError(
-            f"{error} Without --network these data get {network}."
-        ) from None
+    model = model.for_kind(dataset.kind)
     input_shape = dataset.train_inputs.shape[1:]
     return NetworkSpec(model, input_shape, dataset.num_classes or 1)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from train.data.dataset import Dataset
+from train.data.dataset import Dataset, check_batch
 from train.engine import devices, feed, networks, step
 from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec, make_network_spec
@@ -209,12 +209,7 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
       InputError: the batch is larger than the training set, or the network is not one
         for such inputs.
     """
-    train_size, test_size = len(dataset.train_inputs), len(dataset.test_inputs)
-    if config.batch_size > train_size:
-        raise InputError(
-            f"--batch-size must be at most the {train_size} training examples, got "
-            f"{config.batch_size}."
-        )
+    check_batch(config, dataset)
     spec = Spec(
         network=make_network_spec(config.model, dataset),
         train_shape=dataset.train_inputs.shape,
@@ -224,7 +219,7 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         flip=config.data.flip,
         batch_size=config.batch_size,
         drop_last=config.drop_last,
-        eval_batch_size=min(config.eval_batch_size, test_size),
+        eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
         steps_per_call=1,
         from_host=_is_from_host(config, dataset),
         num_devices=devices.count(config.devices),

@@ -28,18 +28,14 @@ def check_range(option: str, number: float, low: float, high: float) -> None:
 
 def check_positive(option: str, number: float) -> None:
     """Makes sure of a number greater than 0, within reason."""
-    check(
-        TINY <= number <= HUGE,
-        f"{option} must be greater than 0 ({TINY:g} to {HUGE:g}), got {number:g}.",
-    )
+    check(number > 0, f"{option} must be greater than 0, got {number:g}.")
+    check_at_least(option, number, TINY)
 
 
 def check_at_least(option: str, number: float, least: float) -> None:
     """Makes sure of a number from `least` on, within reason."""
-    check(
-        least <= number <= HUGE,
-        f"{option} must be at least {least:g} (and at most {HUGE:g}), got {number}.",
-    )
+    check(number >= least, f"{option} must be at least {least:g}, got {number}.")
+    check(number <= HUGE, f"{option} must be at most {HUGE:,.0f}, got {number}.")
 
 
 def flag(name: str) -> str:
@@ -56,7 +52,8 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
     """Makes sure that there are seeds, and that they differ."""
     check(
         0 < len(seeds) == len(set(seeds)),
-        f"--seeds must be one or more different numbers, got {seeds}.",
+        "--seeds must be one number or more, each once, got "
+        f"{' '.join(map(str, seeds)) or 'none'}.",
     )
     for seed in seeds:
         check_seed("--seeds", seed)
@@ -66,5 +63,5 @@ def check_resume(out: Path | None, resume: bool) -> None:
     """Makes sure that `--resume` comes with a folder."""
     check(
         out is not None or not resume,
-        "--resume needs --out, the folder to continue in.",
+        "--resume needs --out, the folder of what to continue.",
     )

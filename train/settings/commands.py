@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from train.settings.arms import parse_arms
 from train.settings.checks import (
     check,
     check_at_least,
@@ -14,7 +15,7 @@ from train.settings.checks import (
     check_resume,
     check_seeds,
 )
-from train.settings.experiment import Experiment
+from train.settings.experiment import Experiment, make_run
 from train.settings.options import Data
 
 
@@ -33,7 +34,7 @@ class Compare(Experiment):
     arms: tuple[str, ...] = ("sgd", "lcam")
     #: Seeds of initial weights, data order and augmentation, each at least 0.
     seeds: tuple[int, ...] = (0,)
-    #: Folder to write to; must be new or empty. None: runs/compare-DATA, numbered if
+    #: Folder to write to; must be new or empty. Default: runs/compare-DATA, numbered if
     #: that exists.
     out: Path | None = None
     #: Continue the comparison in --out, with the same options and data. Finished runs
@@ -42,7 +43,7 @@ class Compare(Experiment):
     resume: bool = False
     #: Also write report/report.md with pictures, as a study does.
     report: bool = False
-    #: Minutes after which no new run starts. None: no limit.
+    #: Minutes after which no new run starts. Default: no limit.
     budget: float | None = None
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
@@ -61,6 +62,8 @@ class Compare(Experiment):
             f"--arms must differ, got {' '.join(self.arms)}.",
         )
         check_seeds(self.seeds)
+        for optimizer in parse_arms(self.arms).values():
+            make_run(self, optimizer=optimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +89,19 @@ class Study:
     data: str | None = None
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
-    #: Seeds of initial weights, data order and augmentation, each at least 0. None: the
-    #: study's own.
+    #: Seeds of initial weights, data order and augmentation, each at least 0. Default:
+    #: the study's own.
     seeds: tuple[int, ...] | None = None
     #: Arms of the study to run, for one question with fewer comparisons. The reference
-    #: always runs. None: all arms.
+    #: always runs. Default: all arms.
     arms: tuple[str, ...] | None = None
-    #: Passes over the training set. None: the study's own.
+    #: Passes over the training set. Default: the study's own.
     epochs: int | None = None
-    #: Minutes after which no new run starts. None: no limit.
+    #: Minutes after which no new run starts. Default: no limit.
     budget: float | None = None
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
-    #: Folder to write to, or to continue in. None: runs/study-NAME, plus -quick and
+    #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick and
     #: the kind of --data if given.
     out: Path | None = None
 
@@ -128,7 +131,7 @@ class Report:
 
     #: Folders of studies or comparisons, or the report/ in them.
     folders: tuple[Path, ...]
-    #: Folder to write to; must be new or empty. None: report/ in the folder, if only
+    #: Folder to write to; must be new or empty. Default: report/ in the folder, if only
     #: one is named.
     out: Path | None = None
 
@@ -156,8 +159,8 @@ class Plot:
 
     #: Folders of runs.
     runs: tuple[Path, ...]
-    #: Picture to write (.png, .pdf or .svg); must be new. None: figure.png, numbered if
-    #: that exists.
+    #: Picture to write (.png, .pdf or .svg); must be new. Default: figure.png, numbered
+    #: if that exists.
     out: Path | None = None
 
     def __post_init__(self):

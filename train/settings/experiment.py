@@ -16,8 +16,9 @@ from train.settings.checks import (
     check_seed,
     flag,
 )
-from train.settings.optimizer import SIGNALS, Optimizer, Schedule
+from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Cluster, Data, Model
+from train.settings.relevance import SIGNALS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,28 +30,28 @@ class Experiment:
     schedule: Schedule = field(default_factory=Schedule)
     #: Passes over the training set, at least 1.
     epochs: int = 20
-    #: Images per training step, at least 1.
+    #: Examples per training step, at least 1.
     batch_size: int = 64
-    #: Leave out the images that do not fill a batch, different ones in each epoch. If
-    #: not, the last step of an epoch is smaller.
+    #: Leave out the examples that do not fill a batch, different ones in each epoch.
+    #: With --no-drop-last the last step of an epoch is smaller.
     drop_last: bool = True
-    #: Images per test step, at least 1. The whole test set is always scored.
+    #: Examples per test step, at least 1. The whole test set is always scored.
     eval_batch_size: int = 500
     #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
-    #: end of a call. None: a whole epoch, but at most a second or two of work on a CPU,
-    #: or some seconds on an H200.
+    #: end of a call. Default: a whole epoch, but at most a second or two of work on a
+    #: CPU, or some seconds on an H200.
     steps_per_call: int | None = None
     #: Where to keep the training examples: on the device, or on the host, which sends
-    #: the examples of each call. None: on the device, if all data take less than half
-    #: of its memory.
+    #: the examples of each call. Default: on the device, if all data take less than
+    #: half of its memory.
     data_on: Literal["device", "host"] | None = None
-    #: Devices that share each batch, at least 1. None: all devices of all processes.
+    #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = None
     #: What to do when a loss is not finite.
     #: - stop: end the run and keep the last good checkpoint.
     #: - continue: train on. LCAM leaves that loss out of its average.
     on_nan: Literal["stop", "continue"] = "stop"
-    #: What to measure besides, written each epoch to metrics.jsonl as `observed`.
+    #: What else to measure. Each epoch, metrics.jsonl gets it as `observed`.
     #: - held_out: how often the phase differs from that of the loss on the first test
     #: batch. This costs a forward pass per step.
     #: - fixed: the same for a fixed batch of 256 training examples.
@@ -60,11 +61,12 @@ class Experiment:
     observe: Literal["nothing", "held_out", "fixed", "mechanism", "sparsity"] = (
         "nothing"
     )
-    #: Test only after the last n epochs, n at least 1. None: after each epoch.
+    #: Test only after the last n epochs, n at least 1. Default: after each epoch.
     test_epochs: int | None = None
 
     def __post_init__(self):
         """Checks the options."""
+        self.model.for_kind(self.data.kind)
         for option in ("epochs", "batch_size", "eval_batch_size"):
             check_at_least(flag(option), getattr(self, option), 1)
         for option in ("steps_per_call", "devices", "test_epochs"):
@@ -87,13 +89,13 @@ class Run(Experiment):
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.
     seed: int = 0
-    #: Seed of the initial weights alone, at least 0. None: --seed.
+    #: Seed of the initial weights alone, at least 0. Default: that of --seed.
     init_seed: int | None = None
-    #: Folder to write to; must be new or empty. None: runs/PRESET-seedSEED or
+    #: Folder to write to; must be new or empty. Default: runs/PRESET-seedSEED or
     #: runs/DATA-OPTIMIZER-seedSEED, numbered if that exists.
     out: Path | None = None
-    #: Epochs between checkpoints. With 0 only --checkpoint-minutes counts. The last
-    #: epoch always leaves a checkpoint.
+    #: Epochs between checkpoints. With 0, only --checkpoint-minutes sets when to save.
+    #: The last epoch always leaves a checkpoint.
     checkpoint_every: int = 0
     #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
     checkpoint_minutes: float = 10
@@ -109,12 +111,12 @@ class Run(Experiment):
         super().__post_init__()
         check(
             self.observe == "nothing" or self.optimizer.optimizer != "adamw",
-            "--observe watches phases, and --optimizer adamw has none.",
+            "--observe measures phases, and --optimizer adamw has none.",
         )
         check(
             self.observe not in ("held_out", "fixed")
             or self.optimizer.phase in SIGNALS,
-            f"--observe {self.observe} asks whether a loss tells the phase. With "
+            f"--observe {self.observe} checks how well a loss tells the phase. With "
             f"--phase {self.optimizer.phase} no loss decides it.",
         )
         check_seed("--seed", self.seed)

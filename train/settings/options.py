@@ -4,10 +4,12 @@ The comment above a field is its help text. Every check raises `InputError` with
 option as it is typed. This module imports no JAX, so that `--help` comes at once.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from train.errors import InputError
 from train.settings.checks import (
     HUGE,
     check,
@@ -16,10 +18,17 @@ from train.settings.checks import (
     flag,
 )
 from train.settings.relevance import check_relevance
+from train.settings.suggestions import did_you_mean, listing
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
 DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
 SOURCES = (*DIGITS, "cifar10", "cifar100", *NO_IMAGES)
+# The networks that take the inputs of each kind; the first is the default.
+NETWORKS = {
+    "images": ("wide_resnet", "mlp"),
+    "rows": ("mlp",),
+    "tokens": ("transformer",),
+}
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,13 @@ class Data:
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
     #: Random crops in training: pixels of zero padding on each side, before a crop back
-    #: to the original size. With 0 there is no crop. None: 4 for cifar10 and cifar100,
-    #: otherwise 0.
+    #: to the original size. With 0 there is no crop. Default: 4 for cifar10 and
+    #: cifar100, otherwise 0.
     crop_padding: int | None = None
-    #: Whether to mirror half of the training images left to right. None: for cifar10
+    #: Whether to mirror half of the training images left to right. Default: for cifar10
     #: and cifar100 only.
     flip: bool | None = None
-    #: Mean and deviation, per channel, to normalise pixels (in [0, 1]) with.
+    #: Mean and deviation of each channel, with which pixels (in [0, 1]) are normalised.
     #: - train: those of the training images.
     #: - imagenet: those of ImageNet, as the authors do; only for 3 channels.
     #: - none: no normalisation.
@@ -68,7 +77,8 @@ class Data:
         is_cifar = self.data in ("cifar10", "cifar100")
         check(
             self.data in SOURCES or self.data.startswith("npz:"),
-            f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}.",
+            f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}."
+            f"{_meant(self.data)}",
         )
         check(
             self.data not in NO_IMAGES
@@ -94,12 +104,25 @@ class Data:
         )
         check_relevance(self, "data")
 
+    @property
+    def kind(self) -> str:
+        """The kind of inputs, a key of `NETWORKS`."""
+        if self.data not in NO_IMAGES:
+            return "images"
+        return "tokens" if self.data == "english" else "rows"
+
+
+def _meant(source: str) -> str:
+    if source.endswith(".npz"):
+        return f" Did you mean npz:{source}?"
+    return did_you_mean(source, SOURCES)
+
 
 @dataclass(frozen=True)
 class Model:
     """The network to train."""
 
-    #: The kind of network. None: chosen by the data, for images a Wide ResNet.
+    #: The kind of network. Default: chosen by the data, for images a Wide ResNet.
     #: - wide_resnet: a Wide ResNet, for images.
     #: - mlp: a multilayer perceptron, for tables and images.
     #: - transformer: a causal transformer, for text.
@@ -141,6 +164,26 @@ class Model:
         if self.network is not None:
             check_relevance(self, "network")
 
+    def for_kind(self, kind: str) -> "Model":
+        """The same with the network that inputs of a kind get.
+
+        Raises:
+          InputError: the network does not take them, or an option is another network's.
+        """
+        takes = NETWORKS[kind]
+        check(
+            self.network is None or self.network in takes,
+            f"--network must be {listing(takes)} for {kind}, got {self.network}.",
+        )
+        if self.network is not None:
+            return self
+        try:
+            return dataclasses.replace(self, network=takes[0])
+        except InputError as error:
+            raise InputError(
+                f"{error} Without --network, {kind} get {takes[0]}."
+            ) from None
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -149,7 +192,7 @@ class Cluster:
     #: Address HOST:PORT of the first process, such as 10.0.0.1:8476, given to every
     #: process. With auto, SLURM, Open MPI, Kubernetes or a Cloud TPU supplies it, and
     #: also the two options below. The devices of all processes share each batch. The
-    #: first process writes the files. None: one process.
+    #: first process writes the files. Default: one process.
     coordinator: str | None = None
     #: With HOST:PORT: how many processes there are, at least 1.
     num_processes: int | None = None

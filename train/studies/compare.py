@@ -5,73 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from train.data import sources
-from train.data.dataset import fingerprint
-from train.errors import DivergedError, InputError, advising
+from train.data.dataset import Dataset, fingerprint
+from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
+from train.settings.arms import parse_arms
 from train.settings.commands import Compare
-from train.settings.experiment import Experiment, make_run
-from train.settings.optimizer import Optimizer
+from train.settings.experiment import Experiment
 from train.studies import rows, statistics
 from train.studies.arms import Arm, Block
 from train.studies.outcomes import Comparison, Result, write_tables
 from train.studies.report import write_report
 from train.studies.study import run_blocks
 from train.studies.table import aligned, mean_cells
-
-
-def parse_arm(text: str) -> Optimizer:
-    """Parses `NAME` or `NAME:OPTION=VALUE,...`.
-
-    Raises:
-      InputError: the text is not of this form, or an option is out of its range.
-      SystemExit: there is no such optimizer, or a value has another type (tyro has said
-        so).
-    """
-    names = [option.name for option in dataclasses.fields(Optimizer)]
-    name, _, options = text.partition(":")
-    arguments = ["--optimizer", name.strip()]
-    for option in filter(None, options.split(",")):
-        key, equals, number = (part.strip() for part in option.partition("="))
-        if not equals or key.replace("-", "_") not in names[1:]:
-            known = ", ".join(name.replace("_", "-") for name in names[1:])
-            raise InputError(
-                f"--arms {text}: expected OPTION=VALUE, as in "
-                f"lcam:low-loss-momentum=0.95,lagged=True, got {option!r}. The options "
-                f"are {known}."
-            )
-        arguments += ["--" + key.replace("_", "-"), number]
-    try:
-        return tyro.cli(
-            Optimizer,
-            args=arguments,
-            prog=f"--arms {text}",
-            config=(tyro.conf.FlagConversionOff,),
-        )
-    except InputError as error:
-        raise InputError(f"--arms {text}: {error}") from None
-
-
-def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
-    """Parses arms, and makes sure that they differ.
-
-    Raises:
-      InputError: two arms are the same optimizer with the same options, or one cannot
-        be parsed.
-    """
-    arms = {text: parse_arm(text) for text in texts}
-    by_optimizer: dict[Optimizer, str] = {}
-    for text, optimizer in arms.items():
-        other = by_optimizer.setdefault(optimizer, text)
-        if other != text:
-            raise InputError(
-                f"--arms {other} and {text} are the same: an option's default need not "
-                "be written."
-            )
-    return arms
 
 
 def compare(config: Compare) -> Path:
@@ -84,8 +32,8 @@ def compare(config: Compare) -> Path:
       InputError: the folder, the data, an arm or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
-    block = _make_block(config)
-    dataset = sources.load_dataset(config.data)
+    dataset = sources.load_fitting(config)
+    block = _make_block(config, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
     folder = open_folder(config, f"compare-{block.name}", **facts)
     renew_claim(folder, config, **facts)
@@ -95,12 +43,12 @@ def compare(config: Compare) -> Path:
         [block],
         outcomes=("last_error", "last_epochs_error", "area"),
     )
-    with advising(f"To go on: the same command, --out {folder} --resume"):
+    with advising(f"To continue: the same command with --out {folder} --resume"):
         found = run_blocks(
             config, about, [block], config.seeds, folder, lambda _: dataset
         )
     if not found.runs:
-        print("No run has ended yet: there is nothing to compare.")
+        print("No run has finished yet: there is nothing to compare.")
         return folder
     [result], comparisons = write_tables(folder / "report", found)
     if result.runs:
@@ -122,21 +70,19 @@ def compare(config: Compare) -> Path:
     return folder
 
 
-def _make_block(config: Compare) -> Block:
-    """The arms that the user names.
-
-    Raises:
-      InputError: an arm is none, or does not go with an option.
-    """
+def _make_block(config: Compare, dataset: Dataset) -> Block:
     arms = parse_arms(config.arms)
-    for optimizer in arms.values():  # refused before anything is run
-        make_run(config, optimizer=optimizer)
+    steps = len(dataset.train_inputs) // config.batch_size
     names = [option.name for option in dataclasses.fields(Experiment)]
     return Block(
         config.data.data.partition(":")[0],
         Experiment(**{name: getattr(config, name) for name in names}),
         tuple(
-            Arm(name, optimizer, folder=f"{number}-{optimizer.optimizer}")
+            Arm(
+                name,
+                optimizer.with_average(steps),
+                folder=f"{number}-{optimizer.optimizer}",
+            )
             for number, (name, optimizer) in enumerate(arms.items(), start=1)
         ),
         reference=config.arms[0],

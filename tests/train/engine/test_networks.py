@@ -33,8 +33,8 @@ def test_network_is_chosen_by_the_data(data, model, expected):
     ("data", "model", "message"),
     [
         (IMAGES, Model("transformer"), "must be wide_resnet or mlp .* got transformer"),
-        (TABLE, Model("wide_resnet"), "must be mlp for these data, got wide_resnet"),
-        (TABLE, Model(depth=16), "--depth belongs to .* these data get mlp"),
+        (TABLE, Model("wide_resnet"), "must be mlp for rows, got wide_resnet"),
+        (TABLE, Model(depth=16), "--depth belongs to .* rows get mlp"),
     ],
 )
 def test_network_that_does_not_fit_is_refused(data, model, message):

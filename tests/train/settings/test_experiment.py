@@ -11,16 +11,16 @@ from train.settings.options import Data, Model
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Experiment(epochs=10**24), "--epochs must be at least 1 .and at most"),
+        (lambda: Experiment(epochs=10**24), "--epochs must be at most 1,000,000"),
         (
             lambda: Run(observe="held_out", optimizer=Optimizer(phase="chance")),
             "--observe held_out .* --phase chance",
         ),
         (
             lambda: Run(observe="mechanism", optimizer=Optimizer("adamw")),
-            "--observe watches phases",
+            "--observe measures phases",
         ),
-        (lambda: Experiment(epochs=0), "--epochs must be at least 1 .* got 0"),
+        (lambda: Experiment(epochs=0), "--epochs must be at least 1, got 0"),
         (lambda: Experiment(batch_size=0), "--batch-size must be at least 1"),
         (
             lambda: Experiment(eval_batch_size=-1),

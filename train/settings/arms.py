@@ -1,0 +1,78 @@
+"""The arms of a comparison: optimizers with their options, each as one word."""
+
+from collections.abc import Sequence
+
+from train.errors import InputError
+from train.settings.experiment import Experiment
+from train.settings.fields import Option, options_of, read_value
+from train.settings.optimizer import Optimizer
+from train.settings.relevance import applies, check_typed
+from train.settings.suggestions import did_you_mean, listing
+
+
+def parse_arm(text: str) -> Optimizer:
+    """Parses `NAME` or `NAME:OPTION=VALUE,...`.
+
+    Raises:
+      InputError: the text is not of this form, there is no such optimizer or option, or
+        a value cannot be used.
+    """
+    name, _, rest = text.partition(":")
+    options = options_of(Optimizer)
+    try:
+        values = {"optimizer": read_value(options["optimizer"], "NAME", name.strip())}
+        for word in filter(None, rest.split(",")):
+            key, equals, value = (part.strip() for part in word.partition("="))
+            if not equals:
+                raise InputError(
+                    f"expected OPTION=VALUE, as in sgd:momentum=0.95, got {word!r}."
+                )
+            option = _option(values["optimizer"], key)
+            values[option.name] = read_value(option, key, value)
+        optimizer = Optimizer(**values)
+        check_typed(optimizer, values)
+    except InputError as error:
+        raise InputError(f"--arms {text}: {error}") from None
+    return optimizer
+
+
+def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
+    """Parses arms, and makes sure that they differ.
+
+    Raises:
+      InputError: two arms are the same optimizer with the same options, or one cannot
+        be parsed.
+    """
+    arms = {text: parse_arm(text) for text in texts}
+    by_optimizer: dict[Optimizer, str] = {}
+    for text, optimizer in arms.items():
+        other = by_optimizer.setdefault(optimizer, text)
+        if other != text:
+            raise InputError(
+                f"--arms {other} and {text} are the same optimizer: an option at its "
+                "default changes nothing. Leave one out."
+            )
+    return arms
+
+
+def _option(optimizer: str, key: str) -> Option:
+    """The option that an arm names.
+
+    Raises:
+      InputError: arms have no such option.
+    """
+    options = options_of(Optimizer)
+    name = key.replace("-", "_")
+    if name in options and name != "optimizer":
+        return options[name]
+    if name in options_of(Experiment):
+        raise InputError(f"all arms share --{key}: give it outside of --arms.")
+    known = [
+        option.typed
+        for name, option in options.items()
+        if name != "optimizer" and applies(name, optimizer)
+    ]
+    raise InputError(
+        f"{optimizer} has no option {key!r}.{did_you_mean(key, known)} Its options are "
+        f"{listing(known, 'and')}."
+    )
