@@ -16,8 +16,9 @@ from typing import Any
 
 import filelock
 
+from train import notes
 from train.errors import BusyError, InputError
-from train.paths import expand
+from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.writing import replace, writing
 
@@ -54,11 +55,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
         out.mkdir(parents=True, exist_ok=True)
         _drop_empty_claim(out)
         if any(out.iterdir()):
-            raise InputError(
-                f"--out {out} is not empty, and nothing in it is overwritten: name a "
-                "new folder, leave out --out to have one made, or continue the run in "
-                "it with --resume."
-            )
+            raise InputError(_not_empty(out))
         _write_claim(out, _claim(config, facts))
     except FileExistsError:
         raise InputError(
@@ -107,6 +104,61 @@ def first_free(name: Path, ending: str = "") -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
+    """Makes sure that `--out` can be used, as far as can be told without the data.
+
+    Says so where `resume` finds nothing.
+
+    Args:
+      out: the folder asked for; None for a new one.
+      config: the options.
+      resume: whether to continue what is in it.
+
+    Raises:
+      InputError: it cannot.
+    """
+    if out is None:
+        return
+    out = expand(out)
+    _drop_empty_claim(out)
+    if resume and (out / "config.json").exists():
+        check_claim(out, config)
+        return
+    try:
+        is_free = not out.exists() or not any(out.iterdir())
+    except NotADirectoryError:
+        raise InputError(f"--out {out} is a file: name another folder.") from None
+    parent = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise InputError(
+            f"cannot write to --out {out}: {parent} is "
+            f"{'read-only' if parent.is_dir() else 'a file'}. Name a folder that can "
+            "be made and written to."
+        )
+    if not is_free:
+        raise InputError(_not_a_run(out) if resume else _not_empty(out))
+    if resume:
+        where = printable(str(out))
+        notes.say(f"nothing to continue in {where}: --resume starts from the beginning")
+
+
+def _not_empty(out: Path) -> str:
+    go_on = ""
+    if (out / "config.json").exists():
+        go_on = ", or add --resume to continue what is in it"
+    return (
+        f"--out {out} is not empty, and nothing in it is overwritten: name a new "
+        f"folder, or leave out --out to have one made{go_on}."
+    )
+
+
+def _not_a_run(out: Path) -> str:
+    return (
+        f"--out {out} is not empty and holds no config.json: it is not the folder of a "
+        "run, or it was damaged. Name the folder of a run, or a new one."
+    )
+
+
 def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
     """A new folder, claimed, or with `--resume` the one in `--out`; see `new_folder`.
 
@@ -120,10 +172,7 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
             check_claim(folder, config, **facts)
             return folder
         if folder.is_dir() and any(folder.iterdir()):
-            raise InputError(
-                f"{folder} holds no config.json: it is not the folder of a run, or it "
-                "was damaged. Name the run's folder, or another --out to begin anew."
-            )
+            raise InputError(_not_a_run(folder))
     return new_folder(config.out, default_name, config, **facts)
 
 
@@ -179,6 +228,7 @@ def check_claim(
         for key, number in ours.items()
         if key not in FREE_OPTIONS
         and (key in saved or not only_saved)
+        and (key, number) != ("ema_decay", None)  # the data decide it, later
         and number != saved.get(key)
     ]
     if differing:

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
 
 def environment(*more_packages: str) -> dict[str, Any]:
     """Command, commit, time, hardware and versions: where a figure comes from.
@@ -18,6 +16,8 @@ def environment(*more_packages: str) -> dict[str, Any]:
     Args:
       *more_packages: whose versions are also given, as far as they are installed.
     """
+    import jax  # late: whoever only looks into a folder does not need it
+
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]

@@ -7,11 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from train import notes
 from train.data import sources
 from train.data.dataset import Dataset
+from train.data.description import remark
 from train.errors import InputError, advising
 from train.paths import expand
-from train.runs.folder import check_claim, new_folder
+from train.runs.folder import check_claim, check_folder, new_folder
 from train.runs.records import UNREADABLE
 from train.runs.writing import writing
 from train.settings.commands import Compare, Report, Study
@@ -33,6 +35,8 @@ def study(config: Study) -> Path:
     Raises:
       InputError: the folder, the data or an option cannot be used.
     """
+    folder = _folder(config)
+    check_folder(folder, config, resume=(folder / "config.json").exists())
     load = cache(sources.load_dataset)
     blocks = make_blocks(config, load)
     description = STUDIES[config.name]
@@ -44,12 +48,12 @@ def study(config: Study) -> Path:
         interaction=description.interaction,
         outcomes=list(OUTCOMES),
     )
-    folder = _open(config)
-    with advising("To go on: the same command."):
+    _open(folder, config)
+    with advising("To continue: the same command."):
         found = run_blocks(config, about, blocks, list(seeds_of(config)), folder, load)
     path = write_report(folder / "report", found)
     if path is None:
-        print("No run has ended yet: there is nothing to report.")
+        print("No run has finished yet: there is nothing to report.")
     else:
         print(f"report: {path}")
     return folder
@@ -71,6 +75,9 @@ def run_blocks(
     if (folder / "runs").exists() or any(folder.glob("*-seed*")):
         rows.read_about(folder)
     rows.write_about(folder, about)
+    data = [block.experiment.data for block in blocks]
+    for text in rows.unique([remark(load(each), each.data) for each in data]):
+        notes.say(text)
     run_trials(
         blocks,
         seeds,
@@ -95,8 +102,7 @@ def report(config: Report) -> Path:
         out = expand(config.out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(
-                f"--out {out} is there already, and is not an empty folder: name a new "
-                "one."
+                f"--out {out} exists and is not an empty folder: name a new one."
             )
     else:
         [folder] = folders
@@ -113,8 +119,8 @@ def report(config: Report) -> Path:
             ) from None
         if path is None:
             raise InputError(
-                f"{names}: no run has ended yet. Repeat the command of the study, "
-                "which goes on with it."
+                f"{names}: no run has finished yet. Repeat the command of the study "
+                "to continue it."
             )
         with writing(out):  # only what is whole takes the place of what was there
             shutil.copytree(scratch, out, dirs_exist_ok=True)
@@ -135,15 +141,15 @@ def _is_study(folder: Path) -> bool:
     return (folder / "config.json").exists()
 
 
-def _open(config: Study) -> Path:
-    """The folder of the study, made or gone on with."""
-    folder = expand(config.out or Path("runs") / _name(config))
+def _folder(config: Study) -> Path:
+    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
+    name = f"study-{config.name}{'-quick' * config.quick}{kind}"
+    return expand(config.out or Path("runs") / name)
+
+
+def _open(folder: Path, config: Study) -> None:
+    """Makes the folder of the study, or continues in it."""
     if (folder / "config.json").exists():
         check_claim(folder, config)
-        return folder
-    return new_folder(folder, "", config)
-
-
-def _name(config: Study) -> str:
-    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
-    return f"study-{config.name}{'-quick' * config.quick}{kind}"
+    else:
+        new_folder(folder, "", config)

@@ -1,0 +1,105 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from train.data.dataset import Dataset
+from train.data.description import describe, oddities, remark
+from train.data.offline import load_diabetes
+from train.data.sources import load_digits
+
+
+def images(*shape, brightness=200):
+    return np.full((6, *shape), brightness, np.uint8)
+
+
+LABELS = np.array([0, 1, 2, 0, 1, 2], np.int32)
+GOOD = Dataset(images(4, 5, 3), LABELS, images(4, 5, 3), LABELS, 3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        (
+            load_digits(),
+            "1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images",
+        ),
+        (
+            load_diabetes(),
+            "309 rows of 10 columns, a number to predict; 133 test rows",
+        ),
+        (
+            Dataset(
+                np.zeros((1, 3), np.float32),
+                LABELS[:1],
+                np.zeros((1, 3)),
+                LABELS[:1],
+                2,
+            ),
+            "1 row of 3 columns, 2 classes; 1 test row",
+        ),
+        (
+            Dataset(
+                np.zeros((1200, 64), np.int32),
+                np.zeros((1200, 64), np.int32),
+                np.zeros((30, 64), np.int32),
+                np.zeros((30, 64), np.int32),
+                97,
+            ),
+            "1,200 texts of 64 tokens, 97 different tokens; 30 test texts",
+        ),
+    ],
+)
+def test_data_are_described_by_size_shape_and_what_is_learned(dataset, expected):
+    assert describe(dataset) == expected
+    assert len(f"data: {expected}") <= 80
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"train_inputs": images(3, 8, 8)},
+            "3 x 8 pixels with 8 channels: are these channels first?",
+        ),
+        (
+            {"train_inputs": images(4, 5, 3, brightness=1)},
+            "no pixel is above 1, and white is 255",
+        ),
+        (
+            {"train_targets": LABELS * 4000, "num_classes": 8001},
+            "8,001 classes, of which 3 occur",
+        ),
+        (
+            {"test_targets": np.ones(6, np.int32)},
+            "the test set has 1 of 3 classes",
+        ),
+    ],
+    ids=["channels first", "scaled to one", "gaps between labels", "sorted"],
+)
+def test_likely_mistake_in_the_data_is_named(changes, expected):
+    [oddity] = oddities(dataclasses.replace(GOOD, **changes))
+    assert oddity.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        GOOD,
+        load_digits(),
+        load_diabetes(),
+        # Fewer test examples than classes.
+        dataclasses.replace(GOOD, test_targets=LABELS[:2]),
+        # Flat images with few channels.
+        dataclasses.replace(GOOD, train_inputs=images(1, 50, 4)),
+    ],
+)
+def test_good_data_have_no_oddity(dataset):
+    assert oddities(dataset) == []
+
+
+def test_warnings_follow_what_was_understood():
+    text = remark(dataclasses.replace(GOOD, train_inputs=images(3, 8, 8)), "mine")
+    first, second = text.splitlines()
+    assert first.startswith("mine: 6 images of 3 x 8 pixels, 8 channels, 3 classes")
+    assert second.startswith("warning: 3 x 8 pixels with 8 channels")
