@@ -10,12 +10,14 @@ from typing import Any
 
 import tqdm
 
+from train import notes
 from train.engine import networks
 from train.engine.program import Program
 from train.errors import DivergedError, InputError
 from train.runs import records
 from train.runs.checkpoint import Checkpoints, Snapshot
 from train.runs.folder import add_provenance
+from train.runs.phases import same_phase
 from train.settings.experiment import Run
 
 
@@ -41,6 +43,7 @@ class Recorder:
         # A progress bar and lines would mix on one terminal.
         shows_both = sys.stdout.isatty() and sys.stderr.isatty()
         self._prints = not quiet and not shows_both
+        self._remarks = not quiet
         self._saved = time.monotonic()  # a clock that nobody sets
         self._stack = contextlib.ExitStack()
 
@@ -108,7 +111,7 @@ class Recorder:
             f"{seconds:.1f} s"
         )
         if done:
-            self._print(f"goes on after step {done} of {self._total}")
+            self._print(f"continues after step {done} of {self._total}")
         self._progress = self._stack.enter_context(
             tqdm.tqdm(
                 total=self._total,
@@ -138,6 +141,10 @@ class Recorder:
         with contextlib.suppress(OSError):
             self._progress.set_postfix_str(line.partition(": ")[2])
         self._print(line)
+        remark = same_phase(row, self._config.optimizer)
+        if remark and self._remarks:
+            notes.say(remark)
+            self._remarks = False
 
     def is_due(self) -> bool:
         """Whether the time since the last checkpoint asks for one."""
