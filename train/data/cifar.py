@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import requests
@@ -154,7 +155,7 @@ def _prepare(builder: Cifar10, downloads: Path) -> None:
     except (requests.RequestException, tfds.download.DownloadError) as error:
         raise InputError(
             f"{builder.name} is not in {downloads.parent} and could not be downloaded. "
-            f"{by_hand} The cause: {error}"
+            f"{by_hand} The cause: {_cause(url, error)}."
         ) from None
     except NonMatchingChecksumError:
         found = (
@@ -174,6 +175,13 @@ def _prepare(builder: Cifar10, downloads: Path) -> None:
         ) from None
 
 
+def _cause(url: str, error: Exception) -> str:
+    """Why a download failed, without the many words of the layers below."""
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        return f"{urlsplit(url).hostname} cannot be reached"
+    return " ".join(str(error).split())[:100].rstrip(".")
+
+
 def _read(builder: Cifar10) -> Dataset:
     try:
         if not builder.info.splits:
@@ -191,7 +199,7 @@ def _read(builder: Cifar10) -> Dataset:
         raise InputError(
             f"cannot read {builder.name} in {builder.data_path}: {error}. If the data "
             f"are damaged, delete this folder and run the same command again: they "
-            f"will be prepared anew."
+            f"will be prepared again."
         ) from None
     num_classes = builder.info.features["label"].num_classes
     return Dataset(train_inputs, train_targets, test_inputs, test_targets, num_classes)

@@ -59,8 +59,8 @@ def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
     height, width, channels = images.shape[1:]
     if height % shrink or width % shrink:
         raise InputError(
-            f"--shrink (2 in a study's quick form) must divide the images' "
-            f"{height}x{width} pixels, got {shrink}."
+            f"--shrink {shrink} does not divide images of {height} x {width} pixels "
+            "evenly. (A study with --quick shrinks your own images by 2.)"
         )
     if shrink == 1:
         return images
@@ -85,8 +85,8 @@ def _validate(dataset: Dataset, size: int) -> Dataset:
     rest = len(dataset.train_inputs) - size
     if rest < 1:
         raise InputError(
-            f"--validation must be below the {len(dataset.train_inputs)} training "
-            f"examples, got {size}."
+            f"--validation must be below {len(dataset.train_inputs)}, the number of "
+            f"training examples, got {size}."
         )
     return dataclasses.replace(
         dataset,
@@ -102,7 +102,7 @@ def _mislabel(dataset: Dataset, share: float) -> Dataset:
     labels = dataset.train_targets
     if labels.ndim != 1 or not dataset.num_classes:
         raise InputError(
-            "--label-noise needs one class an example, and these data have none."
+            "--label-noise needs examples with one class each, and these have none."
         )
     rng = np.random.default_rng(_NOISE_SEED)
     wrong = rng.permutation(len(labels))[: round(share * len(labels))]

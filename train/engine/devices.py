@@ -33,12 +33,13 @@ def count(asked: int | None) -> int:
         return available
     if asked > available:
         raise InputError(
-            f"--devices must be at most the {available} there are, got {asked}."
+            f"--devices must be at most {available}, the number of devices that JAX "
+            f"finds, got {asked}."
         )
     if jax.process_count() > 1 and asked != available:
         raise InputError(
-            f"--devices must be all {available} with several processes, got {asked}: "
-            "leave it away."
+            f"with several processes --devices must be {available}, all of their "
+            f"devices, got {asked}: leave the option out."
         )
     return asked
 

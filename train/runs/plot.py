@@ -87,7 +87,7 @@ def _new_picture(out: Path | None) -> Path:
         return first_free(Path("figure"), ".png")
     out = expand(out)
     if out.exists():
-        raise InputError(f"--out {out} is there already: name a new file.")
+        raise InputError(f"--out {out} exists: name a new file.")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}.")
     return out

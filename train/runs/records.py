@@ -104,8 +104,8 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
         if not is_whole:
             raise InputError(
                 f"{path} was changed or damaged: it does not hold the rows of the "
-                f"{epochs} epochs that the run has done. Move {folder} away to begin "
-                "anew."
+                f"{epochs} epochs that the run has done. Move {folder} away to start "
+                "again."
             )
     for path, lines in kept.items():
         if lines:

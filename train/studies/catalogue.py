@@ -8,6 +8,7 @@ from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.commands import Study
 from train.settings.options import Data
+from train.settings.suggestions import did_you_mean, listing
 from train.studies import domains, plan
 from train.studies.arms import (
     Block,
@@ -56,8 +57,8 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     has_pairs = bool(seeds & {seed ^ 1 for seed in seeds})
     if "borrowed" in (study.arms or ()) and not has_pairs:
         raise InputError(
-            "--arms borrowed takes the phases of another seed, in pairs: give --seeds "
-            "0 1, or 2 3, and so on."
+            "--arms borrowed replays the phases of another seed, in pairs: give "
+            "--seeds 0 1, or 2 3, and so on."
         )
     return blocks
 
@@ -65,10 +66,17 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
 def _only(names: Sequence[str], block: Block) -> Block:
     known = [arm.name for arm in block.arms]
     unknown = [name for name in names if name not in known]
-    if unknown or not set(names) - {block.reference}:
+    if unknown:
+        [first, *_] = unknown
         raise InputError(
-            f"--arms must name one or more of {', '.join(known)}, besides the "
-            f"reference {block.reference}; got {' '.join(names)}."
+            f"--arms {first}: there is no such arm.{did_you_mean(first, known)} The "
+            f"arms of the study are {listing(known, 'and')}."
+        )
+    if not set(names) - {block.reference}:
+        others = [name for name in known if name != block.reference]
+        raise InputError(
+            f"--arms must name another arm than the reference {block.reference}, which "
+            f"always runs: {listing(others)}."
         )
     wanted = {block.reference, *names}
     matched = {arm.matched for arm in block.arms if arm.name in wanted}

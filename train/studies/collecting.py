@@ -74,6 +74,6 @@ def _read_facts(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     except (*records.UNREADABLE, AttributeError):
         raise InputError(
             f"config.json or provenance.json in {folder} was changed or damaged: move "
-            "the folder away, and this run will be done anew."
+            "the folder away, and this run will be repeated."
         ) from None
     return facts, [*starts, origin]

@@ -15,6 +15,7 @@ from train.runs.folder import check_claim
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
+from train.settings.suggestions import listing
 from train.studies.arms import Arm, Block
 
 
@@ -64,8 +65,9 @@ def run_trials(
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
     if alone and any(arm.matched == "borrowed" for b in blocks for arm in b.arms):
         print(
-            f"borrowed is left out with seed {', '.join(map(str, alone))}: it needs "
-            f"a run of LCAM with seed {', '.join(str(seed ^ 1) for seed in alone)}."
+            f"The arm `borrowed` is left out for seed {listing(alone, 'and')}: it "
+            f"replays a run with seed {listing((seed ^ 1 for seed in alone), 'and')}, "
+            "which is not among --seeds."
         )
     total = len(todo)
     waiting = todo  # of this process or another
@@ -77,7 +79,8 @@ def run_trials(
                 _check_same(folder, block, arm, seed, fingerprint(dataset))
                 continue
             if clock.is_over():
-                print(" ".join([f"{budget:g} minutes are over.", *ADVICE]))
+                over = f"The budget of {_minutes(budget)} is used up."
+                print(" ".join([over, *ADVICE]))
                 return
             title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
             try:
@@ -87,7 +90,7 @@ def run_trials(
                 continue
             except DivergedError as error:
                 unmatched.append((seed, block, arm))
-                print(f"{title}: not run, because {error}", flush=True)
+                print(f"{title}: left out, because {error}", flush=True)
                 continue
             if keep_checkpoints:
                 config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
@@ -112,7 +115,8 @@ def run_trials(
                 flush=True,
             )
         if len(left) == len(todo):
-            print(f"{len(left)} runs are left to another process at work in {folder}.")
+            runs = f"{len(left)} runs" if len(left) > 1 else "the last run"
+            print(f"Another process works on {runs} in {folder}.")
             return
         todo = left
 
@@ -184,7 +188,7 @@ def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
     if rows is None or not are_rows(rows, watched=watched):
         raise InputError(
             f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
-            "this run will be done anew."
+            "this run will be repeated."
         )
     return Trial(rows, records.has_diverged(rows), path)
 
@@ -292,7 +296,7 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
     if trial is None:
         raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
     if trial.diverged:
-        raise DivergedError(f"{name} diverged and leaves nothing to match.")
+        raise DivergedError(f"{name} diverged, so there is nothing to match.")
     momentum = mean_of(trial.rows, "mean_momentum")
     match arm.matched:
         case "momentum":
@@ -315,6 +319,10 @@ def _result(trial: Trial | None) -> str:
     if trial is None or trial.diverged:
         return "diverged"
     return f"test error {trial.rows[-1]['test_error']:.2f} %"
+
+
+def _minutes(number: float) -> str:
+    return f"{number:g} minute{'s' if number != 1 else ''}"
 
 
 def _clock(seconds: float) -> str:

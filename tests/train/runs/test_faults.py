@@ -243,7 +243,7 @@ def test_signal_at_the_start_ends_with_a_word(
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 128 + number
         *_, last = output.splitlines()
-        assert last in ("terminated", "interrupted") or "To go on" in last
+        assert last in ("terminated", "interrupted") or "To continue" in last
 
 
 def test_signal_between_runs_says_how_to_go_on():
@@ -251,7 +251,7 @@ def test_signal_between_runs_says_how_to_go_on():
 import signal
 from train.__main__ import _terminable
 from train.errors import advising
-with _terminable(), advising("To go on: again."):
+with _terminable(), advising("To continue: again."):
     signal.raise_signal(signal.SIGINT)
 """
     done = subprocess.run(
@@ -261,7 +261,7 @@ with _terminable(), advising("To go on: again."):
         cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 130
-    assert done.stderr == "\nTo go on: again.\ninterrupted\n"
+    assert done.stderr == "\nTo continue: again.\ninterrupted\n"
 
 
 def test_signal_while_a_program_compiles_ends_before_training(
@@ -276,7 +276,7 @@ def test_signal_while_a_program_compiles_ends_before_training(
     monkeypatch.setattr(training, "compile_program", compile_and_stop)
     assert main([*command, "--out", str(tmp_path / "run")]) == 143
     errors = capsys.readouterr().err
-    assert "SIGTERM: stopped before training, after step 0 of 32. To go on" in errors
+    assert "SIGTERM: stopped before training, after step 0 of 32. To continue" in errors
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 

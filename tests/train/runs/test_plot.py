@@ -175,7 +175,7 @@ def test_folder_that_holds_no_run_gives_one_message(tmp_path, capsys, make, mess
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("taken.png", "is there already"),
+        ("taken.png", "exists: name a new file"),
         ("nowhere/x.png", "there is no folder"),
         ("figure.csv", "must end in .png, .pdf or .svg"),
     ],

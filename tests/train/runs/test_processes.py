@@ -114,7 +114,7 @@ def test_process_whose_peer_is_killed_says_so_and_a_restart_goes_on(pair, tmp_pa
     codes, errors = zip(ended(first), ended(second), strict=True)
     assert codes == (143, 143)  # both, at one step
     last = [line for text in errors for line in text.splitlines() if "saved" in line]
-    assert len({line.partition(". To go on")[0].rstrip(".") for line in last}) == 1
+    assert len({line.partition(". To continue")[0].rstrip(".") for line in last}) == 1
     assert f"--out {tmp_path / 'run'} --resume" in last[0]
 
 

@@ -105,7 +105,7 @@ def test_run_that_another_process_has_is_left_to_it(study, capsys):
     try:
         with locked(taken):
             assert main([*command, "2", "3"]) == 0
-        assert "1 runs are left to another process" in capsys.readouterr().out
+        assert "Another process works on the last run in" in capsys.readouterr().out
         assert not (taken / "finished.json").exists()
     finally:
         (out / "kept").rename(taken / "finished.json")
@@ -123,8 +123,8 @@ def test_budget_ends_a_study_between_runs(study, capsys, tmp_path):
     command = [*study[0][:-2], str(tmp_path / "out"), "--seeds", "3"]
     assert main([*command, "--budget", "1e-9"]) == 0
     printed = capsys.readouterr().out
-    assert "minutes are over" in printed
-    assert "No run has ended yet" in printed
+    assert "The budget of 1e-09 minutes is used up" in printed
+    assert "No run has finished yet" in printed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,263 @@
+"""What a new user types first, and what the program must say to it.
+
+Training is cut out: a command that would train says `TRAINS`. JAX starts for none.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.__main__ import main
+from train.runs import folder, loop
+from train.settings.experiment import Run
+from train.studies import study as studies
+
+TRAINS = "would train"
+SIZE = (100, 8, 8, 3)
+
+
+def arrays(**changes):
+    """100 training and 100 test images, labels 0 to 9; None leaves an array out."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 10
+    images = {name: rng.integers(0, 256, SIZE, np.uint8) for name in "ab"}
+    whole = {
+        "x_train": images["a"],
+        "y_train": labels,
+        "x_test": images["b"],
+        "y_test": labels,
+    }
+    return {name: x for name, x in (whole | changes).items() if x is not None}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A user's folder: files of images, most with one fault, and some folders."""
+    home = tmp_path_factory.mktemp("home")
+    whole, labels = arrays(), np.arange(100) % 10
+    first = {name: np.moveaxis(whole[name], -1, 1) for name in ("x_train", "x_test")}
+    files = {
+        "mine": {},
+        "w_missing": {"x_test": None, "y_test": None},
+        "w_float": {"x_train": whole["x_train"] / 255},
+        "w_nchw": first,
+        "w_len": {"y_train": labels[:90]},
+        "w_onehot": {"y_train": np.eye(10)[labels]},
+        "w_y1": {"y_train": labels[:, np.newaxis]},
+        "w_neg": {"y_train": labels - 1},
+        "w_gap": {"y_train": labels * 1000, "y_test": labels * 1000},
+        "w_shape": {"x_test": whole["x_test"][:, :7, :7]},
+        "w_dark": {"x_train": whole["x_train"] // 255},
+        "w_sorted": {"y_test": np.full(100, 3)},
+        "w_one": {"y_train": np.zeros(100, int)},
+    }
+    for name, changes in files.items():
+        np.savez(home / f"{name}.npz", **arrays(**changes))
+    (home / "notes.txt").write_text("mine")
+    run = folder.new_folder(home / "runs" / "digits-lcam-seed0", "", Run())
+    (run / "metrics.jsonl").write_text("")
+    (home / "runs" / "thesis").mkdir()
+    (home / "runs" / "thesis" / "thesis.txt").write_text("precious")
+    return home
+
+
+@pytest.fixture
+def said(home, monkeypatch, capsys):
+    """Types a command in the user's folder; returns the exit code, and what is said."""
+
+    def train(config, *_, **__):
+        raise SystemExit(TRAINS)
+
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(loop, "run", train)
+    monkeypatch.setattr(studies, "run_trials", train)
+
+    def type_(command):
+        try:
+            code = main(command.split())
+        except SystemExit as stop:
+            code = str(stop)
+        return code, "".join(capsys.readouterr())
+
+    yield type_
+    for path in home.glob("runs/*"):  # what comparisons and studies claimed
+        if path.name.startswith(("compare", "study")):
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+
+
+# What is typed, and what the one message must hold.
+REFUSED = {
+    # Words that are not known.
+    "rum": "there is no command rum. Did you mean run? The commands are run, compare",
+    "train": "Did you mean run?",
+    "--verison": "no option --verison without a command. Did you mean --version?",
+    "-v": "there is no option -v without a command.",
+    "runs": "Did you mean run?",
+    "run --epoch 3": "run has no option --epoch. Did you mean --epochs?",
+    "run --optimiser sgd": "Did you mean --optimizer?",
+    "run --lr 0.1": "run has no option --lr. Did you mean --learning-rate?",
+    "run --bs 32": "Did you mean --batch-size?",
+    "run --wd 0": "Did you mean --weight-decay?",
+    "run --opt sgd": "Did you mean --optimizer?",
+    "run --model mlp": "Did you mean --network?",
+    "run --output x": "Did you mean --out?",
+    "run -epochs 3": "run has no option -epochs. Did you mean --epochs?",
+    "run --Epochs 3": "Did you mean --epochs?",
+    "run --seeds 0 1": "It belongs to compare and study. Did you mean --seed?",
+    "run --arms sgd lcam": "run has no option --arms. It belongs to compare and study.",
+    "run --config runs/digits-lcam-seed0/config.json": "run has no option --config.",
+    "run --frobnicate": "`python -m train run --help` lists the options.",
+    "run epochs 3": "unexpected 'epochs': did you mean --epochs?",
+    "run mine.npz": "unexpected 'mine.npz': run takes options only",
+    "run --epochs 3 5": "unexpected '5'",
+    "studies ablation": "unexpected 'ablation': studies takes nothing behind it.",
+    "study ablatoin --quick": "got 'ablatoin'. Did you mean ablation?",
+    "study": "study needs NAME, one of baseline, priority,",
+    "study ablation --quick --arms foo": "--arms foo: there is no such arm. The arms",
+    "study ablation --quick --arms chanec": "Did you mean chance?",
+    "study ablation --quick --arms lcam": "--arms must name another arm than the refe",
+    "run --preset figure9": "--preset must be one of figure3-sgd-0.9, ",
+    "run --preset figure3-sgd-.9": "Did you mean figure3-sgd-0.9?",
+    # Values.
+    "run --optimizer lcamm": "must be sgd, lcam or adamw, got 'lcamm'. Did you",
+    "run --epochs 0": "--epochs must be at least 1, got 0.",
+    "run --epochs three": "--epochs must be a whole number, got 'three'.",
+    "run --epochs 1.5": "--epochs must be a whole number, got '1.5'.",
+    "run --epochs": "--epochs needs a value.",
+    "run --epochs 10000000": "--epochs must be at most 1,000,000, got 10000000.",
+    "run --learning-rate -1": "--learning-rate must be greater than 0, got -1.",
+    "run --learning-rate fast": "--learning-rate must be a number, got 'fast'.",
+    "run --momentum 1.0 --optimizer sgd": "--momentum must be in [0, 1), got 1.0.",
+    "run --flip yes": "--flip must be True or False, got 'yes'.",
+    "run --resume=yes --out x": "--resume takes no value: write --resume alone.",
+    "run --milestones 5 3 --schedule step": "--milestones must be increasing epochs",
+    "run --depth 12": "--depth must be 6n + 4: 10, 16, 22, 28, ...",
+    "run --seed -1": "--seed must be in [0, 2^32), got -1.",
+    "study ablation --quick --budget -1": "--budget must be greater than 0, got -1.",
+    "compare --seeds 0 0 --arms sgd lcam": "each once, got 0 0.",
+    # Options that do not go together.
+    "run --momentum 0.8": "--momentum belongs to --optimizer sgd, and would be ignored",
+    "run --momentum 0.9": "--momentum belongs to --optimizer sgd, and would be ignored",
+    "run --milestones 5": "--milestones belongs to --schedule step",
+    "run --milestones 31 61 91": "--milestones belongs to --schedule step",
+    "run --ema-decay 0.99 --loss-average epoch": "--ema-decay belongs to --loss",
+    "run --data english --depth 16": "Without --network, tokens get transformer.",
+    "run --data diabetes --network wide_resnet": "--network must be mlp for rows",
+    "run --depth 10 --network mlp": "--depth belongs to --network wide_resnet",
+    "run --resume": "--resume needs --out, the folder of what to continue.",
+    # Data.
+    "run --data digit": "got 'digit'. Did you mean digits?",
+    "run --data cifar": "Did you mean cifar10?",
+    "run --data mine.npz": "Did you mean npz:mine.npz?",
+    "run --data npz:nothere.npz": "no file nothere.npz: --data npz:PATH takes an .npz",
+    "run --data npz:notes.txt": "cannot read notes.txt: it is not an .npz file",
+    "run --data npz:w_missing.npz": "lacks x_test, y_test",
+    "run --data npz:w_float.npz": "x_train must be uint8, from 0 to 255, got float64.",
+    "run --data npz:w_len.npz": "y_train must hold one label for each image",
+    "run --data npz:w_onehot.npz": "y_train must be integers, got float64.",
+    "run --data npz:w_neg.npz": "labels in y_train must be from 0 to 99999, got -1",
+    "run --data npz:w_shape.npz": "x_train are 8x8x3 and in x_test 7x7x3",
+    "run --data npz:w_one.npz": "y_train holds one class; expected two or more.",
+    "run --batch-size 5000": "--batch-size must be at most 1437, the number",
+    "run --shrink 3": "--shrink 3 does not divide images of 8 x 8 pixels evenly.",
+    "run --validation 2000": "--validation must be below 1437, the number of training",
+    # Folders.
+    "run --out runs/digits-lcam-seed0": "or add --resume to continue what is in it.",
+    "run --out runs/thesis": "leave out --out to have one made.",
+    "run --out runs/thesis --resume": "holds no config.json",
+    "run --out notes.txt": "--out notes.txt is a file",
+    "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
+    "run --out runs/digits-lcam-seed0 --resume --epochs 25": "epochs was 20, is 25",
+    "plot": "plot needs the folder of a run, or of several.",
+    "plot runs/nope": "holds no run with a finished epoch",
+    "plot runs/thesis": "name the folder of a run.",
+    "report runs/nope": "holds no study.json",
+    # Arms.
+    "compare --arms sgd lcamx": "--arms lcamx: NAME must be sgd, lcam or adamw",
+    "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
+    "compare --arms sgd sgd": "--arms must differ, got sgd sgd.",
+    "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
+    "compare --arms sgd": "--arms must name two optimizers or more, got 1.",
+    "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",
+    "compare --arms sgd lcam:epochs=3": "all arms share --epochs",
+    "compare --arms sgd adamw:momentum=0.9": "--momentum belongs to --optimizer sgd",
+    "compare --arms sgd lcam:momentum=0.8": "--momentum belongs to --optimizer sgd",
+}
+
+ACCEPTED = {
+    "run": "data: 1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images",
+    "run --data npz:w_nchw.npz": "warning: 3 x 8 pixels with 8 channels: are these cha",
+    "run --data npz:w_y1.npz": "data: 100 images of 8 x 8 pixels, 3 channels, 10 class",
+    "run --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
+    "run --data npz:w_dark.npz": "warning: no pixel is above 1, and white is 255",
+    "run --data npz:w_sorted.npz": "warning: the test set has 1 of 10 classes",
+    "run --out runs/nothere --resume": "nothing to continue in runs/nothere: --resume",
+    "run --data diabetes": "data: 309 rows of 10 columns, a number to predict; 133",
+    "run --batch_size 32 --epochs=3": "data: ",
+    "compare --arms sgd lcam": "digits: 1,437 images of 8 x 8 pixels",
+    "compare --arms sgd lcam:ema-decay=None": "digits: 1,437 images",
+    "study ablation --quick --arms chance": "digits: 1,437 images",
+}
+
+
+@pytest.mark.parametrize(("command", "message"), REFUSED.items(), ids=REFUSED)
+def test_what_cannot_be_done_is_told_in_one_line(said, command, message):
+    code, text = said(command)
+    assert code == 2
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    assert message in text
+
+
+@pytest.mark.parametrize(("command", "message"), ACCEPTED.items(), ids=ACCEPTED)
+def test_what_can_be_done_begins_with_what_was_understood(said, command, message):
+    code, text = said(command)
+    assert code == TRAINS
+    assert message in text
+
+
+def test_jax_does_not_start_for_what_is_refused(home):
+    commands = [
+        "run --lr 1",
+        "run --batch-size 5000",
+        "run --out runs/thesis",
+        "run --data npz:w_len.npz",
+        "compare --arms sgd lcamx",
+        "compare --arms sgd lcam --out runs/thesis",
+    ]
+    code = (
+        "import sys; from train.__main__ import main\n"
+        f"codes = [main(line.split()) for line in {commands}]\n"
+        "sys.exit(set(codes) != {2} or 'jax' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=home, env=environment)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        ("", ["usage: python -m train COMMAND", "quadratic", "--version", "examples:"]),
+        ("--help", ["usage: python -m train COMMAND"]),
+        ("--version", ["lcam_optax "]),
+        ("run --help", ["usage: python -m train run [OPTIONS]", "--widen INT"]),
+        ("plot -h", ["usage: python -m train plot RUNS ... [OPTIONS]"]),
+        ("study --help", ["NAME", "baseline"]),
+        ("studies", ["ablation: What about LCAM matters"]),
+        ("presets", ["figure3-sgd-0.9\n"]),
+    ],
+)
+def test_help_is_printed(said, command, parts):
+    code, text = said(command)
+    assert code == 0
+    for part in parts:
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80 or command in ("presets", "studies")
