@@ -5,8 +5,8 @@ import pytest
 
 from train.data.dataset import Dataset
 from train.data.description import describe, oddities, remark
+from train.data.digits import load_digits
 from train.data.offline import load_diabetes
-from train.data.sources import load_digits
 
 
 def images(*shape, brightness=200):
