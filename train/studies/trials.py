@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 from train.settings.suggestions import listing
 from train.studies.arms import Arm, Block
+from train.studies.clock import Clock
 
 
 class Trial(NamedTuple):
@@ -59,7 +59,7 @@ def run_trials(
       InputError: an option or a folder cannot be used, or a run that has ended is not
         the one that would be run now.
     """
-    clock = _Clock(budget)
+    clock = Clock(budget)
     todo = _in_order(blocks, seeds)
     unmatched = []  # their donors diverged
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
@@ -107,7 +107,7 @@ def run_trials(
                 if key not in unmatched and read_trial(folder, *key[1:], key[0]) is None
             ]
             trial = read_trial(folder, block, arm, seed)
-            clock.count(_program(block, arm), trial)
+            clock.count(_program(block, arm), trial.rows if trial else [])
             rest = clock.left([_program(block, arm) for _, block, arm in waiting])
             print(
                 f"[{total - len(waiting)}/{total}] {title}: {_result(trial)} "
@@ -127,45 +127,6 @@ def _program(block: Block, arm: Arm) -> Hashable:
     if arm.matched not in (None, "momentum", "step"):
         method = method._replace(signal="noise")
     return block.name, method
-
-
-class _Clock:
-    """Tells how long a study still takes: each program is compiled once.
-
-    Args:
-      budget: minutes; None: no end.
-    """
-
-    def __init__(self, budget: float | None):
-        self._start = time.perf_counter()
-        self._budget = budget
-        self._seconds: dict[Hashable, list[float]] = {}  # of each run, by program
-
-    def is_over(self) -> bool:
-        """Whether the budget is spent."""
-        elapsed = time.perf_counter() - self._start
-        return self._budget is not None and elapsed > 60 * self._budget
-
-    def count(self, program: Hashable, trial: Trial | None) -> None:
-        """Takes a run into account that this process has made."""
-        rows = trial.rows if trial else []
-        seconds = sum(row["seconds"] for row in rows)
-        self._seconds.setdefault(program, []).append(seconds)
-
-    def left(self, waiting: Sequence[Hashable]) -> float:
-        """Seconds that are left, if this process makes all runs that are waiting.
-
-        Args:
-          waiting: the program of each run.
-        """
-        runs = [seconds for each in self._seconds.values() for seconds in each]
-        besides = max(time.perf_counter() - self._start - sum(runs), 0.0)
-        means = {name: sum(each) / len(each) for name, each in self._seconds.items()}
-        anywhere = sum(runs) / len(runs)
-        # What is done besides training: compiling.
-        new = len(set(waiting) - set(means))
-        training = sum(means.get(program, anywhere) for program in waiting)
-        return training + besides / len(means) * new
 
 
 def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:

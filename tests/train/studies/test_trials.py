@@ -19,8 +19,6 @@ from train.studies.arms import Arm, Block, lcam_arm, sgd_arm, twin_arms
 from train.studies.collecting import collect
 from train.studies.outcomes import compare_arms, make_results
 from train.studies.trials import (
-    Trial,
-    _Clock,
     _in_order,
     _matched,
     donor_seed,
@@ -183,20 +181,6 @@ def test_seed_borrows_as_soon_as_its_donor_is_through_and_never_without():
         *((6, "lcam"), (6, "borrowed"), (6, "sgd"), (7, "borrowed")),
         *((5, "lcam"), (5, "sgd")),
     ]
-
-
-def test_time_left_counts_compilation_once_a_block(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    clock = _Clock(None)
-    now[0] += 30 + 2  # compiles for 30 s, then trains for two epochs of 1 s
-    clock.count("a", Trial([{"seconds": 1.0}] * 2, False, None))
-    assert clock.left(["a", "a"]) == pytest.approx(4)
-    # A block that was not run yet: the mean of the others, and a compilation.
-    assert clock.left(["a", "b", "b"]) == pytest.approx(2 + 2 * 2 + 30)
-    now[0] += 30 + 10
-    clock.count("b", Trial([{"seconds": 5.0}] * 2, False, None))
-    assert clock.left(["a", "b"]) == pytest.approx(2 + 10)
 
 
 def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_path):
