@@ -22,5 +22,5 @@ def expand(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise InputError(
-            f"cannot expand {path}: there is no such user. Write the whole path."
+            f"cannot expand {path}: there is no such user. Write the full path."
         ) from None

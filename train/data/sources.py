@@ -218,7 +218,8 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> 
 def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
         raise InputError(
-            f"{path}: {name} must be uint8, from 0 to 255, got {images.dtype}."
+            f"{path}: {name} must be uint8, from 0 to 255, got {images.dtype}. Pixels "
+            "from 0 to 1 become that by numpy.uint8(255 * x)."
         )
     if images.ndim == 3:
         images = images[..., np.newaxis]
@@ -231,13 +232,14 @@ def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
 
 
 def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.ndarray:
-    if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
-        raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
     if labels.shape not in ((size,), (size, 1)):
+        advice = "One-hot labels become that by x.argmax(axis=1)."
         raise InputError(
             f"{path}: {name} must hold one label for each image, the shape ({size},), "
-            f"got {labels.shape}."
+            f"got {labels.shape}. {advice if labels.ndim == 2 else ''}".rstrip()
         )
+    if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
+        raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(
             f"{path}: labels in {name} must be from 0 to {MAX_CLASSES - 1}, got "

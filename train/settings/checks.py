@@ -50,10 +50,10 @@ def check_seed(option: str, seed: int) -> None:
 
 def check_seeds(seeds: tuple[int, ...]) -> None:
     """Makes sure that there are seeds, and that they differ."""
+    check(bool(seeds), "--seeds needs one number or more.")
     check(
-        0 < len(seeds) == len(set(seeds)),
-        "--seeds must be one number or more, each once, got "
-        f"{' '.join(map(str, seeds)) or 'none'}.",
+        len(seeds) == len(set(seeds)),
+        f"--seeds must be different numbers, got {' '.join(map(str, seeds))}.",
     )
     for seed in seeds:
         check_seed("--seeds", seed)

@@ -59,7 +59,7 @@ class Compare(Experiment):
         )
         check(
             len(set(self.arms)) == len(self.arms),
-            f"--arms must differ, got {' '.join(self.arms)}.",
+            f"--arms must be different, got {' '.join(self.arms)}.",
         )
         check_seeds(self.seeds)
         for optimizer in parse_arms(self.arms).values():
@@ -137,7 +137,7 @@ class Report:
 
     def __post_init__(self):
         """Checks the options."""
-        check(len(self.folders) > 0, "report needs the folder of a study.")
+        check(len(self.folders) > 0, "report needs the folder of one study or more.")
         check(
             self.out is not None or len(self.folders) == 1,
             "report needs --out, the folder for the joined report.",
@@ -165,10 +165,10 @@ class Plot:
 
     def __post_init__(self):
         """Checks the options."""
-        check(len(self.runs) > 0, "plot needs the folder of a run, or of several.")
+        check(len(self.runs) > 0, "plot needs the folder of one run or more.")
         check(
             len(set(self.runs)) == len(self.runs),
-            f"plot needs runs that differ, got {' '.join(map(str, self.runs))}.",
+            f"plot needs different runs, got {' '.join(map(str, self.runs))}.",
         )
         check(
             self.out is None or self.out.suffix in (".png", ".pdf", ".svg"),

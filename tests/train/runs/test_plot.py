@@ -195,4 +195,4 @@ def test_plot_needs_runs_that_differ(tmp_path, capsys):
     assert main(["plot"]) == main(["plot", folder, folder]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "needs the folder of a run" in lines[0]
-    assert "needs runs that differ" in lines[1]
+    assert "needs different runs" in lines[1]

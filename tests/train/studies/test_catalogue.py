@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -97,9 +98,15 @@ def test_one_seed_has_none_to_borrow_from():
         make_blocks(alone, load)
 
 
-@pytest.mark.parametrize("arms", [("lcam",), ("sgd", "chance")])
-def test_arms_that_leave_nothing_to_compare_are_refused(arms):
-    with pytest.raises(InputError, match="--arms must name one or more of lcam, sgd"):
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        (("lcam",), "must name another arm than the reference lcam, which always runs"),
+        (("sgd", "chance"), "sgd: there is no such arm. Did you mean sgd-0.9?"),
+    ],
+)
+def test_arms_that_leave_nothing_to_compare_are_refused(arms, message):
+    with pytest.raises(InputError, match=f"^--arms {re.escape(message)}"):
         make_blocks(Study(name="ablation", arms=arms), load)
 
 
@@ -109,7 +116,9 @@ def test_data_that_fill_no_batch_are_refused():
         return dataclasses.replace(load(config), train_inputs=few)
 
     study = Study(name="baseline", quick=True, data="npz:few.npz")
-    with pytest.raises(InputError, match=r"batches of 64, and 63 .* at least 640"):
+    with pytest.raises(
+        InputError, match=r"batches of 64: it needs 640 .* 63 are left of yours"
+    ):
         make_blocks(study, few)
 
 

@@ -145,7 +145,7 @@ def test_study_that_has_only_begun_has_no_report(command, tmp_path, capsys):
     assert main([*command, "--out", out, "--budget", "1e-9"]) == 0
     capsys.readouterr()
     assert main(["report", out]) == 2
-    assert "no run has ended yet" in capsys.readouterr().err
+    assert "no run has finished yet" in capsys.readouterr().err
 
 
 def change_about(**changes):
