@@ -116,7 +116,7 @@ def test_data_that_fill_no_batch_are_refused():
         return dataclasses.replace(load(config), train_inputs=few)
 
     study = Study(name="baseline", quick=True, data="npz:few.npz")
-    with pytest.raises(InputError, match="batches of 64: it needs 640 .* 63 are left"):
+    with pytest.raises(InputError, match=r"batches of 64: it needs 640 .* 63 are left"):
         make_blocks(study, few)
 
 
