@@ -5,6 +5,7 @@ tracer, whose number is not known yet: `optax.inject_hyperparams` turns every fl
 argument into one.
 """
 
+import math
 import numbers
 from typing import Any
 
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 _NUMBER_TYPES: tuple[type[Any], ...] = (numbers.Real, np.ndarray, jax.Array)
-_REAL_DTYPES = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def shown(thing: Any) -> str:
@@ -24,48 +24,60 @@ def shown(thing: Any) -> str:
         return "an integer of thousands of digits"
 
 
-def check_number(name: str, number: Any, low: float, high: float) -> None:
+def scheduling_hint(setting: Any) -> str:
+    """The end of a message about a number, where a schedule came in its place."""
+    if not callable(setting):
+        return ""
+    return " `optax.inject_hyperparams(lcam_optax.lcam)` takes a schedule for it."
+
+
+def check_number(
+    name: str, number: Any, low: float, high: float, *, whole: bool = False
+) -> None:
     """Refuses a Python number outside `[low, high)`, and what is no number at all.
 
     Raises:
-      TypeError: `number` is neither a real number nor an array of such.
+      TypeError: `number` is neither a real number nor an array of such; where it must
+        be `whole`, neither an integer nor an array of such.
       ValueError: `number` is a Python number outside the range (or a NaN), or an array
         of several.
     """
-    if not isinstance(number, _NUMBER_TYPES) or not _is_real(number):
+    noun = "positive integer" if whole else "number"
+    bounds = f"{'(' if low == -math.inf else '['}{low}, {high})"
+    if not isinstance(number, _NUMBER_TYPES) or not _is_real(number, whole):
         raise TypeError(
-            f"`{name}` must be a number in [{low:g}, {high:g}), got {shown(number)}."
+            f"`{name}` must be a {noun} in {bounds}, got {shown(number)}."
+            f"{scheduling_hint(number)}"
         )
     if jnp.shape(number) != ():
         raise ValueError(
-            f"`{name}` must be one number in [{low:g}, {high:g}), got an array of "
-            f"shape {jnp.shape(number)}."
+            f"`{name}` must be one {noun} in {bounds}, got an array of shape "
+            f"{jnp.shape(number)}."
         )
     if isinstance(number, jax.Array):
         return
     try:
-        in_range = low <= float(number) < high
-    except OverflowError:  # an integer beyond every float, and still below infinity
-        raise ValueError(
-            f"`{name}` must be in [{low:g}, {high:g}), got an integer far outside it."
-        ) from None
-    if not in_range:
-        raise ValueError(f"`{name}` must be in [{low:g}, {high:g}), got {number}.")
-
-
-def _is_real(number: Any) -> bool:
-    """Whether JAX takes it for a real number; no device is asked."""
-    try:
-        dtype = jnp.result_type(number)
-    except TypeError:  # an array of strings, objects or dates; a fraction
-        return False
-    return any(jnp.issubdtype(dtype, kind) for kind in _REAL_DTYPES)
+        known = float(number)
+    except OverflowError:  # an integer beyond every float
+        known = math.inf
+    if not (math.isfinite(known) and low <= known < high):
+        raise ValueError(f"`{name}` must be in {bounds}, got {known}.")
 
 
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:
     """As `check_number`, but a schedule (any callable of the count) passes too."""
     if not callable(setting):
         check_number(name, setting, low, high)
+
+
+def _is_real(number: Any, whole: bool = False) -> bool:
+    """Whether JAX takes it for a real number; no device is asked."""
+    try:
+        dtype = jnp.result_type(number)
+    except TypeError:  # an array of strings, objects or dates; a fraction
+        return False
+    kinds = (jnp.integer,) if whole else (jnp.integer, jnp.floating)
+    return any(jnp.issubdtype(dtype, kind) for kind in kinds)
 
 
 def check_flag(name: str, flag: Any) -> None:
@@ -114,8 +126,9 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
         others = ", ".join(f"`{name}`" for name in other_keywords)
         got = f"got only the keywords {others}" if others else "got none"
         raise TypeError(
-            "LCAM's `update` needs the keyword `value`, the scalar loss of this batch; "
-            f"{got}. Pass it as in {example}."
+            "`update` needs the keyword `value`, the scalar loss of this batch; "
+            f"{got}. Pass it as in {example}. If you passed it, a wrapper dropped it: "
+            "docs/recipes.md lists which do, and what to write instead."
         )
     if isinstance(value, (numbers.Integral, np.ndarray)):
         array = np.asarray(value)
@@ -134,10 +147,7 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
             "`value` must be the scalar loss of this batch, got an array of shape "
             f"{loss.shape}. Pass its mean: `value=jnp.mean(losses)`."
         )
-    if not (
-        jnp.issubdtype(loss.dtype, jnp.floating)
-        or jnp.issubdtype(loss.dtype, jnp.integer)
-    ):
+    if not _is_real(loss):
         raise TypeError(
             "`value` must be the scalar loss of this batch, a real number, got dtype "
             f"{loss.dtype}. Pass it as in {example}."

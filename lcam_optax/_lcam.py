@@ -4,6 +4,7 @@ Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent", 2023,
 https://arxiv.org/abs/2309.02130.
 """
 
+import math
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -15,15 +16,10 @@ from jax.typing import ArrayLike
 from lcam_optax._checks import (
     check_dtype,
     check_flag,
-    check_loss,
-    check_number,
     check_number_or_schedule,
-    shown,
 )
-from lcam_optax._loss_average import LossAverage, ema_average
-from lcam_optax._phase import Phase, detect_phase
-
-_DEFAULT_AVERAGE = ema_average(0.99)
+from lcam_optax._loss_average import LossAverage, as_loss_average
+from lcam_optax._schedule import DEFAULT_AVERAGE, LossPhaseSchedule
 
 
 class ScaleByLcamState(NamedTuple):
@@ -60,8 +56,8 @@ def scale_by_lcam(
     high_loss_momentum: optax.ScalarOrSchedule = 0.9,
     low_loss_momentum: optax.ScalarOrSchedule = 0.93,
     *,
-    loss_average: LossAverage = _DEFAULT_AVERAGE,
-    margin: float | jax.Array = 0.0,
+    loss_average: LossAverage | ArrayLike = DEFAULT_AVERAGE,
+    margin: ArrayLike = 0.0,
     lagged: bool = False,
     nesterov: bool = False,
     accumulator_dtype: Any | None = None,
@@ -77,47 +73,32 @@ def scale_by_lcam(
     """
     check_number_or_schedule("high_loss_momentum", high_loss_momentum, 0, 1)
     check_number_or_schedule("low_loss_momentum", low_loss_momentum, 0, 1)
-    check_number("margin", margin, 0, float("inf"))
-    if not isinstance(loss_average, LossAverage):
-        raise TypeError(
-            "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
-            f"`epoch_average(391)`, got {shown(loss_average)}."
-        )
-    check_flag("lagged", lagged)
+    schedule = LossPhaseSchedule(
+        high_loss_momentum,
+        low_loss_momentum,
+        as_loss_average(loss_average),
+        margin,
+        lagged,
+        axis_name,
+    )
     check_flag("nesterov", nesterov)
     if accumulator_dtype is not None:
         accumulator_dtype = check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init_fn(params: optax.Params) -> ScaleByLcamState:
         return ScaleByLcamState(
-            count=jnp.zeros((), jnp.int32),
+            **schedule.init()._asdict(),
             trace=optax.tree.zeros_like(params, dtype=accumulator_dtype),
             momentum=jnp.zeros((), jnp.float32),
-            loss_average=loss_average.init(),
-            average_loss=jnp.zeros((), jnp.float32),
-            phase=jnp.asarray(Phase.HIGH_LOSS, jnp.int32),
         )
 
-    # Where the paper, its authors' code and the rest of the field differ, and what is
-    # done here (upstream: py_Figure3_Cifar10.py, line numbers as in
-    # https://github.com/hakumaicc/Asymmetric-Momentum-LCAM, commit acb3cff):
+    # Where the authors' code differs from Optax's habits (the rest is told at
+    # `LossPhaseSchedule`):
     #
-    # - The average. Upstream restarts a running mean every epoch (:292), which makes
-    #   the phase at the start of an epoch a matter of two or three losses. A moving
-    #   average needs no notion of an epoch. `epoch_average` gives upstream's.
-    # - The loss itself is part of the average it is compared with, there (:305) and
-    #   here. Averages of one's own may leave it out.
-    # - The time. Upstream sets the coefficient after `optimizer.step()` (:303), so a
-    #   comparison acts on the next step. The paper describes acting at once, which is
-    #   the default here, since loss and gradient are known together. `lagged=True`
-    #   gives upstream's timing.
-    # - A tie is high loss, there and here.
     # - Weight decay. Upstream's is torch's: L2, added to the gradient before the
     #   trace. Optax composes: chain `optax.add_decayed_weights` before this.
     # - The first step. torch starts the trace at the first gradient, Optax at zero and
     #   adds the gradient: the same trace.
-    # - A loss that is not finite. Upstream lets a NaN into the mean, which makes the
-    #   rest of the epoch high loss. Here it changes neither average nor phase.
     def update_fn(
         updates: optax.Updates,
         state: optax.OptState,
@@ -135,31 +116,10 @@ def scale_by_lcam(
                 f"returned, got {type(state).__name__}. The order of arguments is "
                 "`update(updates, state, params)`."
             )
-        loss = check_loss(value, extra_args)
-        if axis_name is not None:
-            loss = jax.lax.pmean(loss, axis_name)
-
-        # Loss monitor. The average never sees a non-finite loss.
-        is_finite = jnp.isfinite(loss)
-        loss = jnp.where(is_finite, loss, state.average_loss)
-        average, average_state = loss_average.update(state.loss_average, loss)
-        average = jnp.asarray(average, jnp.float32)
-
-        # Phase detector.
-        phase = detect_phase(loss, average, state.phase, margin)
-        average, average_state, phase = jax.tree.map(
-            lambda new, old: jnp.where(is_finite, new, old),
-            (average, average_state, phase),
-            (state.average_loss, state.loss_average, state.phase),
-        )
-
-        # Momentum scheduler. One `where` on the scalar coefficient: on the trees it
-        # would cost more and gain nothing, and a `lax.cond` over them copies them.
-        momentum = jnp.where(
-            (state.phase if lagged else phase) == Phase.LOW_LOSS,
-            _at(low_loss_momentum, state.count),
-            _at(high_loss_momentum, state.count),
-        )
+        # Loss monitor, phase detector and momentum scheduler. What comes of them is a
+        # scalar: a `where` on the trees would cost more and gain nothing, and a
+        # `lax.cond` over them copies them.
+        momentum, monitored = schedule.step(state, value, extra_args)
 
         # SGD core: `optax.trace` with this momentum for its decay.
         def accumulate(gradient: jax.Array, trace: jax.Array) -> jax.Array:
@@ -174,12 +134,9 @@ def scale_by_lcam(
         updates = jax.tree.map(accumulate, updates, trace) if nesterov else trace
 
         return updates, ScaleByLcamState(
-            count=jnp.asarray(optax.safe_increment(state.count)),
+            **monitored._asdict(),
             trace=optax.tree.cast(trace, accumulator_dtype),
             momentum=momentum.astype(jnp.float32),
-            loss_average=average_state,
-            average_loss=average,
-            phase=phase,
         )
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -190,8 +147,8 @@ def lcam(
     high_loss_momentum: optax.ScalarOrSchedule = 0.9,
     low_loss_momentum: optax.ScalarOrSchedule = 0.93,
     *,
-    loss_average: LossAverage = _DEFAULT_AVERAGE,
-    margin: float | jax.Array = 0.0,
+    loss_average: LossAverage | ArrayLike = DEFAULT_AVERAGE,
+    margin: ArrayLike = 0.0,
     lagged: bool = False,
     nesterov: bool = False,
     accumulator_dtype: Any | None = None,
@@ -226,14 +183,15 @@ def lcam(
 
     Args:
       learning_rate: global factor of the update, a float or a schedule of the count of
-        update calls.
+        update calls. As with `optax.sgd` it may be negative, to climb.
       high_loss_momentum: coefficient while the loss is not below its average, in
         [0, 1), a float or a schedule. The authors use 0.9.
       low_loss_momentum: coefficient while the loss is below its average, in [0, 1), a
         float or a schedule. The default is the authors' headline run, 0.93; their
         CIFAR-10 figures use 0.95.
-      loss_average: what the loss is compared with: `ema_average(decay)`,
-        `epoch_average(steps_per_epoch)` (the authors') or a `LossAverage` of your own.
+      loss_average: what the loss is compared with: `ema_average(decay)`, or just the
+        decay, `epoch_average(steps_per_epoch)` (the authors') or a `LossAverage` of
+        your own.
       margin: relative dead band, at least 0: the phase turns low below
         `average - margin * abs(average)`, high at or above
         `average + margin * abs(average)`, and stays as it was in between.
@@ -241,7 +199,10 @@ def lcam(
         authors' timing). The first step then has the high-loss coefficient.
       nesterov: whether to use Nesterov momentum, as in `optax.sgd`.
       accumulator_dtype: dtype of the trace, as in `optax.sgd`; `None` takes the
-        parameters'. The loss statistics are float32 whatever the parameters are.
+        parameters'. The loss statistics are float32 whatever the parameters are, under
+        x64 too. Losses that float32 cannot tell apart, such as 1e6 and 1e6 + 0.01, are
+        equal to it. Pass `value=loss - first_loss` then: with `margin=0` only
+        differences count.
       axis_name: mapped axis, or axes, over which `value` is averaged first, so that
         replicas under `shard_map`, `pmap` or `vmap(axis_name=...)` that see different
         losses agree on the phase. Average the gradients yourself.
@@ -254,8 +215,8 @@ def lcam(
       Its state holds a `ScaleByLcamState`.
 
     Raises:
-      ValueError: a coefficient is a Python number outside [0, 1), or `margin` a
-        negative or infinite one.
+      ValueError: a coefficient, or the decay, is a Python number outside [0, 1),
+        `margin` a negative or infinite one, or `learning_rate` not a finite one.
       TypeError: an argument is of the wrong type.
 
     Example:
@@ -285,7 +246,7 @@ def lcam(
       Under `optax.MultiSteps` only the last micro-batch's `value` reaches the
       optimizer: pass the mean of the micro-batches' losses with the last one.
     """
-    check_number_or_schedule("learning_rate", learning_rate, -(2**31), 2**31)
+    check_number_or_schedule("learning_rate", learning_rate, -math.inf, math.inf)
     if not callable(learning_rate) and jnp.issubdtype(
         jnp.result_type(learning_rate), jnp.unsignedinteger
     ):
@@ -315,8 +276,3 @@ def _like_a_number(scalar: jax.Array, dtype: Any) -> jax.Array:
     if scalar.weak_type or not jnp.issubdtype(dtype, jnp.inexact):
         return scalar
     return scalar.astype(dtype)
-
-
-def _at(setting: optax.ScalarOrSchedule, count: jax.Array) -> ArrayLike:
-    """The number, or the schedule's value at this count of update calls."""
-    return setting(count) if callable(setting) else setting

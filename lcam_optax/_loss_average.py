@@ -1,14 +1,13 @@
 """The loss monitor: a running average of the loss, as a pair of pure functions."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.typing import ArrayLike
 
-from lcam_optax._checks import check_number, shown
+from lcam_optax._checks import check_number, scheduling_hint, shown
 
 
 class LossAverage(NamedTuple):
@@ -41,7 +40,7 @@ class WeightedMeanState(NamedTuple):
     mean: jax.Array
 
 
-def ema_average(decay: float | jax.Array = 0.99) -> LossAverage:
+def ema_average(decay: ArrayLike = 0.99) -> LossAverage:
     r"""A bias-corrected exponential moving average, carried across epochs.
 
     .. math::
@@ -74,10 +73,10 @@ def ema_average(decay: float | jax.Array = 0.99) -> LossAverage:
         mean = _mean_with(loss, state.mean, weight)
         return mean, WeightedMeanState(weight, mean)
 
-    return LossAverage(init_fn, update_fn)
+    return _named(f"ema_average({shown(decay)})", init_fn, update_fn)
 
 
-def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
+def epoch_average(steps_per_epoch: ArrayLike) -> LossAverage:
     """The mean loss of this epoch so far, this loss included, restarted every epoch.
 
     This is the authors' average (`py_Figure3_Cifar10.py:303` of
@@ -95,23 +94,7 @@ def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
       ValueError: `steps_per_epoch` is a Python integer out of this range.
       TypeError: `steps_per_epoch` is not an integer.
     """
-    message = (
-        "`steps_per_epoch` must be a positive integer below 2**31 (update calls in an "
-        "epoch), "
-        f"got {shown(steps_per_epoch)}."
-    )
-    if isinstance(steps_per_epoch, (np.ndarray, np.generic)):
-        is_integer = steps_per_epoch.dtype.kind in "iu"
-    elif isinstance(steps_per_epoch, jax.Array):
-        is_integer = jnp.issubdtype(steps_per_epoch.dtype, jnp.integer)
-    else:
-        is_integer = isinstance(steps_per_epoch, numbers.Integral)
-    if not is_integer:
-        raise TypeError(message)
-    if jnp.shape(steps_per_epoch) != ():
-        raise ValueError(message)
-    if not isinstance(steps_per_epoch, jax.Array) and not 1 <= steps_per_epoch < 2**31:
-        raise ValueError(message)
+    check_number("steps_per_epoch", steps_per_epoch, 1, 2**31, whole=True)
 
     def init_fn() -> WeightedMeanState:
         return WeightedMeanState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
@@ -124,7 +107,45 @@ def epoch_average(steps_per_epoch: int | jax.Array) -> LossAverage:
         mean = _mean_with(loss, state.mean, weight.astype(jnp.float32))
         return mean, WeightedMeanState(weight, mean)
 
-    return LossAverage(init_fn, update_fn)
+    return _named(f"epoch_average({shown(steps_per_epoch)})", init_fn, update_fn)
+
+
+def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
+    """Takes a number for the decay of an `ema_average`.
+
+    Raises:
+      ValueError: `setting` is a Python number outside [0, 1).
+      TypeError: `setting` is neither a `LossAverage` nor a number.
+    """
+    if isinstance(setting, LossAverage):
+        return setting
+    try:
+        return ema_average(setting)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
+            "`epoch_average(391)`, or a number in [0, 1), the decay of an "
+            f"`ema_average`; got {shown(setting)}.{scheduling_hint(setting)}"
+        ) from None
+
+
+class _Named(LossAverage):
+    """A `LossAverage` shown as the call that made it: `help` prints it as a default."""
+
+    call: str
+
+    def __repr__(self) -> str:
+        return self.call
+
+
+def _named(
+    call: str,
+    init_fn: Callable[[], Any],
+    update_fn: Callable[[Any, jax.Array], tuple[jax.Array, Any]],
+) -> LossAverage:
+    average = _Named(init_fn, update_fn)
+    average.call = call
+    return average
 
 
 def _mean_with(loss: jax.Array, mean: jax.Array, weight: jax.Array) -> jax.Array:

@@ -433,7 +433,7 @@ def test_margin_out_of_range_is_refused(margin):
         ("low_loss_momentum", None),
         ("margin", [0.1]),
         ("margin", 1j),
-        ("loss_average", 0.99),
+        ("loss_average", "0.99"),
         ("loss_average", lcam_optax.ema_average),
     ],
 )

@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import lcam_optax
-import lcam_optax._lcam
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,11 +15,14 @@ ROOT = Path(__file__).parents[2]
 def test_public_names_are_the_agreed_ones():
     assert set(lcam_optax.__all__) == {
         "LossAverage",
+        "LossPhaseState",
         "Phase",
         "ScaleByLcamState",
+        "WeightedMeanState",
         "ema_average",
         "epoch_average",
         "lcam",
+        "loss_phase_schedule",
         "scale_by_lcam",
     }
 
@@ -55,8 +57,6 @@ def test_library_imports_jax_and_optax_only():
 
 
 def test_docstring_examples_print_what_they_say():
-    assert doctest.testmod(lcam_optax._lcam) == (
-        0,
-        doctest.testmod(lcam_optax._lcam)[1],
-    )
-    assert doctest.testmod(lcam_optax._lcam).attempted > 0
+    results = doctest.testmod(lcam_optax)
+    assert results.failed == 0
+    assert results.attempted == 11
