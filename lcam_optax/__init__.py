@@ -1,15 +1,15 @@
 """Loss-Controlled Asymmetric Momentum (LCAM) as an Optax transformation."""
 
-from lcam_optax._lcam import ScaleByLcamState as ScaleByLcamState
 from lcam_optax._lcam import lcam as lcam
 from lcam_optax._lcam import scale_by_lcam as scale_by_lcam
 from lcam_optax._loss_average import LossAverage as LossAverage
-from lcam_optax._loss_average import WeightedMeanState as WeightedMeanState
 from lcam_optax._loss_average import ema_average as ema_average
 from lcam_optax._loss_average import epoch_average as epoch_average
 from lcam_optax._phase import Phase as Phase
-from lcam_optax._schedule import LossPhaseState as LossPhaseState
 from lcam_optax._schedule import loss_phase_schedule as loss_phase_schedule
+from lcam_optax._states import LossPhaseState as LossPhaseState
+from lcam_optax._states import ScaleByLcamState as ScaleByLcamState
+from lcam_optax._states import WeightedMeanState as WeightedMeanState
 
 __all__ = (
     "LossAverage",
@@ -26,6 +26,6 @@ __all__ = (
 
 __version__ = "0.1.0"
 
-# Reprs and pickles name the place that users import from, and that will stay.
+# What is printed or pickled names the module that users import, and that will stay.
 for _name in __all__:
     globals()[_name].__module__ = __name__

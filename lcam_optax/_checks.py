@@ -59,9 +59,9 @@ def check_number(
     try:
         known = float(number)
     except OverflowError:  # an integer beyond every float
-        known = math.inf
+        number = known = math.inf
     if not (math.isfinite(known) and low <= known < high):
-        raise ValueError(f"`{name}` must be in {bounds}, got {known}.")
+        raise ValueError(f"`{name}` must be in {bounds}, got {number}.")
 
 
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:

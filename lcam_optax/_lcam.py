@@ -4,9 +4,11 @@ Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent", 2023,
 https://arxiv.org/abs/2309.02130.
 """
 
+from __future__ import annotations  # short signatures in `help`
+
 import math
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,36 +22,7 @@ from lcam_optax._checks import (
 )
 from lcam_optax._loss_average import LossAverage, as_loss_average
 from lcam_optax._schedule import DEFAULT_AVERAGE, LossPhaseSchedule
-
-
-class ScaleByLcamState(NamedTuple):
-    """State of `scale_by_lcam`.
-
-    Shapes and dtypes never change, as long as gradients have the parameters' dtype or
-    `accumulator_dtype` is given (as with `optax.sgd`). `phase`, `momentum` and
-    `average_loss` can be read out of a nested optimizer state by name, as in
-    `optax.tree.get(opt_state, "phase")`.
-
-    Attributes:
-      count: int32 scalar, update calls so far; momentum schedules are called with it.
-      loss_average: state of the `LossAverage`; stands still on a non-finite loss.
-      average_loss: float32 scalar, the average the last finite loss was compared
-        with; 0 before the first. A diagnostic: `update` only falls back to it.
-      phase: int32 scalar, a `Phase`: the outcome of the last comparison. It acted on
-        the last step or, with `lagged=True`, will act on the next.
-      momentum: float32 scalar, the coefficient of the last step; 0 before the first.
-        A diagnostic, not read by `update`.
-      trace: like the parameters, the accumulated gradients.
-    """
-
-    # Change with every call.
-    count: jax.Array
-    trace: optax.Updates
-    momentum: jax.Array
-    # Change with every call that brings a finite loss.
-    loss_average: Any
-    average_loss: jax.Array
-    phase: jax.Array
+from lcam_optax._states import ScaleByLcamState
 
 
 def scale_by_lcam(

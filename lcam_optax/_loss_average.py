@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from lcam_optax._checks import check_number, scheduling_hint, shown
+from lcam_optax._states import WeightedMeanState
 
 
 class LossAverage(NamedTuple):
@@ -25,19 +26,6 @@ class LossAverage(NamedTuple):
 
     init: Callable[[], Any]
     update: Callable[[Any, jax.Array], tuple[jax.Array, Any]]
-
-
-class WeightedMeanState(NamedTuple):
-    """A weighted mean of the losses so far.
-
-    Attributes:
-      weight: scalar, the sum of the weights, where the newest loss weighs 1
-        (`ema_average`: float32; `epoch_average`, a plain count: int32).
-      mean: float32 scalar, the mean; 0 before the first loss.
-    """
-
-    weight: jax.Array
-    mean: jax.Array
 
 
 def ema_average(decay: ArrayLike = 0.99) -> LossAverage:

@@ -4,10 +4,12 @@ The three stand here once. `scale_by_lcam` picks its momentum with them, and
 `loss_phase_schedule` hands them to any hyperparameter of any optimizer.
 """
 
+from __future__ import annotations  # short signatures in `help`
+
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,29 +24,9 @@ from lcam_optax._checks import (
 )
 from lcam_optax._loss_average import LossAverage, as_loss_average, ema_average
 from lcam_optax._phase import Phase, detect_phase
+from lcam_optax._states import LossPhaseState
 
 DEFAULT_AVERAGE = ema_average(0.99)
-
-
-class LossPhaseState(NamedTuple):
-    """State of `loss_phase_schedule`.
-
-    Shapes and dtypes never change. `phase` and `average_loss` can be read out of a
-    nested optimizer state by name, as in `optax.tree.get(opt_state, "phase")`.
-
-    Attributes:
-      count: int32 scalar, update calls so far; schedules are called with it.
-      loss_average: state of the `LossAverage`; stands still on a non-finite loss.
-      average_loss: float32 scalar, the average the last finite loss was compared
-        with; 0 before the first. A diagnostic: `update` only falls back to it.
-      phase: int32 scalar, a `Phase`: the outcome of the last comparison. It acted on
-        the last step or, with `lagged=True`, will act on the next.
-    """
-
-    count: jax.Array
-    loss_average: Any
-    average_loss: jax.Array
-    phase: jax.Array
 
 
 # Where the paper, its authors' code and the rest of the field differ, and what is done

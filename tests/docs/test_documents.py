@@ -106,7 +106,7 @@ def recipes():
 
 
 def test_recipes_print_what_their_comments_say(recipes):
-    assert len(recipes.said) == 5
+    assert len(recipes.said) == 9
     assert recipes.printed == recipes.said
 
 

@@ -215,6 +215,17 @@ def test_sam_drops_value():
         optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS, value=1.0)
 
 
+@pytest.mark.skipif(
+    not hasattr(optax.contrib, "galore"), reason="this Optax has no contrib.galore"
+)
+def test_galore_drops_value():
+    params = {"w": jnp.ones((2, 2))}
+    optimizer = optax.contrib.galore(0.1, 1, base_optimizer=lcam_optax.lcam(0.1))
+    optimizer = optax.with_extra_args_support(optimizer)
+    with pytest.raises(TypeError, match="a wrapper dropped it"):
+        optimizer.update(params, optimizer.init(params), params, value=1.0)
+
+
 def test_split_real_and_imaginary_drops_value_and_is_not_needed():
     params, gradient = jnp.array([1 + 2j]), jnp.array([0.5 - 1j])
     split = optax.contrib.split_real_and_imaginary

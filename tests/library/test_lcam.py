@@ -307,6 +307,31 @@ def test_replicas_with_an_axis_name_agree_on_the_phase():
     np.testing.assert_allclose(state.average_loss, [(0.99 * 4 + 2) / 1.99] * 2)
 
 
+def test_a_number_for_the_loss_average_is_the_decay():
+    ones = [jnp.ones(())] * 3
+    by_number, _, _ = run(
+        lcam_optax.scale_by_lcam(loss_average=0.5), ones, [4.0, 2.0, 3.0], ones[0]
+    )
+    # Weights 1/4, 1/2 and 1 of losses 4, 2 and 3.
+    np.testing.assert_allclose(by_number[-1].average_loss, 5 / 1.75, rtol=1e-6)
+
+
+def test_inject_hyperparams_takes_schedules_of_margin_and_decay():
+    optimizer = optax.inject_hyperparams(lcam_optax.lcam)(
+        0.1,
+        loss_average=lambda count: 0.5 * count,
+        margin=lambda count: 0.25 * count,
+    )
+    state = optimizer.init(jnp.ones(()))
+    for loss in [4.0, 2.0]:
+        _, state = optimizer.update(jnp.ones(()), state, jnp.ones(()), value=loss)
+    # Decay 1/2 of loss 4: (2 + 2) / 1.5; below that by less than a quarter.
+    np.testing.assert_allclose(
+        optax.tree.get(state, "average_loss"), 4 / 1.5, rtol=1e-6
+    )
+    assert optax.tree.get(state, "phase") == HIGH
+
+
 def test_a_users_own_loss_average_is_used():
     first_loss = lcam_optax.LossAverage(
         init=lambda: jnp.float32(jnp.inf),
@@ -372,7 +397,9 @@ def update_with(**keywords):
 
 @pytest.mark.parametrize("keywords", [{}, {"value": None}])
 def test_missing_value_says_what_to_pass(keywords):
-    with pytest.raises(TypeError, match=r"keyword `value`, the .*value=loss"):
+    with pytest.raises(
+        TypeError, match=r"keyword `value`, the .*value=loss.*docs/recipes.md"
+    ):
         update_with(**keywords)
 
 
@@ -424,6 +451,34 @@ def test_setting_of_several_numbers_is_refused():
 def test_margin_out_of_range_is_refused(margin):
     with pytest.raises(ValueError, match=rf"`margin` .* \[0, inf\), got {margin}"):
         lcam_optax.lcam(0.1, margin=margin)
+
+
+@pytest.mark.parametrize("number", [float("nan"), -float("inf"), 10**400])
+def test_learning_rate_that_is_not_finite_is_refused(number):
+    with pytest.raises(ValueError, match=r"`learning_rate` must be in \(-inf, inf\)"):
+        lcam_optax.lcam(number)
+
+
+@pytest.mark.parametrize("number", [-0.1, 1e30])
+def test_learning_rate_may_be_what_optax_sgd_takes(number):
+    optimizer, sgd = lcam_optax.lcam(number), optax.sgd(number, 0.9)
+    ones = jnp.ones(2)
+    ours, _ = optimizer.update(ones, optimizer.init(ones), value=1.0)
+    theirs, _ = sgd.update(ones, sgd.init(ones))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("loss_average", [1.0, 391, float("nan")])
+def test_loss_average_that_is_no_decay_is_refused(loss_average):
+    with pytest.raises(ValueError, match=rf"`epoch_average.* got {loss_average}"):
+        lcam_optax.lcam(0.1, loss_average=loss_average)
+
+
+@pytest.mark.parametrize("name", ["margin", "loss_average"])
+def test_schedule_where_none_goes_points_to_inject_hyperparams(name):
+    schedule = optax.constant_schedule(0.1)
+    with pytest.raises(TypeError, match=rf"`{name}` must .*inject_hyperparams\(lcam"):
+        lcam_optax.lcam(0.1, **{name: schedule})
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """What a user installs."""
 
 import doctest
+import inspect
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+import pytest
 
 import lcam_optax
 
@@ -44,9 +47,21 @@ def test_wheel_holds_the_library_and_nothing_else(tmp_path):
     ]
 
 
-def test_library_imports_jax_and_optax_only():
+@pytest.mark.parametrize("name", lcam_optax.__all__)
+def test_public_names_say_the_public_module(name):
+    assert getattr(lcam_optax, name).__module__ == "lcam_optax"
+
+
+def test_signature_of_lcam_is_readable():
+    signature = str(inspect.signature(lcam_optax.lcam))
+    assert "learning_rate: 'optax.ScalarOrSchedule', " in signature
+    assert "loss_average: 'LossAverage | ArrayLike' = ema_average(0.99), " in signature
+
+
+def test_library_imports_jax_and_optax_only_and_needs_no_installation():
     code = (
-        "import sys, jax, optax; before = set(sys.modules); import lcam_optax\n"
+        "import importlib.metadata, sys, jax, optax; before = set(sys.modules)\n"
+        "importlib.metadata.version = None; import lcam_optax\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(new - set(sys.stdlib_module_names)))"
     )
