@@ -184,6 +184,15 @@ def test_adamw_has_no_phase(images, tmp_path):
         assert row[name] is None
 
 
+def test_adamw_by_phase_tells_its_phases_and_its_b1(images, tmp_path):
+    options = ("--high-loss-b1", "0.5", "--low-loss-b1", "0.75", "--ema-decay", "0")
+    out = tmp_path / "run"
+    run(images, out, "--optimizer", "adamw", *options)
+    # Every loss is its own average.
+    assert set(records.read_steps(out)["momentum"]) == {0.5}
+    assert set(records.read_steps(out)["phase"]) == {0}
+
+
 def test_resumed_run_equals_one_never_stopped(images, finished, tmp_path):
     out = tmp_path / "run"
     options = ("--checkpoint-every", "1", "--resume")

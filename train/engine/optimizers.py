@@ -21,6 +21,7 @@ class Method(NamedTuple):
 
     Attributes:
       adaptive: AdamW instead of LCAM and SGD.
+      by_phase: whether the phase picks a coefficient: of AdamW, its b1.
       epoch_average: whether the loss is compared with this epoch's mean.
       signal: what decides the phase, as `value`: "loss", that of the batch; "fixed",
         that of a fixed batch; "examples", that of the batch less what was remembered
@@ -31,6 +32,7 @@ class Method(NamedTuple):
     """
 
     adaptive: bool
+    by_phase: bool
     epoch_average: bool
     signal: Literal["loss", "fixed", "examples", "noise"]
     lagged: bool
@@ -42,12 +44,11 @@ class Hyperparameters(NamedTuple):
 
     Attributes:
       weight_decay: at least 0.
-      high_loss_momentum: in [0, 1); SGD's momentum.
-      low_loss_momentum: in [0, 1); SGD's momentum.
+      high_loss_momentum: in [0, 1); SGD's momentum; AdamW's b1.
+      low_loss_momentum: in [0, 1); SGD's momentum; AdamW's b1.
       ema_decay: of the loss average, in [0, 1).
       margin: dead band around the average, relative, at least 0.
       low_loss_share: of the steps, where chance decides, in [0, 1).
-      adam_b1: AdamW's decay of the gradients' mean, in [0, 1).
       adam_b2: AdamW's decay of their squares' mean, in [0, 1).
       adam_epsilon: added to AdamW's denominator, greater than 0.
       steps_per_epoch: int32, at least 1.
@@ -59,7 +60,6 @@ class Hyperparameters(NamedTuple):
     ema_decay: jax.Array
     margin: jax.Array
     low_loss_share: jax.Array
-    adam_b1: jax.Array
     adam_b2: jax.Array
     adam_epsilon: jax.Array
     steps_per_epoch: jax.Array
@@ -69,6 +69,7 @@ def method_of(config: Optimizer) -> Method:
     """What about an optimizer's options is code."""
     return Method(
         adaptive=config.optimizer == "adamw",
+        by_phase=config.by_phase or config.optimizer == "sgd",
         epoch_average=config.loss_average == "epoch",
         signal=config.phase if config.phase in SIGNALS else "noise",
         lagged=config.lagged,
@@ -81,6 +82,10 @@ def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparamete
     config = config.with_average(steps_per_epoch)
     if config.optimizer == "sgd":
         high = low = config.momentum
+    elif config.optimizer == "adamw":
+        high, low = config.high_loss_b1, config.low_loss_b1
+        if not config.by_phase:
+            high = low = config.adam_b1
     else:
         high, low = config.high_loss_momentum, config.low_loss_momentum
     return Hyperparameters(
@@ -90,7 +95,6 @@ def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparamete
         ema_decay=jnp.float32(config.ema_decay),
         margin=jnp.float32(config.margin),
         low_loss_share=jnp.float32(config.low_loss_share),
-        adam_b1=jnp.float32(config.adam_b1),
         adam_b2=jnp.float32(config.adam_b2),
         adam_epsilon=jnp.float32(config.adam_epsilon),
         steps_per_epoch=jnp.int32(steps_per_epoch),
@@ -101,27 +105,40 @@ def make_optimizer(
     method: Method, hyperparameters: Hyperparameters, learning_rate: jax.Array
 ) -> optax.GradientTransformationExtraArgs:
     """Builds the transformation, inside the compiled step: its numbers are traced."""
-    if method.adaptive:
-        return optax.with_extra_args_support(
-            optax.adamw(
+    coefficients = (
+        hyperparameters.high_loss_momentum,
+        hyperparameters.low_loss_momentum,
+    )
+    phase_options = {
+        "loss_average": make_loss_average(method, hyperparameters),
+        "margin": hyperparameters.margin,
+        "lagged": method.lagged,
+    }
+    if not method.adaptive:
+        return optax.chain(
+            optax.add_decayed_weights(hyperparameters.weight_decay),
+            lcam_optax.lcam(
                 learning_rate,
-                b1=hyperparameters.adam_b1,
-                b2=hyperparameters.adam_b2,
-                eps=hyperparameters.adam_epsilon,
-                weight_decay=hyperparameters.weight_decay,
-            )
+                *coefficients,
+                nesterov=method.nesterov,
+                **phase_options,
+            ),
         )
-    return optax.chain(
-        optax.add_decayed_weights(hyperparameters.weight_decay),
-        lcam_optax.lcam(
+
+    def adamw(momentum: jax.Array) -> optax.GradientTransformation:
+        # `inject_hyperparams` keeps what it is given in the state: the momentum only.
+        return optax.adamw(
             learning_rate,
-            hyperparameters.high_loss_momentum,
-            hyperparameters.low_loss_momentum,
-            loss_average=make_loss_average(method, hyperparameters),
-            margin=hyperparameters.margin,
-            lagged=method.lagged,
-            nesterov=method.nesterov,
-        ),
+            b1=momentum,
+            b2=hyperparameters.adam_b2,
+            eps=hyperparameters.adam_epsilon,
+            weight_decay=hyperparameters.weight_decay,
+        )
+
+    if not method.by_phase:
+        return optax.with_extra_args_support(adamw(hyperparameters.high_loss_momentum))
+    return optax.inject_hyperparams(adamw)(
+        lcam_optax.loss_phase_schedule(*coefficients, **phase_options)
     )
 
 

@@ -203,7 +203,11 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
 
 
 def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
-    return [
-        jnp.asarray(optax.tree.get(opt_state, name, np.nan), jnp.float32)
-        for name in StepMetrics._fields[2:]
-    ]
+    def number(name: str) -> jax.Array:
+        # AdamW's momentum by phase: beside the number stands the schedule's state.
+        found = optax.tree.get(
+            opt_state, name, np.nan, lambda _, leaf: isinstance(leaf, jax.Array)
+        )
+        return jnp.asarray(found, jnp.float32)
+
+    return [number(name) for name in StepMetrics._fields[2:]]

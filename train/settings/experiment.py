@@ -111,7 +111,7 @@ class Run(Experiment):
         super().__post_init__()
         check(
             self.observe == "nothing" or self.optimizer.optimizer != "adamw",
-            "--observe measures phases, and --optimizer adamw has none.",
+            "--observe measures phases of sgd and lcam, not those of adamw.",
         )
         check(
             self.observe not in ("held_out", "fixed")

@@ -14,6 +14,7 @@ from train.settings.checks import (
     check_at_least,
     check_positive,
     check_range,
+    flag,
 )
 from train.settings.relevance import SIGNALS, UNUSED_DECAY, check_relevance
 
@@ -36,19 +37,22 @@ class Optimizer:
     high_loss_momentum: float = 0.9
     #: lcam: the coefficient while the loss is below its average, in [0, 1).
     low_loss_momentum: float = 0.93
-    #: lcam: which average the loss is compared with.
+    #: lcam, and adamw by phase: which average the loss is compared with.
     #: - ema: an exponential moving average.
     #: - epoch: the mean of this epoch so far, as the authors do.
     loss_average: Literal["ema", "epoch"] = "ema"
-    #: lcam: decay of the moving average per step, in [0, 1). A decay d averages over
-    #: about 1 / (1 - d) steps. Default: an average over a quarter of an epoch.
+    #: lcam, and adamw by phase: decay of the moving average per step, in [0, 1). A
+    #: decay d averages over about 1 / (1 - d) steps. Default: an average over a
+    #: quarter of an epoch.
     ema_decay: float | None = None
-    #: lcam: dead band around the average, relative to the average, at least 0. Inside
-    #: the band the phase does not change.
+    #: lcam, and adamw by phase: dead band around the average, relative to the average,
+    #: at least 0. Inside the band the phase does not change.
     margin: float = 0.0
-    #: lcam: let a comparison act on the next step (the authors' timing), not this one.
+    #: lcam, and adamw by phase: let a comparison act on the next step (the authors'
+    #: timing), not this one.
     lagged: bool = False
-    #: lcam: what decides the phase. The last three are controls that ignore the loss.
+    #: lcam, and adamw by phase: what decides the phase. The last three are controls
+    #: that ignore the loss.
     #: - loss: the loss of the batch, compared with its average.
     #: - fixed: the loss on a fixed batch of 256 training examples, free of the noise of
     #: the batch. This costs a forward pass per step.
@@ -60,16 +64,21 @@ class Optimizer:
     phase: Literal["loss", "fixed", "examples", "chance", "borrowed", "shuffled"] = (
         "loss"
     )
-    #: lcam, --phase chance: share of low-loss steps, in [0, 1). For a fair control, use
+    #: --phase chance: share of low-loss steps, in [0, 1). For a fair control, use
     #: the share of a run with --phase loss.
     low_loss_share: float = 0.5
-    #: lcam, --phase borrowed or shuffled: folder of the run that lends its phases. It
+    #: --phase borrowed or shuffled: folder of the run that lends its phases. It
     #: must have as many epochs and steps as this run.
     phases_of: Path | None = None
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = False
     #: adamw: decay of the mean of the gradients, in [0, 1).
     adam_b1: float = 0.9
+    #: adamw: --adam-b1 while the loss is not below its average, in [0, 1). Give
+    #: --low-loss-b1 too: the phase then picks b1.
+    high_loss_b1: float | None = None
+    #: adamw: --adam-b1 while the loss is below its average, in [0, 1).
+    low_loss_b1: float | None = None
     #: adamw: decay of the mean of the squared gradients, in [0, 1).
     adam_b2: float = 0.999
     #: adamw: added to the denominator, greater than 0.
@@ -92,9 +101,21 @@ class Optimizer:
         check_at_least("--margin", self.margin, 0)
         check_range("--low-loss-share", self.low_loss_share, 0, 1)
         check_range("--adam-b1", self.adam_b1, 0, 1)
+        for name in ("high_loss_b1", "low_loss_b1"):
+            if (decay := getattr(self, name)) is not None:
+                check_range(flag(name), decay, 0, 1)
         check_range("--adam-b2", self.adam_b2, 0, 1)
         check_positive("--adam-epsilon", self.adam_epsilon)
         check_relevance(self, "optimizer")
+        check(
+            (self.high_loss_b1 is None) == (self.low_loss_b1 is None),
+            "--high-loss-b1 and --low-loss-b1 belong together: give both or neither.",
+        )
+        check(
+            self.high_loss_b1 is None or self.adam_b1 == 0.9,
+            "--adam-b1 belongs to both phases, and would be ignored with "
+            "--high-loss-b1 and --low-loss-b1.",
+        )
         check(
             (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
@@ -104,10 +125,14 @@ class Optimizer:
             object.__setattr__(self, "ema_decay", UNUSED_DECAY)
 
     @property
+    def by_phase(self) -> bool:
+        """Whether the phase picks a coefficient."""
+        return self.optimizer == "lcam" or self.high_loss_b1 is not None
+
+    @property
     def _has_moving_average(self) -> bool:
         """Whether a moving average decides the phase."""
-        kind = self.optimizer, self.loss_average
-        return kind == ("lcam", "ema") and self.phase in SIGNALS
+        return self.by_phase and self.loss_average == "ema" and self.phase in SIGNALS
 
     def with_average(self, steps_per_epoch: int) -> "Optimizer":
         """The same, whose moving average has a decay."""

@@ -11,42 +11,44 @@ from train.settings.suggestions import listing
 UNUSED_DECAY = 0.99
 SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
 
+# Options of the phase: of LCAM, and of AdamW where the phase picks its b1.
+PHASE_OPTIONS = (
+    *("loss_average", "ema_decay", "margin", "lagged"),
+    *("phase", "low_loss_share", "phases_of"),
+)
+
 # Options that belong to some choices only.
 _APPLIES_TO = {
-    "data_dir": {"cifar10", "cifar100"},
-    "momentum": {"sgd"},
-    "high_loss_momentum": {"lcam"},
-    "low_loss_momentum": {"lcam"},
-    "loss_average": {"lcam"},
-    "ema_decay": {"lcam"},
-    "margin": {"lcam"},
-    "lagged": {"lcam"},
-    "phase": {"lcam"},
-    "low_loss_share": {"lcam"},
-    "phases_of": {"lcam"},
-    "nesterov": {"sgd", "lcam"},
-    "adam_b1": {"adamw"},
-    "adam_b2": {"adamw"},
-    "adam_epsilon": {"adamw"},
-    "depth": {"wide_resnet"},
-    "widen": {"wide_resnet"},
-    "dtype": {"wide_resnet", "transformer"},
-    "hidden": {"mlp"},
-    "width": {"transformer"},
-    "layers": {"transformer"},
-    "heads": {"transformer"},
-    "milestones": {"step"},
-    "milestone_factor": {"step"},
-    "exponential_rate": {"exponential"},
-    "exponential_after": {"exponential"},
+    **dict.fromkeys(PHASE_OPTIONS, ("lcam", "adamw")),
+    "data_dir": ("cifar10", "cifar100"),
+    "momentum": ("sgd",),
+    "high_loss_momentum": ("lcam",),
+    "low_loss_momentum": ("lcam",),
+    "nesterov": ("lcam", "sgd"),
+    "adam_b1": ("adamw",),
+    "high_loss_b1": ("adamw",),
+    "low_loss_b1": ("adamw",),
+    "adam_b2": ("adamw",),
+    "adam_epsilon": ("adamw",),
+    "depth": ("wide_resnet",),
+    "widen": ("wide_resnet",),
+    "dtype": ("transformer", "wide_resnet"),
+    "hidden": ("mlp",),
+    "width": ("transformer",),
+    "layers": ("transformer",),
+    "heads": ("transformer",),
+    "milestones": ("step",),
+    "milestone_factor": ("step",),
+    "exponential_rate": ("exponential",),
+    "exponential_after": ("exponential",),
 }
 
 # The same for a second choice, which the option above it must have made.
 _ALSO_APPLIES_TO = {
-    "ema_decay": {"loss_average": {"ema"}, "phase": SIGNALS},
-    "loss_average": {"phase": SIGNALS},
-    "margin": {"phase": SIGNALS},
-    "low_loss_share": {"phase": {"chance"}},
+    "ema_decay": {"loss_average": ("ema",), "phase": sorted(SIGNALS)},
+    "loss_average": {"phase": sorted(SIGNALS)},
+    "margin": {"phase": sorted(SIGNALS)},
+    "low_loss_share": {"phase": ("chance",)},
 }
 
 # What an option is set to where it is ignored, if that is not its default.
@@ -77,8 +79,13 @@ def check_relevance(group: Any, choice: str, typed: Iterable[str] = ()) -> None:
             check(
                 chosen in applies_to,
                 f"{flag(option.name)} belongs to {flag(other)} "
-                f"{listing(sorted(applies_to))}, and would be ignored with {chosen}.",
+                f"{listing(applies_to)}, and would be ignored with {chosen}.",
             )
+        check(
+            option.name not in PHASE_OPTIONS or group.by_phase,
+            f"{flag(option.name)} belongs to adamw with --high-loss-b1 and "
+            "--low-loss-b1, and would be ignored without them.",
+        )
 
 
 def _is_default(group: Any, option: dataclasses.Field) -> bool:

@@ -69,8 +69,10 @@ def make_results(rows: StudyRows) -> list[Result]:
             elif arm["matched"] and without:
                 result.unmatched[name] = sorted(without)
             elif runs:
-                switches = arm["optimizer"]["optimizer"] == "lcam"
+                options = arm["optimizer"]
+                by_phase = options.get("high_loss_b1") is not None
                 # SGD's phases are only watched.
+                switches = options["optimizer"] == "lcam" or by_phase
                 hidden = {} if switches else dict.fromkeys(PHASES)
                 result.epochs[name] = epochs = {
                     seed: [row | hidden for row in runs[seed].epochs] for seed in runs

@@ -51,6 +51,31 @@ def test_adamw_is_optax_adamw():
     )
 
 
+# Means of an epoch of 4 steps: 3, 2.5, 2.5, 2.125 | 4, 2.5.
+BY_EPOCH = [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("options", "b1s"),
+    [
+        ({"loss_average": "epoch"}, BY_EPOCH),
+        ({"loss_average": "epoch", "lagged": True}, [0.5, *BY_EPOCH[:-1]]),
+        ({"ema_decay": 0.0}, [0.5] * 6),
+        ({"loss_average": "epoch", "margin": 0.5}, [0.5] * 3 + [0.75] * 3),
+        # What comes in the place of the loss is compared with the share.
+        ({"phase": "chance", "low_loss_share": 0.9}, [0.5] * 6),
+    ],
+)
+def test_adamw_by_phase_is_optax_adamw_with_these_b1s(options, b1s):
+    config = Optimizer("adamw", high_loss_b1=0.5, low_loss_b1=0.75, **options)
+    expected = optax.inject_hyperparams(optax.adamw)(
+        0.001, b1=lambda count: jnp.array(b1s)[count], weight_decay=0.01
+    )
+    chex.assert_trees_all_close(
+        trajectory(built(config))[0], trajectory(expected)[0], rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "momenta"),
     [  # losses 3, 2, 2.5, 1, 4, 1; epochs of 4 steps

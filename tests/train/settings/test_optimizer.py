@@ -41,7 +41,27 @@ from train.settings.optimizer import Optimizer, Schedule
         ),
         (lambda: Optimizer(phase="shuffled"), "--phases-of, .* belong together"),
         (lambda: Optimizer(phases_of=Path("runs/a")), "belong together"),
-        (lambda: Optimizer("sgd", margin=0.1), "--margin belongs to --optimizer lcam"),
+        (
+            lambda: Optimizer("sgd", margin=0.1),
+            "--margin belongs to --optimizer lcam or adamw",
+        ),
+        (
+            lambda: Optimizer("adamw", margin=0.1),
+            "--margin belongs to adamw with --high-loss-b1",
+        ),
+        (lambda: Optimizer("adamw", low_loss_b1=0.9), "belong together"),
+        (
+            lambda: Optimizer("adamw", high_loss_b1=0.9, low_loss_b1=1.0),
+            r"--low-loss-b1 must be in \[0, 1\), got 1",
+        ),
+        (
+            lambda: Optimizer("adamw", adam_b1=0.8, high_loss_b1=0.9, low_loss_b1=0.9),
+            "--adam-b1 belongs to both phases",
+        ),
+        (
+            lambda: Optimizer(high_loss_b1=0.9, low_loss_b1=0.95),
+            "--high-loss-b1 belongs to --optimizer adamw",
+        ),
         (
             lambda: Optimizer("adamw", nesterov=True),
             "--nesterov .*lcam or sgd",
