@@ -36,6 +36,13 @@ def test_epoch_average_of_a_hand_table_restarts_every_third_call():
     )
 
 
+def test_default_decay_is_0_99():
+    # Weights 0.99 and 1 of losses 4 and 2.
+    np.testing.assert_allclose(
+        averages_of(lcam_optax.ema_average(), [4.0, 2.0])[1], 5.96 / 1.99, rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99, 0.9999])
 def test_ema_average_follows_its_definition(decay):
     np.testing.assert_allclose(
@@ -95,7 +102,25 @@ def test_steps_per_epoch_below_one_is_refused(steps):
         lcam_optax.epoch_average(steps)
 
 
-@pytest.mark.parametrize("steps", [391.0, "391", None])
+@pytest.mark.parametrize("steps", [1, 2**31 - 1, np.int64(3), np.uint8(3), jnp.int8(3)])
+def test_steps_per_epoch_may_be_any_integer(steps):
+    np.testing.assert_array_equal(
+        averages_of(lcam_optax.epoch_average(steps), [2.0]), [2.0]
+    )
+
+
+@pytest.mark.parametrize("steps", [np.array([3, 4]), jnp.array([3])])
+def test_several_steps_per_epoch_are_refused(steps):
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be one positive int"):
+        lcam_optax.epoch_average(steps)
+
+
+@pytest.mark.parametrize("steps", [391.0, "391", None, True, np.array(3.0)])
 def test_steps_per_epoch_that_is_no_integer_is_refused(steps):
     with pytest.raises(TypeError, match="`steps_per_epoch` must be a positive integer"):
         lcam_optax.epoch_average(steps)
+
+
+def test_averages_are_shown_as_the_calls_that_make_them():
+    shown = repr([lcam_optax.ema_average(0.5), lcam_optax.epoch_average(3)])
+    assert shown == "[ema_average(0.5), epoch_average(3)]"

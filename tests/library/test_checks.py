@@ -1,0 +1,178 @@
+"""Bad arguments are refused by name, and odd ones that are right are taken."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lcam_optax
+
+
+def update_with(**keywords):
+    optimizer = lcam_optax.lcam(0.1)
+    params = jnp.ones(2)
+    return optimizer.update(params, optimizer.init(params), params, **keywords)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"value": None}])
+def test_missing_value_says_what_to_pass(keywords):
+    with pytest.raises(
+        TypeError, match=r"keyword `value`, the .*value=loss.*docs/recipes.md"
+    ):
+        update_with(**keywords)
+
+
+def test_state_in_the_place_of_params_is_pointed_out():
+    optimizer = lcam_optax.scale_by_lcam()
+    params = {"w": jnp.ones(2)}
+    state = optimizer.init(params)
+    with pytest.raises(TypeError, match=r"`state` .* got dict.*\(updates, state, par"):
+        optimizer.update(params, params, state, value=1.0)
+
+
+def test_misspelt_value_is_pointed_out():
+    with pytest.raises(TypeError, match=r"`value`.* got only the keywords `loss`"):
+        update_with(loss=1.0)
+
+
+@pytest.mark.parametrize("shape", [(128,), (1,), (2, 2)])
+def test_value_that_is_no_scalar_is_refused(shape):
+    with pytest.raises(ValueError, match=r"`value` must be the scalar .*jnp.mean"):
+        update_with(value=jnp.ones(shape))
+
+
+@pytest.mark.parametrize("value", [1j, "2.3", True, (1.0, {}), jnp.complex64(1), {}])
+def test_value_that_is_not_real_is_refused(value):
+    with pytest.raises(TypeError, match=r"`value` must be the scalar .* real number"):
+        update_with(value=value)
+
+
+def test_value_is_checked_while_tracing():
+    with pytest.raises(ValueError, match="got an array of shape"):
+        jax.eval_shape(update_with, value=jax.ShapeDtypeStruct((8,), jnp.float32))
+
+
+@pytest.mark.parametrize("name", ["high_loss_momentum", "low_loss_momentum"])
+@pytest.mark.parametrize(
+    "number", [-0.1, 1.0, 1.5, float("nan"), np.float32(1), np.array(2.0)]
+)
+def test_momentum_out_of_range_is_refused(name, number):
+    with pytest.raises(ValueError, match=rf"`{name}` .* \[0, 1\), got {number}"):
+        lcam_optax.lcam(0.1, **{name: number})
+
+
+def test_setting_of_several_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"`low_loss_momentum` must be one number"):
+        lcam_optax.lcam(0.1, 0.9, jnp.full(3, 0.9))
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("inf"), float("nan")])
+def test_margin_out_of_range_is_refused(margin):
+    with pytest.raises(ValueError, match=rf"`margin` .* \[0, inf\), got {margin}"):
+        lcam_optax.lcam(0.1, margin=margin)
+
+
+@pytest.mark.parametrize("number", [float("nan"), -float("inf"), 10**400])
+def test_learning_rate_that_is_not_finite_is_refused(number):
+    with pytest.raises(ValueError, match=r"`learning_rate` must be in \(-inf, inf\)"):
+        lcam_optax.lcam(number)
+
+
+@pytest.mark.parametrize("number", [-0.1, 1e30])
+def test_learning_rate_may_be_what_optax_sgd_takes(number):
+    optimizer, sgd = lcam_optax.lcam(number), optax.sgd(number, 0.9)
+    ones = jnp.ones(2)
+    ours, _ = optimizer.update(ones, optimizer.init(ones), value=1.0)
+    theirs, _ = sgd.update(ones, sgd.init(ones))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("loss_average", [1.0, 391, float("nan")])
+def test_loss_average_that_is_no_decay_is_refused(loss_average):
+    with pytest.raises(ValueError, match=rf"`epoch_average.* got {loss_average}"):
+        lcam_optax.lcam(0.1, loss_average=loss_average)
+
+
+@pytest.mark.parametrize("name", ["margin", "loss_average"])
+def test_schedule_where_none_goes_points_to_inject_hyperparams(name):
+    schedule = optax.constant_schedule(0.1)
+    with pytest.raises(TypeError, match=rf"`{name}` must .*inject_hyperparams\(lcam"):
+        lcam_optax.lcam(0.1, **{name: schedule})
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("high_loss_momentum", "0.9"),
+        ("low_loss_momentum", None),
+        ("margin", [0.1]),
+        ("margin", 1j),
+        ("loss_average", "0.99"),
+        ("loss_average", lcam_optax.ema_average),
+    ],
+)
+def test_setting_of_a_wrong_type_is_refused(name, setting):
+    with pytest.raises(TypeError, match=f"`{name}` must be a"):
+        lcam_optax.lcam(0.1, **{name: setting})
+
+
+@pytest.mark.parametrize("kind", [np.uint8, jnp.uint8])
+def test_unsigned_learning_rate_still_descends(kind):
+    optimizer = lcam_optax.lcam(kind(2))
+    params = jnp.float32(1)
+    updates, _ = optimizer.update(params, optimizer.init(params), value=jnp.float32(1))
+    assert updates == -2
+
+
+def test_text_for_a_loss_is_refused_by_name():
+    optimizer = lcam_optax.lcam(0.1)
+    with pytest.raises(TypeError, match="`value` must be the scalar loss"):
+        optimizer.update(0.0, optimizer.init(0.0), value=",")
+
+
+@pytest.mark.parametrize("value", [10**10, np.int64(10**10), np.array(10**10)])
+def test_integer_loss_of_64_bits_keeps_its_size(value):
+    optimizer = lcam_optax.scale_by_lcam()
+    _, state = optimizer.update(0.0, optimizer.init(0.0), value=value)
+    np.testing.assert_allclose(state.average_loss, 1e10, rtol=1e-6)
+
+
+def test_integer_of_thousands_of_digits_is_refused_without_writing_it_out():
+    with pytest.raises(TypeError, match="got int: an integer of thousands of digits"):
+        update_with(value=10**5000)
+
+
+def test_messages_show_the_beginning_of_what_came():
+    with pytest.raises(TypeError, match=f"got str: '{'x' * 79}. Pass it"):
+        update_with(value="x" * 200)
+
+
+@pytest.mark.parametrize("dtype", ["x", "datetime64[s]", "bool", object, "S3", 3])
+def test_accumulator_dtype_that_is_none_of_numbers_is_refused(dtype):
+    with pytest.raises(TypeError, match="`accumulator_dtype` must be a dtype of num"):
+        lcam_optax.lcam(0.1, accumulator_dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["lagged", "nesterov"])
+def test_flag_may_be_numpys_and_nothing_but_a_flag(name):
+    lcam_optax.lcam(0.1, **{name: np.bool_(True)})
+    with pytest.raises(TypeError, match=rf"`{name}` must be a bool, got 'False'"):
+        lcam_optax.lcam(0.1, **{name: "False"})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "margin", "low_loss_momentum"])
+@pytest.mark.parametrize("number", [False, np.bool_(False), np.array("0.1")])
+def test_number_that_is_none_is_refused(name, number):
+    with pytest.raises(TypeError, match=rf"`{name}` must be a number in "):
+        lcam_optax.lcam(**{"learning_rate": 0.1, name: number})
+
+
+@pytest.mark.parametrize("margin", [0, 0.0, np.float32(0), np.array(0), jnp.int32(0)])
+def test_smallest_number_is_taken(margin):
+    lcam_optax.lcam(0.1, margin=margin)
+
+
+def test_bounds_are_shown_in_the_message():
+    with pytest.raises(TypeError, match=r"`margin` must be a number in \[0, inf\), go"):
+        lcam_optax.lcam(0.1, margin="0.1")
