@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test torture lint prose pictures reports lock gpu-benchmarks clean
+.PHONY: demo test torture mutants lint prose pictures reports lock gpu-benchmarks clean
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
 demo: $(VENV)/.ok
@@ -18,6 +18,11 @@ test: $(VENV)/.ok
 torture: $(VENV)/.ok
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
 	  tests/train tests/benchmarks tests/docs
+
+# Small changes to the library, one at a time: do its tests notice? Half an hour.
+mutants: $(VENV)/.ok
+	$(BIN)/python -m pip install --quiet 'cosmic-ray>=8.4,<9'
+	$(BIN)/python -m tests.mutants
 
 lint: $(VENV)/.ok prose
 	$(BIN)/ruff check
