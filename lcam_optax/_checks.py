@@ -133,7 +133,7 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
     if isinstance(value, (numbers.Integral, np.ndarray)):
         array = np.asarray(value)
         # JAX would take the lower 32 bits, of 10**10 for one.
-        if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        if array.dtype.kind in "iu":
             value = array.astype(np.float32)
     try:
         loss = jnp.asarray(value)

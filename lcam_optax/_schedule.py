@@ -45,7 +45,7 @@ DEFAULT_AVERAGE = ema_average(0.99)
 # - A tie is high loss, there and here.
 # - A loss that is not finite. Upstream lets a NaN into the mean, which makes the rest
 #   of the epoch high loss. Here it changes neither average nor phase.
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # hashable, as a static argument of `jit` must be
 class LossPhaseSchedule:
     """An `optax.schedules.StatefulSchedule`; see `loss_phase_schedule`."""
 

@@ -42,7 +42,9 @@ def test_value_that_is_no_scalar_is_refused(shape):
         update_with(value=jnp.ones(shape))
 
 
-@pytest.mark.parametrize("value", [1j, "2.3", True, (1.0, {}), jnp.complex64(1), {}])
+@pytest.mark.parametrize(
+    "value", [1j, "2.3", True, (1.0, {}), jnp.complex64(1), {}, [[1], [1, 2]], 2**64]
+)
 def test_value_that_is_not_real_is_refused(value):
     with pytest.raises(TypeError, match=r"`value` must be the scalar .* real number"):
         update_with(value=value)
@@ -107,6 +109,7 @@ def test_schedule_where_none_goes_points_to_inject_hyperparams(name):
         ("high_loss_momentum", "0.9"),
         ("low_loss_momentum", None),
         ("margin", [0.1]),
+        ("margin", "float32"),
         ("margin", 1j),
         ("loss_average", "0.99"),
         ("loss_average", lcam_optax.ema_average),
@@ -148,7 +151,9 @@ def test_messages_show_the_beginning_of_what_came():
         update_with(value="x" * 200)
 
 
-@pytest.mark.parametrize("dtype", ["x", "datetime64[s]", "bool", object, "S3", 3])
+@pytest.mark.parametrize(
+    "dtype", ["x", "datetime64[s]", "bool", object, ",", "(-1,)f4"]
+)
 def test_accumulator_dtype_that_is_none_of_numbers_is_refused(dtype):
     with pytest.raises(TypeError, match="`accumulator_dtype` must be a dtype of num"):
         lcam_optax.lcam(0.1, accumulator_dtype=dtype)

@@ -41,12 +41,25 @@ def test_same_step_hand_table():
     optimizer = lcam_optax.scale_by_lcam(
         0.5, 0.75, loss_average=lcam_optax.epoch_average(4)
     )
-    states, _, _ = run(optimizer, [jnp.ones(())] * 5, [4, 2, 3, 1, 2], jnp.zeros(()))
+    states, updates, _ = run(
+        optimizer, [jnp.ones(())] * 5, [4, 2, 3, 1, 2], jnp.zeros(())
+    )
     assert field(states, "count") == [1, 2, 3, 4, 5]
     assert field(states, "average_loss") == [4, 3, 3, 2.5, 2]
     assert field(states, "phase") == [HIGH, LOW, HIGH, LOW, HIGH]
     assert field(states, "momentum") == [0.5, 0.75, 0.5, 0.75, 0.5]
     assert field(states, "trace") == [1, 1.75, 1.875, 2.40625, 2.203125]
+    assert [update.item() for update in updates] == field(states, "trace")
+
+
+@pytest.mark.parametrize("make", [lcam_optax.scale_by_lcam, lambda: lcam_optax.lcam(1)])
+def test_default_coefficients_are_0_9_and_0_93(make):
+    optimizer = make()
+    state, momenta = optimizer.init(jnp.ones(())), []
+    for loss in [4.0, 2.0]:
+        _, state = optimizer.update(jnp.ones(()), state, value=loss)
+        momenta.append(optax.tree.get(state, "momentum"))
+    np.testing.assert_array_equal(momenta, np.float32([0.9, 0.93]))
 
 
 def test_lagged_hand_table():

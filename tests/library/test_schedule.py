@@ -73,6 +73,11 @@ def test_values_may_be_schedules_of_the_count_of_update_calls():
     assert momenta(fed(optimizer, [1.0, 2.0, 1.0, 4.0])[1]) == [0.125, 0.25, 0.0, 0.5]
 
 
+def test_schedule_may_be_a_static_argument():
+    schedule = loss_phase_schedule(0.5, jnp.float32(0.75))
+    assert hash(schedule) == hash(schedule)
+
+
 def test_before_the_first_loss_the_value_is_that_of_high_loss():
     assert phase_sgd(0.5, 0.75).init(PARAMS).hyperparams["momentum"] == 0.5
 
