@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 import lcam_optax
 from lcam_optax import Phase
+from tests.library.older_jax import enable_x64
 
 OPTIONS = {
     "defaults": {},
@@ -269,6 +270,9 @@ def full_batches(optimizer, num_steps=5):
     return params, optax.tree.get(state, "average_loss")
 
 
+@pytest.mark.skipif(
+    not hasattr(optax, "microbatching"), reason="needs optax.microbatching"
+)
 def test_microbatch_equals_the_full_batch():
     lcam = lcam_optax.lcam(0.1, 0.5, 0.75)
     value_and_grad = optax.microbatching.microbatch(
@@ -374,7 +378,7 @@ def test_buffers_can_be_donated(alone):
 
 
 def test_float64_parameters_are_sgds_bit_for_bit():
-    with jax.enable_x64(True):
+    with enable_x64(True):
         params = jnp.array([1.0, -2.0])
         gradient = jnp.array([0.1, 0.3])
         assert params.dtype == jnp.float64

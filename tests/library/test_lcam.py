@@ -8,6 +8,7 @@ import pytest
 import lcam_optax
 from lcam_optax import Phase
 from tests.library import reference
+from tests.library.older_jax import enable_x64
 
 LOW, HIGH = Phase.LOW_LOSS, Phase.HIGH_LOSS
 
@@ -369,7 +370,7 @@ def test_loss_average_sees_finite_float32_scalars_only(loss, x64):
 
     watcher = lcam_optax.LossAverage(init=lambda: (), update=update)
     optimizer = lcam_optax.scale_by_lcam(loss_average=watcher)
-    with jax.enable_x64(x64):
+    with enable_x64(x64):
         optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())), value=loss)
 
 
