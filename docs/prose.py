@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from spellchecker import SpellChecker
 
-PAGES = ("README.md", "docs/**/*.md", "results/*.md")
+PAGES = ("*.md", "docs/**/*.md", "results/*.md")
 CODE = ("lcam_optax", "models", "train", "benchmarks", "docs")
 ROOMS = "|".join((*CODE, "tests", "results"))
 WORDS = "docs/words.txt"  # names and terms that no dictionary has
