@@ -32,7 +32,7 @@ mutants: $(VENV)/.test
 	$(INSTALL) 'cosmic-ray>=8.4,<9'
 	$(BIN)/python -m tests.mutants
 
-lint: $(VENV)/.train $(VENV)/.lint prose
+lint: $(VENV)/.lint prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright

@@ -1,7 +1,8 @@
 """What older versions of JAX call by another name."""
 
 import jax
-import jax.experimental
 
-# Since jax 0.8 without "experimental".
-enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+if hasattr(jax, "enable_x64"):
+    enable_x64 = jax.enable_x64
+else:
+    from jax.experimental import enable_x64  # noqa: F401
