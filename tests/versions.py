@@ -68,9 +68,15 @@ def main(pythons: list[str]) -> int:
         for label, requirements in tried.items():
             print(f"Python {version} with {', '.join(requirements)}", flush=True)
             folder = ROOT / ".cache" / "versions" / f"{version}-{label}"
-            inside = environment(folder, python)
-            install(inside, *requirements, *TEST_GROUP, "--editable", ".")
-            rows.append((version, *test(inside)))
+            try:
+                inside = environment(folder, python)
+                install(inside, *requirements, *TEST_GROUP, "--editable", ".")
+                rows.append((version, *test(inside)))
+            except (
+                SystemExit
+            ) as error:  # of a command; the others are tried all the same
+                print(error)
+                rows.append((version, *requirements, "FAILED"))
         if not python:
             rows.append((version, "not run: this Python is not here"))
     for row in (COLUMNS, *rows):
