@@ -72,7 +72,8 @@ dist: $(VENV)/.dist
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
 lock: $(addprefix $(VENV)/.,train test lint dist)
-	$(BIN)/python -m pip freeze --all --exclude setuptools --exclude-editable > constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude setuptools --exclude wheel \
+	  --exclude-editable > constraints.txt
 
 clean:
 	rm -rf $(VENV)
