@@ -20,27 +20,32 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
         command, cwd=cwd, env=variables, text=True, capture_output=True
     )
     if done.returncode:
-        command_line = " ".join(map(str, command))
-        sys.exit(f"This failed: {command_line}\n{done.stdout}{done.stderr}")
+        line = " ".join(map(str, command))
+        sys.exit(f"This failed: {line}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def works(command: str | None) -> bool:
+    """Returns whether a command starts. What pyenv puts on the path may refuse to."""
+    if not command:
+        return False
+    return subprocess.run([command, "--version"], capture_output=True).returncode == 0
+
+
+UV = works(shutil.which("uv"))
 
 
 def environment(folder: Path, python: str | Path = sys.executable) -> Path:
     """Returns the Python of the environment in a folder, which it makes if need be."""
     inside = folder / "bin" / "python"
     if not inside.exists():
-        uv = shutil.which("uv")
-        make = [uv, "venv", "--python", python] if uv else [python, "-m", "venv"]
+        make = ["uv", "venv", "--python", python] if UV else [python, "-m", "venv"]
         run(*make, folder)
     return inside
 
 
 def install(inside: Path, *requirements: str | Path) -> None:
     """Brings packages into an environment, in their newest version that is allowed."""
-    uv = shutil.which("uv")
-    pip = (
-        [uv, "pip", "install", "--python", inside]
-        if uv
-        else [inside, "-m", "pip", "install"]
-    )
+    by_uv = ["uv", "pip", "install", "--python", inside]
+    pip = by_uv if UV else [inside, "-m", "pip", "install"]
     run(*pip, "--upgrade", *requirements)

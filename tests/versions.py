@@ -13,7 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-from tests.environments import PROJECT, ROOT, TEST_GROUP, environment, install, run
+from tests.environments import (
+    PROJECT,
+    ROOT,
+    TEST_GROUP,
+    environment,
+    install,
+    run,
+    works,
+)
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 FLOOR = [name.replace(">=", "==") for name in PROJECT["project"]["dependencies"]]
@@ -28,11 +36,7 @@ def find_python(version: str) -> str | None:
     homes = (".pyenv/versions", ".local/share/uv/python")
     kept = [path for home in homes for path in Path.home().glob(f"{home}/*/bin/{name}")]
     for command in (shutil.which(name), *sorted(map(str, kept), reverse=True)):
-        # What pyenv puts on the path may refuse to start.
-        if (
-            command
-            and subprocess.run([command, "-V"], capture_output=True).returncode == 0
-        ):
+        if works(command):
             return command
     return None
 
