@@ -106,7 +106,7 @@ class OurLoop:
     def _epochs(self) -> Iterator[tuple[Call, DeviceData, EpochPlan]]:
         """The calls of epoch after epoch, all by one plan."""
         while True:
-            yield from self._feed.calls(self._calls, self._plan, self.spec.batch_size)
+            yield from self._feed.calls(self._calls, self._plan, self.spec)
 
     def test(self) -> TestMetrics:
         """Scores the whole test set, and waits for the score."""

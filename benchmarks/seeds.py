@@ -98,7 +98,7 @@ class Bench:
         self.hyperparameters = optimizers.hyperparameters_of(
             config, spec.steps_per_epoch
         )
-        self.calls = epoch_calls(spec)
+        self.calls = list(epoch_calls(spec))
         compiled = program.compile_program(spec, self.data)
         keys = [jax.random.key(seed) for seed in seeds]
         self.states = [compiled.init(key) for key in keys]

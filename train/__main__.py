@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from train import notes
 from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
@@ -26,6 +27,9 @@ from train.settings.commands import (
 from train.settings.experiment import Run
 from train.settings.finished import Evaluate, Export, Runs
 from train.settings.presets import PRESETS
+
+if TYPE_CHECKING:
+    from train.runs.display import Display
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,8 +117,10 @@ def _execute(config: Command) -> None:
 
             print_tables()
         case Study():
+            from train.engine.kept import keep_compiled
             from train.studies.study import study
 
+            keep_compiled(config.compile_cache)
             study(config)
         case Report():
             from train.studies.study import report
@@ -140,38 +146,55 @@ def _execute(config: Command) -> None:
             from train.runs.folder import check_folder
 
             check_folder(config.out, config, resume=config.resume)
+            from train.engine.kept import keep_compiled
             from train.studies.compare import compare
 
+            keep_compiled(config.compile_cache)
             compare(config)
         case Run():
-            from train.data.description import remark
-            from train.data.sources import load_fitting
+            from train.runs.display import showing
             from train.runs.folder import check_folder
 
-            load = partial(load_fitting, config)
-            if config.cluster.coordinator is None:  # refused before JAX is loaded
-                check_folder(config.out, config, resume=config.resume)
-                dataset = load()
-            else:
-                from train.runs import processes
+            with showing(quiet=config.quiet) as display:
+                if config.cluster.coordinator is None:  # refused before JAX is loaded
+                    check_folder(config.out, config, resume=config.resume)
+                _run(config, display)
 
-                processes.connect(config.cluster)
-                dataset = processes.by_each_process(load)
-            notes.say(remark(dataset))
-            from train.runs import loop
 
-            try:
-                folder = loop.run(config, dataset)
-            except StoppedError as error:
-                if error.folder is None:  # another process knows, and says so
-                    raise
-                raise error.with_advice(
-                    f"To continue: the same command with --out {error.folder} --resume"
-                ) from None
-            if folder is not None:
-                from train.runs.plot import plot_run
+def _run(config: Run, display: "Display") -> None:
+    display.stage(f"loading {config.data.data}")
+    from train.data.description import remark
+    from train.data.sources import load_fitting
 
-                print(f"picture: {plot_run(folder)}")
+    load = partial(load_fitting, config)
+    if config.cluster.coordinator is None:  # bad data are refused before JAX is loaded
+        dataset = load()
+    else:
+        from train.runs import processes
+
+        processes.connect(config.cluster)
+        dataset = processes.by_each_process(load)
+    notes.say(remark(dataset))
+    display.stage("loading JAX")
+    from train.engine.kept import keep_compiled
+    from train.runs import loop
+
+    keep_compiled(config.compile_cache)
+    try:
+        folder = loop.run(config, dataset, display=display)
+    except StoppedError as error:
+        if error.folder is None:  # another process knows, and says so
+            raise
+        raise error.with_advice(
+            f"To continue: the same command with --out {error.folder} --resume"
+        ) from None
+    if folder is None:
+        return
+    display.stage("drawing")
+    from train.runs.ending import summarize
+    from train.runs.plot import plot_run
+
+    display.summary(summarize(config, folder, plot_run(folder)))
 
 
 def _fail(message: str, code: int) -> int:

@@ -8,6 +8,7 @@ batch statistics are those of the whole batch.
 import contextlib
 import functools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -17,6 +18,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from train.errors import InputError
 
 AXIS = "data"
+
+_waiter = ThreadPoolExecutor(1, "waiter")
 
 
 def count(asked: int | None) -> int:
@@ -108,3 +111,8 @@ def put(tree: Any, num_devices: int) -> Any:
 def fetch(tree: Any) -> Any:
     """Copies arrays that are whole on every device to this host."""
     return jax.tree.map(lambda x: np.array(x.addressable_data(0)), tree)
+
+
+def wait(tree: Any) -> None:
+    """Waits for arrays. Handlers of signals run meanwhile: JAX's own wait is in C++."""
+    _waiter.submit(jax.block_until_ready, tree).result()

@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -44,7 +45,7 @@ class Feed(NamedTuple):
     num_devices: int
 
     def calls(
-        self, calls: Sequence[Call], plan: EpochPlan, batch_size: int
+        self, calls: Iterable[Call], plan: EpochPlan, spec: Spec
     ) -> Iterator[tuple[Call, DeviceData, EpochPlan]]:
         """Yields an epoch's calls, each with its data and plan.
 
@@ -52,9 +53,9 @@ class Feed(NamedTuple):
         device is at work on the call before.
 
         Args:
-          calls: of the epoch, all or some.
+          calls: of the epoch, all or some; each is asked for when its turn comes.
           plan: of the epoch.
-          batch_size: examples of a full step.
+          spec: the sizes.
         """
         if self.host is None:
             yield from ((call, self.data, plan) for call in calls)
@@ -63,27 +64,37 @@ class Feed(NamedTuple):
         nothing = np.zeros(0, np.int32)
         padding = self.crop_padding if self.host.is_images else 0
         for call in calls:
-            start = call.first * batch_size
+            start = call.first * spec.batch_size
             rows = order[start : start + call.num_steps * call.batch_size]
             rows = rows.reshape(call.num_steps, call.batch_size)
+            send = partial(self._send, rows=rows, room=spec.room(call))
             sent = self.data._replace(
-                train_inputs=self._send(self.host.train_inputs, rows, padding),
-                train_targets=self._send(self.host.train_targets, rows),
+                train_inputs=send(self.host.train_inputs, padding=padding),
+                train_targets=send(self.host.train_targets),
             )
             yield call, sent, plan._replace(order=nothing)
 
     def _send(
-        self, examples: np.ndarray, rows: np.ndarray, padding: int = 0
+        self, examples: np.ndarray, *, rows: np.ndarray, room: int, padding: int = 0
     ) -> jax.Array:
-        """Gives each device of this process its examples, [steps, batch, ...]."""
+        """Gives each device of this process its examples, [room, batch, ...].
+
+        Those of steps that the call does not take are zeros.
+        """
 
         def part(index: tuple[slice, ...]) -> np.ndarray:
-            chosen = examples[rows[index[:2]]]
-            return augmentation.pad(chosen, padding) if padding else chosen
+            chosen = examples[rows[:, index[1]]]
+            if padding:
+                chosen = augmentation.pad(chosen, padding)
+            if len(chosen) == room:
+                return chosen
+            sent = np.zeros((room, *chosen.shape[1:]), chosen.dtype)
+            sent[: len(chosen)] = chosen
+            return sent
 
         shape = _padded(examples.shape, padding) if padding else examples.shape
         return jax.make_array_from_callback(
-            (*rows.shape, *shape[1:]),
+            (room, rows.shape[1], *shape[1:]),
             batch_sharding(self.num_devices, rows.shape[1]),
             part,
         )

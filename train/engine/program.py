@@ -18,6 +18,7 @@ from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.observers import make_observer
 from train.engine.optimizers import Hyperparameters, Method, any_hyperparameters
+from train.engine.pace import Pace
 from train.engine.plan import make_draw
 from train.engine.spec import Call, Spec, epoch_calls
 from train.engine.types import (
@@ -34,12 +35,9 @@ from train.settings.experiment import Experiment
 # a call costs, and little beside the device's memory.
 CALL_BYTES = 2**26
 
-# Operations in one call on a CPU, a second or two: progress and Ctrl-C come between
-# calls. A call of one step takes longer than its share of a call of ten.
-CPU_CALL_FLOPS = 150 * 10**9
-
-# The same on an accelerator, some seconds of an H200: a signal waits for a call. An
-# epoch of WRN-28-10 on CIFAR takes 1.6 * 10**15.
+# Operations in one call on an accelerator, some seconds of an H200: a signal waits for
+# a call. An epoch of WRN-28-10 on CIFAR takes 1.6 * 10**15. On a CPU the run's clock
+# decides.
 CALL_FLOPS = 2 * 10**15
 
 # XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
@@ -54,13 +52,15 @@ class Program:
       spec: what they are compiled for.
       calls: the calls that make up an epoch.
       draw: compiled, of `train.engine.plan.make_draw`.
+      pace: of its counted calls, kept from run to run.
       compile_seconds: how long compiling took, all of it.
     """
 
     def __init__(self, spec: Spec, data: DeviceData):
         start = time.perf_counter()
         self.spec = spec
-        self.calls = epoch_calls(spec)
+        self.calls = list(epoch_calls(spec))
+        self.pace = Pace()
         observer = make_observer(spec.observe, spec.method)
         self._init_network = network_init(spec.network)
         self.draw = _draw(spec.train_shape[0], spec.steps_per_epoch)
@@ -95,10 +95,10 @@ class Program:
 
     def _train_of(self, call: Call) -> jax.stages.Compiled:
         """What takes a call's steps, compiled when a call of its size first comes."""
-        size = call.num_steps, call.batch_size
+        size = self.spec.room(call), call.batch_size
         if size not in self._train:
             state, data = self._abstract
-            data, *rest = _abstract_arguments(self.spec, data, call)
+            data, *rest = _abstract_arguments(self.spec, data, *size)
             train = step.make_train(self.spec, num_steps=size[0], batch_size=size[1])
             arguments = (state, data, *self._everywhere(rest))
             self._train[size] = self._compile(train, *arguments, donate_argnums=0)
@@ -112,10 +112,14 @@ class Program:
         plan: EpochPlan,
         hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, StepMetrics]:
-        """Takes the steps of one call. `state` is given up: its memory is reused."""
-        return self._train_of(call)(
-            state, data, plan, hyperparameters, np.int32(call.first)
-        )
+        """Takes the steps of one call. `state` is given up: its memory is reused.
+
+        The metrics have room for `spec.room(call)` steps; the call's come first.
+        """
+        steps = [np.int32(call.first)]
+        if self.spec.counted:
+            steps.append(np.int32(call.num_steps))
+        return self._train_of(call)(state, data, plan, hyperparameters, *steps)
 
     def test(self, state: TrainState, data: DeviceData) -> TestMetrics:
         """Scores the whole test set."""
@@ -221,6 +225,7 @@ def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
         drop_last=config.drop_last,
         eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
         steps_per_call=1,
+        counted=jax.default_backend() == "cpu",
         from_host=_is_from_host(config, dataset),
         num_devices=devices.count(config.devices),
         observe=config.observe,
@@ -245,28 +250,28 @@ def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
     if spec.from_host:
         train_bytes = feed.train_bytes(dataset, spec.crop_padding)
         most = min(most, spec.full_steps * CALL_BYTES // train_bytes)
-    limit = CPU_CALL_FLOPS if jax.default_backend() == "cpu" else CALL_FLOPS
+    if spec.counted:
+        return max(1, most)
     step_flops = training_flops(spec.network) * spec.batch_size
-    most = min(most, limit // step_flops)
-    most = max(1, most)
+    most = max(1, min(most, CALL_FLOPS // step_flops))
     # A divisor leaves no single steps over, which would be a program of their own.
     fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
     return next(fitting, most)
 
 
 def _abstract_arguments(
-    spec: Spec, data: DeviceData, call: Call
-) -> tuple[DeviceData, EpochPlan, Hyperparameters, jax.ShapeDtypeStruct]:
-    """What a call takes besides the state."""
+    spec: Spec, data: DeviceData, num_steps: int, batch_size: int
+) -> tuple[Any, ...]:
+    """What a call with room for `num_steps` takes besides the state."""
 
     def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype)
 
     def sent(examples: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(
-            (call.num_steps, call.batch_size, *examples.shape[1:]),
+            (num_steps, batch_size, *examples.shape[1:]),
             examples.dtype,
-            sharding=feed.batch_sharding(spec.num_devices, call.batch_size),
+            sharding=feed.batch_sharding(spec.num_devices, batch_size),
         )
 
     if spec.from_host:
@@ -280,4 +285,5 @@ def _abstract_arguments(
         key=_abstract_key(),
     )
     hyperparameters = jax.eval_shape(any_hyperparameters)
-    return data, plan, hyperparameters, array(jnp.int32)
+    numbers = [array(jnp.int32)] * (2 if spec.counted else 1)
+    return data, plan, hyperparameters, *numbers

@@ -1,5 +1,6 @@
 """What a program is compiled for, and the calls that make up an epoch."""
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from train.engine.networks import NetworkSpec
@@ -20,6 +21,7 @@ class Spec(NamedTuple):
       drop_last: whether the examples that don't fill a batch are left out.
       eval_batch_size: examples a testing step.
       steps_per_call: most training steps in one call of the program.
+      counted: whether a call may take fewer: their number is an argument then.
       from_host: whether the host sends the training examples of each call.
       num_devices: among which each batch is split.
       observe: what is watched besides; see `train.engine.observers`.
@@ -35,6 +37,7 @@ class Spec(NamedTuple):
     drop_last: bool
     eval_batch_size: int
     steps_per_call: int
+    counted: bool = False
     from_host: bool = False
     num_devices: int = 1
     observe: str = "nothing"
@@ -54,6 +57,11 @@ class Spec(NamedTuple):
         """Steps an epoch, the smaller last one included."""
         return self.full_steps + (self.last_batch_size > 0)
 
+    def room(self, call: "Call") -> int:
+        """For how many steps the program of a call is compiled."""
+        is_full = self.counted and call.batch_size == self.batch_size
+        return self.steps_per_call if is_full else call.num_steps
+
 
 class Call(NamedTuple):
     """One call of the compiled training program within an epoch.
@@ -69,21 +77,29 @@ class Call(NamedTuple):
     batch_size: int
 
 
-def epoch_calls(spec: Spec, done: int = 0) -> list[Call]:
-    """Splits an epoch into calls: chunks, single steps for the rest, the last batch.
+def epoch_calls(
+    spec: Spec, done: int = 0, next_size: Callable[[], int] | None = None
+) -> Iterator[Call]:
+    """Splits an epoch into calls, the last batch in one of its own.
+
+    What is left over of the calls' length comes in one call if calls are counted, else
+    in single steps, which have one program.
 
     Args:
       spec: the sizes.
       done: steps of the epoch that are taken already.
+      next_size: asked for the steps of each counted call, when it comes; None: as many
+        as a call may take.
     """
-    num_steps = spec.steps_per_call
-    chunks = max(0, spec.full_steps - done) // num_steps
-    rest = done + chunks * num_steps
-    calls = [
-        Call(first, num_steps, spec.batch_size)
-        for first in range(done, rest, num_steps)
-    ]
-    calls += [Call(first, 1, spec.batch_size) for first in range(rest, spec.full_steps)]
+    first = done
+    while first < spec.full_steps:
+        left = spec.full_steps - first
+        size = spec.steps_per_call
+        if spec.counted:
+            size = min(size, left, next_size() if next_size else left)
+        elif left < size:
+            size = 1
+        yield Call(first, size, spec.batch_size)
+        first += size
     if spec.last_batch_size and done <= spec.full_steps:
-        calls.append(Call(spec.full_steps, 1, spec.last_batch_size))
-    return calls
+        yield Call(spec.full_steps, 1, spec.last_batch_size)

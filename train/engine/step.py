@@ -48,11 +48,12 @@ def make_memory(spec: Spec) -> Any:
 def make_train(
     spec: Spec, *, num_steps: int, batch_size: int
 ) -> Callable[..., tuple[TrainState, StepMetrics]]:
-    """Returns the function that takes `num_steps` training steps.
+    """Returns the function that takes training steps, at most `num_steps` of them.
 
-    It is `train(state, data, plan, hyperparameters, first) -> (state, metrics)`, where
-    `first` (int32) is the number of the first step in its epoch and `metrics` has a
-    leading axis of `num_steps`.
+    It is `train(state, data, plan, hyperparameters, first, count) -> (state, metrics)`.
+    `first` (int32) is the number of the first step in its epoch, and `count` (int32) of
+    the steps to take, `num_steps` if left out. `metrics` has a leading axis of
+    `num_steps`, with NaN after the first `count`.
     """
     graph = networks.graph_of(spec.network)
     observer = make_observer(spec.observe, spec.method)
@@ -155,14 +156,17 @@ def make_train(
         )
         return TrainState(params, batch_stats, opt_state, observed, memory), metrics
 
-    def train(state, data, plan, hyperparameters, first):
-        def body(state, index):
-            return step(state, index, first, data, plan, hyperparameters)
+    def train(state, data, plan, hyperparameters, first, count=None):
+        def body(number, carried):
+            state, metrics = carried
+            state, new = step(state, first + number, first, data, plan, hyperparameters)
+            return state, jax.tree.map(lambda x, y: x.at[number].set(y), metrics, new)
 
-        if num_steps > 1:
-            return jax.lax.scan(body, state, first + jnp.arange(num_steps))
-        state, metrics = body(state, first)
-        return state, jax.tree.map(lambda metric: metric[jnp.newaxis], metrics)
+        nothing = jnp.full(num_steps, jnp.nan)
+        metrics = StepMetrics(*[nothing] * len(StepMetrics._fields))
+        # A number that the compiler knows lets a GPU loop without asking the host.
+        end = num_steps if count is None else count
+        return jax.lax.fori_loop(0, end, body, (state, metrics))
 
     return train
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ import numpy as np
 from train.data.dataset import Dataset, fingerprint
 from train.engine import devices, optimizers, program
 from train.engine.feed import Feed, make_feed
-from train.engine.spec import Spec
+from train.engine.spec import Call, Spec
 from train.engine.types import StepMetrics, TestMetrics
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
+from train.runs.display import Display, showing
 from train.runs.folder import digest, locked, open_folder
 from train.runs.recorder import Recorder, SilentRecorder
 from train.runs.stop import Stop
@@ -26,14 +28,21 @@ from train.settings.experiment import Run
 
 
 def run(
-    config: Run, dataset: Dataset, *, quiet: bool = False, light: bool = False
+    config: Run,
+    dataset: Dataset,
+    *,
+    display: Display | None = None,
+    quiet: bool = False,
+    light: bool = False,
 ) -> Path | None:
     """Trains, and writes everything into the run's folder.
 
     Args:
       config: the experiment.
       dataset: its data.
-      quiet: print no line per epoch (a terminal shows a progress bar all the same).
+      display: shows how far the run is; None: one of its own, if not quiet.
+      quiet: one of many runs, which prints nothing (a terminal has a live line as long
+        as the run lasts). A signal at its end says that no other is to begin.
       light: leave no checkpoint when the run has finished.
 
     Returns:
@@ -49,12 +58,12 @@ def run(
     """
     steps = len(dataset.train_inputs) // config.batch_size
     config = replace(config, optimizer=config.optimizer.with_average(steps))
-    with (
-        Stop() as stop,
-        processes.among_peers(),
-        devices.enough_memory(),
-        contextlib.ExitStack() as stack,
-    ):
+    with contextlib.ExitStack() as stack:
+        if display is None:
+            display = stack.enter_context(showing(bar_only=quiet))
+        stop = stack.enter_context(Stop(display.stopping))
+        stack.enter_context(processes.among_peers())
+        stack.enter_context(devices.enough_memory())
         # Refused before anything is written.
         prepared = processes.by_each_process(partial(_prepare, config, dataset))
         processes.check_same(digest(config, **prepared.facts))
@@ -68,7 +77,7 @@ def run(
 
         folder = processes.by_first_process(claim)
         try:
-            _train(config, prepared, folder, stop, quiet=quiet, light=light)
+            _train(config, prepared, folder, stop, display=display, light=light)
             if quiet and stop.signal is not None:  # of many runs: no other is to begin
                 raise StoppedError(
                     f"{stop.signal.name}: stopped after the end of a run.",
@@ -109,15 +118,22 @@ def _name(config: Run) -> str:
 
 
 def _train(
-    config: Run, prepared: _Prepared, folder: Path | None, stop: Stop, **options: bool
+    config: Run,
+    prepared: _Prepared,
+    folder: Path | None,
+    stop: Stop,
+    *,
+    display: Display,
+    light: bool,
 ) -> None:
-    """Trains from the last checkpoint, or from nothing; `options` are `Recorder`'s."""
+    """Trains from the last checkpoint, or from nothing."""
     spec, feed, phases, _ = prepared
+    display.stage("compiling")
     training = Training(config, spec, feed, phases)
     with (
         SilentRecorder()
         if folder is None
-        else Recorder(folder, config, training.compiled, **options)
+        else Recorder(folder, config, training.compiled, display=display, light=light)
     ) as recorder:
         done = _restore(training, recorder)
         total = config.epochs * spec.steps_per_epoch
@@ -164,33 +180,33 @@ class _Loop(NamedTuple):
         """
         steps_per_epoch = self.spec.steps_per_epoch
         epoch, taken = divmod(done, steps_per_epoch)
-        start = time.perf_counter()
-        saving, num_examples, must_stop = 0.0, 0, False
+        clock = _Clock()
+        must_stop = False
         for call in self.training.take_steps(epoch, taken):
             taken = call.first + call.num_steps
-            num_examples += call.num_steps * call.batch_size
-            self.recorder.advance(call.num_steps)
+            is_finite = self._note(epoch, self.training.arrived(), clock)
             must_stop = self.stop.is_due()
-            if not self.training.has_finite_losses() and self.config.on_nan == "stop":
+            if not is_finite and self.config.on_nan == "stop":
                 break
             if taken < steps_per_epoch:
                 if must_stop:
                     self._stop(epoch * steps_per_epoch + taken)
                 if self.recorder.is_due():
-                    since = time.perf_counter()
-                    self._save(epoch * steps_per_epoch + taken)
-                    saving += time.perf_counter() - since
+                    with clock.halted():
+                        self._save(epoch * steps_per_epoch + taken)
+        self._note(epoch, self.training.rest(), clock)
         steps = self.training.metrics(taken)
-        train_seconds = time.perf_counter() - start - saving
+        rate = clock.rate()
         tests = epoch >= self.config.epochs - (
             self.config.test_epochs or self.config.epochs
         )
+        self.recorder.stage("testing" if tests else "training")
         test = self.training.test() if tests else None
         row = _epoch_row(epoch, self.spec, steps, test, self.training.phase_before)
         row |= {
             "learning_rate": self.training.learning_rate(epoch),
-            "images_per_second": round(num_examples / train_seconds, 1),
-            "seconds": round(time.perf_counter() - start, 3),
+            "images_per_second": round(rate, 1),
+            "seconds": round(clock.seconds(), 3),
         }
         if observed := self.training.observed():
             # Means in a phase without steps are NaN, which JSON has not.
@@ -207,6 +223,16 @@ class _Loop(NamedTuple):
         if self.recorder.is_due_after(epoch + 1):
             self._save(done)
         return done
+
+    def _note(self, epoch: int, calls: list[tuple[Call, StepMetrics]], clock: "_Clock"):
+        """Shows what is done of an epoch; returns whether all its losses are finite."""
+        for call, metrics in calls:
+            clock.num_examples += call.num_steps * call.batch_size
+            first = epoch * self.spec.steps_per_epoch + call.first
+            self.recorder.advance(
+                first + call.num_steps, float(metrics.loss[-1]), clock.rate()
+            )
+        return all(np.isfinite(metrics.loss).all() for _, metrics in calls)
 
     def _save(self, done: int) -> bool:
         """Saves, but nothing that is spoiled: the last good checkpoint stays the last.
@@ -227,6 +253,34 @@ class _Loop(NamedTuple):
             f"{self.stop.signal.name}: stopped {saved} after step {done} of {total}.",
             code=128 + self.stop.signal,
         )
+
+
+class _Clock:
+    """Measures an epoch, or what is left of it.
+
+    Attributes:
+      num_examples: that have been trained on.
+    """
+
+    def __init__(self):
+        self.num_examples = 0
+        self._start = time.perf_counter()
+        self._halted = 0.0
+
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    def rate(self) -> float:
+        """Examples a second, without the time in which training was halted."""
+        return self.num_examples / (self.seconds() - self._halted)
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Leaves out what is done in the context."""
+        since = time.perf_counter()
+        yield
+        self._halted += time.perf_counter() - since
 
 
 def _epoch_row(

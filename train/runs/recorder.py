@@ -1,14 +1,12 @@
-"""Writes rows and checkpoints of a run during training; prints a line an epoch."""
+"""Writes rows and checkpoints of a run during training, and tells the display."""
 
 import contextlib
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tqdm
+import jax
 
 from train import notes
 from train.engine import networks
@@ -16,8 +14,10 @@ from train.engine.program import Program
 from train.errors import DivergedError, InputError
 from train.runs import records
 from train.runs.checkpoint import Checkpoints, Snapshot
+from train.runs.display import Display
 from train.runs.folder import add_provenance
 from train.runs.phases import same_phase
+from train.runs.progress import Progress
 from train.settings.experiment import Run
 
 
@@ -28,22 +28,26 @@ class Recorder:
       folder: of the run.
       config: the run.
       compiled: its program.
-      quiet: print no line per epoch (a terminal shows a progress bar all the same).
+      display: what shows how far the run is.
       light: leave no checkpoint when the run has finished.
     """
 
     def __init__(
-        self, folder: Path, config: Run, compiled: Program, *, quiet: bool, light: bool
+        self,
+        folder: Path,
+        config: Run,
+        compiled: Program,
+        *,
+        display: Display,
+        light: bool,
     ):
         self._folder = folder
         self._light = light
         self._config = config
         self._compiled = compiled
+        self._display = display
         self._total = config.epochs * compiled.spec.steps_per_epoch
-        # A progress bar and lines would mix on one terminal.
-        shows_both = sys.stdout.isatty() and sys.stderr.isatty()
-        self._prints = not quiet and not shows_both
-        self._remarks = not quiet
+        self._has_remarked = False
         self._saved = time.monotonic()  # a clock that nobody sets
         self._stack = contextlib.ExitStack()
 
@@ -106,45 +110,40 @@ class Recorder:
             compile_seconds=round(seconds, 1),
         )
         devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
-        self._print(
+        self._display.line(
             f"{network}, {num_parameters:,} parameters{devices}, compiled in "
             f"{seconds:.1f} s"
         )
         if done:
-            self._print(f"continues after step {done} of {self._total}")
-        self._progress = self._stack.enter_context(
-            tqdm.tqdm(
-                total=self._total,
-                initial=done,
-                desc=self._folder.name,
-                unit="step",
-                disable=not sys.stderr.isatty(),
-            )
-        )
+            self._display.line(f"continues after step {done} of {self._total}")
+        self._progress = Progress(self._config.epochs, spec.steps_per_epoch, done)
+        self._display.begin(self._progress, jax.default_backend().upper())
 
-    def advance(self, num_steps: int) -> None:
-        """Moves the progress bar."""
-        with contextlib.suppress(OSError):  # of a terminal that is gone
-            self._progress.update(num_steps)
+    def stage(self, text: str) -> None:
+        """Shows what is being done now."""
+        self._display.stage(text)
+
+    def advance(self, done: int, loss: float, rate: float) -> None:
+        """Shows that `done` steps of the run are done.
+
+        Args:
+          done: steps.
+          loss: of the last of them.
+          rate: examples a second in this epoch.
+        """
+        self._progress.advance(done, loss, rate)
+        self._display.advanced()
 
     def write(self, row: dict[str, Any], steps: list[tuple]) -> None:
-        """Writes an epoch's row, and those of its steps; prints a line."""
+        """Writes an epoch's row, and those of its steps; shows the epoch's."""
         records.append_metrics(self._folder, row)
         records.append_steps(self._folder, steps)
-        line = (
-            f"epoch {row['epoch']}/{self._config.epochs}: "
-            f"train loss {row['train_loss']:.4f}, "
-            f"train error {row['train_error']:.2f} %, "
-            f"{_test_text(row)}, "
-            f"{row['images_per_second']:.0f} images/s"
-        )
-        with contextlib.suppress(OSError):
-            self._progress.set_postfix_str(line.partition(": ")[2])
-        self._print(line)
+        acts = self._config.optimizer.optimizer == "lcam"  # SGD's phases do nothing
+        self._display.epoch(row if acts else row | {"phase_switches": None})
         remark = same_phase(row, self._config.optimizer)
-        if remark and self._remarks:
+        if remark and not self._has_remarked:
             notes.say(remark)
-            self._remarks = False
+            self._has_remarked = True
 
     def is_due(self) -> bool:
         """Whether the time since the last checkpoint asks for one."""
@@ -172,20 +171,6 @@ class Recorder:
         records.write_finished(self._folder, self._total)
         if self._light:
             self._checkpoints.discard()
-
-    def _print(self, line: str) -> None:
-        if not self._prints:
-            return
-        try:
-            print(line, flush=True)
-        except OSError:
-            # Nobody reads on, as after `| tee` died: training is worth more than that.
-            self._prints = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _test_text(row: dict[str, Any]) -> str:
-    return f"test error {row['test_error']:.2f} %" if "test_error" in row else "no test"
 
 
 class SilentRecorder:

@@ -1,13 +1,15 @@
 """Ends a run on a signal, between two calls, so that it can be saved."""
 
-import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
+
+from train.runs.display import say_at_once
 
 
 class Stop:
@@ -19,9 +21,13 @@ class Stop:
     A context. In it a signal is only noted: an exception in the middle of a compilation
     or of a checkpoint could be lost or leave a thread waiting. A second one ends the
     process at once.
+
+    Args:
+      announce: says that a signal came; it must be safe in the midst of anything.
     """
 
-    def __init__(self):
+    def __init__(self, announce: Callable[[], None]):
+        self._announce = announce
         self.signal: signal.Signals | None = None
         self._calls = 0
         self._handlers = {}
@@ -45,10 +51,10 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            _say(b"\nstopped at once: the work since the last checkpoint is lost\n")
+            say_at_once("\nstopped at once: work since the last checkpoint is lost\n")
             os._exit(128 + number)
         self.signal = signal.Signals(number)
-        _say(b"\nstopping and saving; once more to stop at once\n")
+        self._announce()
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -61,9 +67,3 @@ class Stop:
                 return True
             return False
         return self.signal is not None
-
-
-def _say(message: bytes) -> None:
-    """Writes to stderr, if somebody reads it: Ctrl-C ends `| tee` too."""
-    with contextlib.suppress(OSError):
-        os.write(2, message)

@@ -1,5 +1,6 @@
 """A run under way: weights, optimizer state, and the metrics of the epoch."""
 
+import time
 from collections.abc import Iterator
 
 import jax
@@ -12,6 +13,7 @@ from train.engine.plan import Planner
 from train.engine.program import compile_program
 from train.engine.spec import Call, Spec, epoch_calls
 from train.engine.types import StepMetrics, TestMetrics
+from train.runs import processes
 from train.runs.checkpoint import Snapshot
 from train.settings.experiment import Run
 
@@ -34,6 +36,8 @@ class Training:
         self.compiled = compile_program(spec, feed.data)
         self._spec = spec
         self._feed = feed
+        self._fixed_size = config.steps_per_call
+        self._handed_over = 0.0
         self._planner = Planner(config, spec, self.compiled.draw, phases)
         self._hyperparameters = devices.put(
             optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
@@ -51,7 +55,8 @@ class Training:
 
     def snapshot(self) -> Snapshot:
         """Where the run is; waits for the device."""
-        metrics = StepMetrics(*(column.copy() for column in self._collected()))
+        self._collect(ahead=0)
+        metrics = StepMetrics(*(column.copy() for column in self._metrics))
         state = devices.fetch(self._state)
         return Snapshot(state, metrics, np.array(self.phase_before, np.float32))
 
@@ -68,35 +73,53 @@ class Training:
     def take_steps(self, epoch: int, done: int) -> Iterator[Call]:
         """Takes the steps of an epoch, counted from 0, that are left after `done`.
 
-        Yields each call as soon as the device has it: what comes next on the host, as
-        the examples of the next call, costs no time.
+        Yields each call as soon as the device has it. Ask for what has arrived then,
+        before the next: that sizes calls on a CPU.
         """
         if not done:
             self._metrics = _no_metrics(self._spec)
             phase = optax.tree.get(self._state.opt_state, "phase", np.nan)
             self.phase_before = float(jax.device_get(phase))
         plan = self._planner.plan(epoch)
-        calls = epoch_calls(self._spec, done)
-        for call, data, part in self._feed.calls(calls, plan, self._spec.batch_size):
+        calls = epoch_calls(self._spec, done, self._next_size)
+        for call, data, part in self._feed.calls(calls, plan, self._spec):
+            self._handed_over = time.perf_counter()
             self._state, metrics = self.compiled.train(
                 call, self._state, data, part, self._hyperparameters
             )
             self._outputs.append((call, metrics))
             yield call
 
-    def has_finite_losses(self) -> bool:
-        """Whether the losses are finite, up to the call before the last.
+    def _next_size(self) -> int:
+        if self._fixed_size is not None:
+            return self._fixed_size
+        # Several processes take the same steps, whatever their clocks say.
+        [size] = processes.from_first_process(np.array([self.compiled.pace.size()]))
+        return int(size)
 
-        It waits for that call, while the device is at work on the last: more examples
-        from the host would fill its memory, and a signal wait for all of them.
+    def arrived(self) -> list[tuple[Call, StepMetrics]]:
+        """The calls that are done and were not told before, with their metrics.
+
+        It waits for the last on a CPU, where nothing is gained by handing over more.
+        Elsewhere it waits for the one before, while the device is at work on the last:
+        more examples from the host would fill its memory, and a signal wait for all.
         """
-        if len(self._outputs) < 2:
-            return True
-        return bool(np.isfinite(jax.device_get(self._outputs[-2][1].loss)).all())
+        counted = self._spec.counted
+        done = self._collect(ahead=0 if counted else 1)
+        if counted and done:
+            [*_, (call, _)] = done
+            seconds = time.perf_counter() - self._handed_over
+            if call.batch_size == self._spec.batch_size:
+                self.compiled.pace.took(call.num_steps, seconds)
+        return done
+
+    def rest(self) -> list[tuple[Call, StepMetrics]]:
+        """As `arrived`, but waits for every call that was handed over."""
+        return self._collect(ahead=0)
 
     def metrics(self, taken: int) -> StepMetrics:
-        """Of the epoch's first `taken` steps; waits for them."""
-        return StepMetrics(*(column[:taken] for column in self._collected()))
+        """Of the epoch's first `taken` steps, which have arrived."""
+        return StepMetrics(*(column[:taken] for column in self._metrics))
 
     def test(self) -> TestMetrics:
         """Scores the whole test set; waits for it."""
@@ -106,15 +129,21 @@ class Training:
         """What was watched of the epoch; empty for nothing."""
         return jax.device_get(self.compiled.observed(self._state))
 
-    def _collected(self) -> StepMetrics:
-        for call, outputs in self._outputs:
+    def _collect(self, ahead: int) -> list[tuple[Call, StepMetrics]]:
+        """Waits for all calls but the last `ahead`, and copies their metrics."""
+        number = max(0, len(self._outputs) - ahead)
+        waiting, self._outputs = self._outputs[:number], self._outputs[number:]
+        done = []
+        for call, outputs in waiting:
+            devices.wait(outputs)
+            metrics = StepMetrics(
+                *(column[: call.num_steps] for column in jax.device_get(outputs))
+            )
             steps = slice(call.first, call.first + call.num_steps)
-            for column, output in zip(
-                self._metrics, jax.device_get(outputs), strict=True
-            ):
-                column[steps] = output
-        self._outputs = []
-        return self._metrics
+            for column, part in zip(self._metrics, metrics, strict=True):
+                column[steps] = part
+            done.append((call, metrics))
+        return done
 
 
 def _no_metrics(spec: Spec) -> StepMetrics:

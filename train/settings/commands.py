@@ -47,6 +47,8 @@ class Compare(Experiment):
     budget: float | None = None
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
+    #: Keep compiled programs for the next start, in the user's cache folder.
+    compile_cache: bool = True
 
     def __post_init__(self):
         """Checks the options."""
@@ -101,6 +103,8 @@ class Study:
     budget: float | None = None
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = 0
+    #: Keep compiled programs for the next start, in the user's cache folder.
+    compile_cache: bool = True
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick and
     #: the kind of --data if given.
     out: Path | None = None

@@ -38,8 +38,8 @@ class Experiment:
     #: Examples per test step, at least 1. The whole test set is always scored.
     eval_batch_size: int = 500
     #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
-    #: end of a call. Default: a whole epoch, but at most a second or two of work on a
-    #: CPU, or some seconds on an H200.
+    #: end of a call. Default: on a CPU about two seconds of work, at least one step;
+    #: otherwise an epoch, or some seconds of an H200.
     steps_per_call: int | None = None
     #: Where to keep the training examples: on the device, or on the host, which sends
     #: the examples of each call. Default: on the device, if all data take less than
@@ -104,6 +104,10 @@ class Run(Experiment):
     #: Continue from the last checkpoint of the run in --out, with the same options and
     #: data. Without a checkpoint the run starts from the beginning.
     resume: bool = False
+    #: Print only a summary at the end.
+    quiet: bool = False
+    #: Keep compiled programs for the next start, in the user's cache folder.
+    compile_cache: bool = True
     cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self):

@@ -65,7 +65,8 @@ def begin(dataset, num_devices, **options):
 
 def first_epoch(training, spec):
     for _ in training.take_steps(0, 0):
-        pass
+        training.arrived()
+    training.rest()
     return training.metrics(spec.steps_per_epoch)
 
 
@@ -121,10 +122,10 @@ def test_host_sends_each_device_what_it_would_take_itself(dataset, batch_size, s
 
 
 def test_device_gets_its_part_of_each_batch_only(dataset):
-    training, _ = begin(dataset, 8, data_on="host", steps_per_call=2)
+    training, spec = begin(dataset, 8, data_on="host", steps_per_call=2)
     plan = training._planner.plan(0)
     [_, (call, data, _)] = training._feed.calls(
-        [Call(0, 2, 16), Call(2, 2, 16)], plan, 16
+        [Call(0, 2, 16), Call(2, 2, 16)], plan, spec
     )
     assert call.first == 2
     for part in data.train_inputs.addressable_shards:

@@ -54,7 +54,8 @@ def test_host_sends_each_call_its_examples_in_order(crop_padding):
         "batch_size": 3,
         "train_shape": (12, 4, 4, 3),
     }
-    on_device = make_feed(data, spec(**shape), "none")
+    sizes = spec(**shape)
+    on_device = make_feed(data, sizes, "none")
     from_host = make_feed(data, spec(**shape, from_host=True), "none")
     assert len(from_host.data.train_inputs) == 0
     order = jnp.array([7, 2, 11, 0, 1, 3, 10, 4, 6, 5, 9, 8], jnp.int32)
@@ -63,7 +64,7 @@ def test_host_sends_each_call_its_examples_in_order(crop_padding):
 
     def examples(feed):
         """Inputs and targets that the steps of each call pick, one after another."""
-        for call, data, part in feed.calls(calls, plan, batch_size=3):
+        for call, data, part in feed.calls(calls, plan, sizes):
             inputs, targets = data.train_inputs, data.train_targets
             if feed.host is not None:
                 assert targets.shape == call[1:]
@@ -84,11 +85,24 @@ def test_host_sends_each_call_its_examples_in_order(crop_padding):
 
 def test_no_more_examples_are_on_the_device_than_a_call_needs():
     data = dataset()
-    fed = make_feed(data, spec(batch_size=3, from_host=True), "none")
+    sizes = spec(batch_size=3, from_host=True)
+    fed = make_feed(data, sizes, "none")
     plan = EpochPlan(jnp.arange(12), jnp.zeros(4), jnp.zeros(4), jax.random.key(0))
     calls = [Call(0, 2, 3), Call(2, 1, 3)]
-    sent = [part.train_inputs.shape for _, part, _ in fed.calls(calls, plan, 3)]
+    sent = [part.train_inputs.shape for _, part, _ in fed.calls(calls, plan, sizes)]
     assert sent == [(2, 3, 4, 4, 3), (1, 3, 4, 4, 3)]
+
+
+def test_counted_calls_get_room_for_the_most_steps_and_zeros_after_their_own():
+    sizes = spec(batch_size=3, from_host=True, counted=True, steps_per_call=3)
+    fed = make_feed(dataset(), sizes, "none")
+    plan = EpochPlan(jnp.arange(12), jnp.zeros(4), jnp.zeros(4), jax.random.key(0))
+    calls = [Call(1, 2, 3), Call(3, 1, 2)]  # and a smaller last batch
+    first, last = (part for _, part, _ in fed.calls(calls, plan, sizes))
+    np.testing.assert_array_equal(
+        first.train_targets, [[3, 4, 5], [6, 7, 8], [0, 0, 0]]
+    )
+    assert last.train_targets.shape == (1, 2)
 
 
 # 12 training images of 8 x 8 x 3 bytes with their padding, and labels of 4: 2,352; five

@@ -27,13 +27,18 @@ def steps_per_call(size, **options):
     ("size", "allowed", "expected"),
     [(12, 100, 12), (12, 11, 6), (12, 5, 4), (7, 5, 5), (12, 1, 1), (12, 0.5, 1)],
 )
-def test_call_on_a_cpu_takes_what_is_done_in_bounded_time(
+def test_call_on_an_accelerator_takes_what_is_done_in_bounded_time(
     monkeypatch, size, allowed, expected
 ):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     spec = NetworkSpec(Model("mlp"), (4, 4, 3), size)
     limit = int(allowed * training_flops(spec))
-    monkeypatch.setattr(program, "CPU_CALL_FLOPS", limit)
+    monkeypatch.setattr(program, "CALL_FLOPS", limit)
     assert steps_per_call(size, batch_size=1) == expected
+
+
+def test_program_for_a_cpu_takes_any_number_of_steps_up_to_an_epoch():
+    assert steps_per_call(12, batch_size=1) == 12
 
 
 def test_calls_are_as_long_as_asked_for_but_no_longer_than_the_epoch():

@@ -37,7 +37,7 @@ def spec(**changes):
     ],
 )
 def test_epoch_is_split_into_calls(changes, calls):
-    assert epoch_calls(spec(**changes)) == calls
+    assert list(epoch_calls(spec(**changes))) == calls
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,23 @@ def test_epoch_is_split_into_calls(changes, calls):
 def test_rest_of_an_epoch_is_split_into_calls(done, calls):
     shape = (105, 4, 4, 3)
     changes = {"steps_per_call": 4, "drop_last": False, "train_shape": shape}
-    assert epoch_calls(spec(**changes), done) == calls
+    assert list(epoch_calls(spec(**changes), done)) == calls
+
+
+def test_counted_calls_take_what_is_asked_for_when_they_come_and_what_is_left():
+    shape = (105, 4, 4, 3)
+    sizes = spec(counted=True, steps_per_call=4, drop_last=False, train_shape=shape)
+    asked = iter([1, 9, 3, 5])
+    assert list(epoch_calls(sizes, 1, lambda: next(asked))) == [
+        *(Call(1, 1, 10), Call(2, 4, 10), Call(6, 3, 10), Call(9, 1, 10)),
+        Call(10, 1, 5),
+    ]
+
+
+def test_counted_calls_that_nobody_sizes_are_as_long_as_may_be():
+    sizes = spec(counted=True, steps_per_call=4)
+    calls = [Call(0, 4, 10), Call(4, 4, 10), Call(8, 2, 10)]
+    assert list(epoch_calls(sizes)) == calls
 
 
 def test_last_batch_counts_as_a_step():

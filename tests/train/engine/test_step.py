@@ -120,6 +120,63 @@ def test_steps_equal_a_loop_of_nnx_and_optax_sgd(state, data):
         )
 
 
+@pytest.fixture(scope="module")
+def counted():
+    """Takes at most 12 steps on 24 images: a network with convolutions, augmentation.
+
+    It is `take(*numbers)`, which takes that many steps in each call, and returns the
+    bytes of the losses and of all that is carried.
+    """
+    spec = SPEC._replace(
+        train_shape=(24, 7, 7, 1), batch_size=2, crop_padding=1, flip=True, counted=True
+    )
+    rng = np.random.default_rng(0)
+    data = DeviceData(
+        train_inputs=rng.integers(0, 256, (24, 7, 7, 1)).astype(np.uint8),
+        train_targets=rng.integers(0, 3, 24).astype(np.int32),
+        test_inputs=np.zeros((1, 1, 5, 5, 1), np.uint8),
+        test_targets=np.zeros((1, 1), np.int32),
+        mean=np.float32([0.4]),
+        std=np.float32([0.3]),
+    )
+    plan = EpochPlan(
+        order=rng.permutation(24).astype(np.int32),
+        learning_rates=np.linspace(0.1, 0.01, 12, dtype=np.float32),
+        noise=np.zeros(12, np.float32),
+        key=jax.random.key(1),
+    )
+    hyperparameters = optimizers.hyperparameters_of(CONFIG, steps_per_epoch=12)
+    train = jax.jit(step.make_train(spec, num_steps=12, batch_size=2))
+
+    def take(state, *numbers):
+        first, losses = 0, []
+        for count in numbers:
+            state, metrics = train(
+                state, data, plan, hyperparameters, np.int32(first), np.int32(count)
+            )
+            losses.append(metrics.loss)
+            first += count
+        taken = [loss[:n] for loss, n in zip(losses, numbers, strict=True)]
+        carried = [np.asarray(x).tobytes() for x in jax.tree.leaves(state)]
+        return np.concatenate(taken), carried, losses
+
+    return take
+
+
+@pytest.mark.parametrize("numbers", [(5, 5, 2), (1, 4, 7), (1,) * 12], ids=str)
+def test_steps_are_the_same_bit_for_bit_in_calls_of_any_length(state, counted, numbers):
+    losses, carried, _ = counted(state, *numbers)
+    expected, at_once, _ = counted(state, 12)
+    assert len(set(expected.tolist())) == 12
+    np.testing.assert_array_equal(losses, expected)
+    assert carried == at_once
+
+
+def test_steps_that_a_call_does_not_take_have_no_metrics(state, counted):
+    _, _, [losses] = counted(state, 5)
+    assert np.isfinite(losses).tolist() == [True] * 5 + [False] * 7
+
+
 def test_test_counts_every_image_once_and_no_filling(state, data):
     actual = jax.jit(step.make_test(SPEC))(state, data)
     images = pixels(data.test_inputs.reshape(8, 5, 5, 1)[:5], data)

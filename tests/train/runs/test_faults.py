@@ -74,13 +74,13 @@ def stopped(images, tmp_path_factory):
 
 
 def stop_at(patch, step, number=signal.SIGTERM):
-    """Sends this process a signal when a run has handed so many steps to the device."""
+    """Sends this process a signal when a run has taken so many steps, one a call."""
     advance, taken = recorder.Recorder.advance, []
 
-    def advance_and_stop(self, num_steps):
-        advance(self, num_steps)
-        taken.append(num_steps)
-        if sum(taken) == step:
+    def advance_and_stop(self, *progress):
+        advance(self, *progress)
+        taken.append(progress)
+        if len(taken) == step:
             signal.raise_signal(number)
 
     patch.setattr(recorder.Recorder, "advance", advance_and_stop)

@@ -1,0 +1,41 @@
+"""What is said of a run that has finished."""
+
+from pathlib import Path
+
+from train.runs import records
+from train.runs.progress import as_clock
+from train.settings.experiment import Run
+from train.settings.typed import compare_command
+
+
+def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
+    """What a run came to, where it is, and what can be done next, in lines.
+
+    Args:
+      config: the run.
+      folder: its own.
+      picture: of it; None if none was drawn.
+    """
+    rows = records.read_metrics(folder)
+    last = rows[-1]
+    loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
+    results = [f"training loss {loss}"]
+    if last.get("test_error") is not None:
+        results.insert(0, f"test error {last['test_error']:.2f} %")
+    seconds = sum(row["seconds"] for row in rows)
+    plural = "s" * (len(rows) > 1)
+    lines = [
+        f"{', '.join(results)} after {len(rows)} epoch{plural} in {as_clock(seconds)}"
+    ]
+    if config.optimizer.optimizer == "lcam":
+        share = sum(row["low_loss_share"] for row in rows) / len(rows)
+        switches = sum(row["phase_switches"] for row in rows)
+        lines.append(
+            f"low-loss phase in {share:.0%} of the steps, {switches:,} switches"
+        )
+    lines.append(f"folder: {folder}")
+    if picture is not None:
+        lines.append(f"picture: {picture}")
+    if command := compare_command(config):
+        lines.append(f"next: {command}")
+    return lines

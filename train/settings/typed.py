@@ -1,0 +1,92 @@
+"""Commands that can be typed as they stand, made from options."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+from train.errors import InputError
+from train.settings.checks import flag
+from train.settings.commands import Compare
+from train.settings.experiment import Experiment, Run
+from train.settings.optimizer import Optimizer
+
+SEEDS = (0, 1, 2)
+
+# Of SGD and LCAM: what a fair comparison gives to both.
+_SHARED = ("learning_rate", "weight_decay", "nesterov")
+
+
+def compare_command(run: Run) -> str | None:
+    """The command that compares a run's optimizer with SGD, or SGD with LCAM.
+
+    Returns:
+      The command; None if an option of the run's optimizer is one that is for a single
+      run.
+    """
+    ours = run.optimizer
+    if ours.phases_of is not None:
+        return None
+    rival = "lcam" if ours.optimizer == "sgd" else "sgd"
+    shared = {}
+    if ours.optimizer != "adamw":
+        shared = {name: getattr(ours, name) for name in _SHARED}
+    arms = [_arm(Optimizer(rival, **shared)), _arm(ours)]
+    if ours.optimizer == "sgd":
+        arms.reverse()
+    experiment = {
+        option.name: getattr(run, option.name)
+        for option in dataclasses.fields(Experiment)
+    }
+    try:
+        Compare(**experiment, arms=tuple(arms), seeds=SEEDS)
+    except InputError:
+        return None
+    words = ["python", "-m", "train", "compare", *_options(Experiment(**experiment))]
+    words += ["--arms", *arms, "--seeds", *map(str, SEEDS)]
+    return shlex.join(words)
+
+
+def _arm(optimizer: Optimizer) -> str:
+    """As `compare` takes it: NAME or NAME:OPTION=VALUE,..."""
+    options = [
+        f"{name.replace('_', '-')}={value}" for name, value in _changed(optimizer)
+    ]
+    return ":".join(filter(None, [optimizer.optimizer, ",".join(options)]))
+
+
+def _options(options: Any) -> list[str]:
+    """What has to be typed for such options, group by group."""
+    words = []
+    for option in dataclasses.fields(options):
+        group = getattr(options, option.name)
+        if dataclasses.is_dataclass(group):
+            kind = dataclasses.fields(group)[0]
+            default = option.default_factory()
+            if getattr(group, kind.name) != getattr(default, kind.name):
+                words += [flag(kind.name), str(getattr(group, kind.name))]
+            for name, value in _changed(group):
+                words += _typed(group, name, value)
+        elif group != option.default:
+            words += _typed(options, option.name, group)
+    return words
+
+
+def _changed(group: Any) -> list[tuple[str, Any]]:
+    """Options that are not what the group's first, its kind, makes of them."""
+    [kind, *others] = dataclasses.fields(group)
+    usual = type(group)(getattr(group, kind.name))
+    return [
+        (option.name, getattr(group, option.name))
+        for option in others
+        if getattr(group, option.name) != getattr(usual, option.name)
+    ]
+
+
+def _typed(group: Any, name: str, value: Any) -> list[str]:
+    [kind] = [
+        option.type for option in dataclasses.fields(group) if option.name == name
+    ]
+    if kind is bool:
+        return [flag(name) if value else flag(f"no_{name}")]
+    values = value if isinstance(value, tuple) else (value,)
+    return [flag(name), *map(str, values)]
