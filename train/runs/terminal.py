@@ -13,8 +13,7 @@ from rich.text import Text
 from train.runs.display import OF_TRAINING, STOPPING, Display, Patient
 from train.runs.progress import LongRun, Progress, as_clock, as_rate
 
-# Of the table of epochs: title, and what a row shows. The first to be left out on a
-# narrow terminal comes last in `_DISPENSABLE`.
+# Of the table of epochs: title, and what a row shows.
 _COLUMNS = {
     "epoch": lambda row: f"{row['epoch']}",
     "train loss": lambda row: f"{row['train_loss']:.4f}",
@@ -30,7 +29,8 @@ _COLUMNS = {
     ),
     "images/s": lambda row: as_rate(row["images_per_second"]),
 }
-_DISPENSABLE = ("test error", "low-loss", "switches", "images/s", "train error")
+# What a narrow terminal does without, one after another.
+_DISPENSABLE = ("train error", "images/s", "switches", "low-loss", "train loss")
 
 
 class Terminal(Display):
@@ -144,7 +144,7 @@ class Terminal(Display):
 def _fitting(width: int) -> list[str]:
     """The columns that fit such a terminal."""
     names = list(_COLUMNS)
-    for name in reversed(_DISPENSABLE):
+    for name in _DISPENSABLE:
         if len("  ".join(names)) <= width:
             break
         names.remove(name)
