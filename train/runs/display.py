@@ -158,7 +158,7 @@ def say_at_once(text: str) -> None:
 
 @contextlib.contextmanager
 def showing(*, quiet: bool = False, bar_only: bool = False) -> Iterator[Display]:
-    """Shows what suits where stdout goes, as long as the context lasts.
+    """Shows what suits where the output goes, as long as the context lasts.
 
     Args:
       quiet: only what a run came to.

@@ -23,15 +23,16 @@ def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
     if last.get("test_error") is not None:
         results.insert(0, f"test error {last['test_error']:.2f} %")
     seconds = sum(row["seconds"] for row in rows)
-    plural = "s" * (len(rows) > 1)
     lines = [
-        f"{', '.join(results)} after {len(rows)} epoch{plural} in {as_clock(seconds)}"
+        f"{', '.join(results)} after {_count(len(rows), 'epoch', 's')} in "
+        f"{as_clock(seconds)}"
     ]
     if config.optimizer.optimizer == "lcam":
         share = sum(row["low_loss_share"] for row in rows) / len(rows)
         switches = sum(row["phase_switches"] for row in rows)
         lines.append(
-            f"low-loss phase in {share:.0%} of the steps, {switches:,} switches"
+            f"low-loss phase in {share:.0%} of the steps, "
+            f"{_count(switches, 'switch', 'es')}"
         )
     lines.append(f"folder: {folder}")
     if picture is not None:
@@ -39,3 +40,8 @@ def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
     if command := compare_command(config):
         lines.append(f"next: {command}")
     return lines
+
+
+def _count(number: int, noun: str, ending: str) -> str:
+    """A number of things, with the noun's ending for several."""
+    return f"{number:,} {noun}{ending if number != 1 else ''}"
