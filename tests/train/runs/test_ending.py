@@ -59,7 +59,7 @@ def test_one_is_not_several(summary):
 
 
 def test_optimizer_without_phases_has_none_in_the_summary(summary):
-    assert not any("phase" in line for line in summary(ROWS, "sgd"))
+    assert not any("low-loss phase" in line for line in summary(ROWS, "sgd"))
 
 
 def test_run_without_a_test_has_its_loss(summary):
