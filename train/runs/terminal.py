@@ -83,7 +83,7 @@ class Terminal(Display):
     def note(self, text: str) -> None:
         """Prints it above the live lines."""
         if not self._bar_only:
-            self._console.print(Text(text, style="yellow"), soft_wrap=True)
+            self._console.print(Text(text), soft_wrap=True)
 
     def begin(self, progress: Progress, device: str) -> None:
         """Follows `progress`."""

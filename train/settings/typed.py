@@ -72,14 +72,16 @@ def _options(options: Any) -> list[str]:
 
 
 def _changed(group: Any) -> list[tuple[str, Any]]:
-    """Options that are not what the group's first, its kind, makes of them."""
-    [kind, *others] = dataclasses.fields(group)
-    usual = type(group)(getattr(group, kind.name))
-    return [
-        (option.name, getattr(group, option.name))
-        for option in others
-        if getattr(group, option.name) != getattr(usual, option.name)
-    ]
+    """Options, but the first, that have to be typed: the others make them else."""
+    changed = []
+    for option in dataclasses.fields(group)[1:]:
+        try:
+            usual = dataclasses.replace(group, **{option.name: option.default})
+        except InputError:
+            usual = None
+        if usual != group:
+            changed.append((option.name, getattr(group, option.name)))
+    return changed
 
 
 def _typed(group: Any, name: str, value: Any) -> list[str]:

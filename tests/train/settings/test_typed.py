@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from train.__main__ import _parse
+from train.settings.command_line import parse
 from train.settings.experiment import Experiment, Run
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Data, Model
@@ -19,7 +19,7 @@ def parsed(run):
     """What the program understands of the command that it advises."""
     words = shlex.split(compare_command(run))
     assert words[:3] == PREFIX
-    return _parse(words[3:])
+    return parse(words[3:])
 
 
 def test_run_of_defaults_is_compared_in_few_words():
