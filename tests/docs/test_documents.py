@@ -54,7 +54,7 @@ def test_readme_python_runs_and_prints_what_its_comments_say():
 )
 def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # The page's commands make the run; tests/train/runs/test_finished.py loads real ones.
+    # The commands of the page make the run; test_finished.py loads a real one.
     zeros = lambda folder: lambda images: np.zeros((len(images), 10))  # noqa: E731
     monkeypatch.setattr(train, "load_run", zeros, raising=False)
     run(PAGES[ROOT / "docs" / f"{name}.md"])
