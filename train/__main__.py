@@ -14,8 +14,10 @@ from train import notes
 from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
 from train.paths import printable
 from train.settings import help
-from train.settings.command_line import COMMANDS, Command, parse
+from train.settings.command_line import parse
 from train.settings.commands import (
+    COMMANDS,
+    Command,
     Compare,
     Plot,
     Presets,

@@ -1,6 +1,6 @@
 """What a new user types first, and what the program must say to it.
 
-Training is cut out: a command that would train says `TRAINS`. JAX starts for none.
+Training is cut out: a command that would train says `TRAINS`, and starts no JAX.
 """
 
 import os
@@ -99,7 +99,7 @@ REFUSED = {
     "train": "Did you mean run?",
     "--verison": "no option --verison without a command. Did you mean --version?",
     "-v": "there is no option -v without a command.",
-    "runs": "Did you mean run?",
+    "export-weights": "Did you mean export?",
     "run --epoch 3": "run has no option --epoch. Did you mean --epochs?",
     "run --optimiser sgd": "Did you mean --optimizer?",
     "run --lr 0.1": "run has no option --lr. Did you mean --learning-rate?",
@@ -136,12 +136,13 @@ REFUSED = {
     "run --learning-rate fast": "--learning-rate must be a number, got 'fast'.",
     "run --momentum 1.0 --optimizer sgd": "--momentum must be in [0, 1), got 1.0.",
     "run --flip yes": "--flip must be True or False, got 'yes'.",
-    "run --resume=yes --out x": "--resume takes no value: write --resume alone.",
+    "run --resume=yes --out x": "--resume takes no value: write --resume or ",
     "run --milestones 5 3 --schedule step": "--milestones must be increasing epochs",
     "run --depth 12": "--depth must be 6n + 4: 10, 16, 22, 28, ...",
     "run --seed -1": "--seed must be in [0, 2^32), got -1.",
     "study ablation --quick --budget -1": "--budget must be greater than 0, got -1.",
     "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different numbers, got",
+    "study ablation --seeds 1 None": "--seeds must be a whole number, got 'None'.",
     # Options that do not go together.
     "run --momentum 0.8": "--momentum belongs to --optimizer sgd, and would be ignored",
     "run --momentum 0.9": "--momentum belongs to --optimizer sgd, and would be ignored",
@@ -179,6 +180,30 @@ REFUSED = {
     "plot runs/nope": "holds no run with a finished epoch",
     "plot runs/thesis": "name the folder of a run.",
     "report runs/nope": "holds no study.json",
+    # Runs that are there.
+    "evaluate": "evaluate needs FOLDER. `python -m train evaluate --help` explains it.",
+    "evaluate runs/nope": "runs/nope holds no run: name the folder of a run",
+    "evaluate runs/thesis": "runs/thesis holds no run: name the folder of a run",
+    "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
+    "evaluate runs/thesis --predictions a.txt": "--predictions must end in .csv",
+    "evaluate runs/thesis --predictions mine.npz": "mine.npz is there already: name",
+    "evaluate runs/thesis --step 0": "--step must be at least 1, got 0.",
+    "evaluate runs/thesis --step last": "--step must be a whole number, got 'last'.",
+    "evaluate runs/thesis --data digit": "Did you mean digits?",
+    "evaluate runs/thesis --out a.csv": "evaluate has no option --out. It belongs to",
+    "export": "export needs FOLDER.",
+    "export runs/thesis": "export needs OUT.",
+    "export runs/thesis a.npz b.npz": "unexpected 'b.npz': export takes FOLDER, OUT",
+    "export runs/nope a.npz": "runs/nope holds no run: name the folder of a run",
+    "export runs/thesis a.npz": "runs/thesis holds no run: name the folder of a run",
+    "export runs/thesis a.pt": "OUT must end in .safetensors or .npz, got a.pt.",
+    "export runs/thesis mine.npz": "OUT mine.npz is there already: name a new file, or",
+    "export runs/thesis nope/a.npz": "there is no folder nope that can be written to.",
+    "export --step -1 runs/thesis a.npz": "--step must be at least 1, got -1.",
+    "runs nope": "there is no folder nope: name one with runs in it.",
+    "runs notes.txt": "there is no folder notes.txt: name one with runs in it.",
+    "runs --jsn": "runs has no option --jsn. Did you mean --json?",
+    "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
     "compare --arms sgd lcamx": "--arms lcamx: NAME must be sgd, lcam or adamw",
     "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
@@ -251,6 +276,10 @@ def test_jax_does_not_start_for_what_is_refused(home):
         ("run --help", ["usage: python -m train run [OPTIONS]", "--widen INT"]),
         ("plot -h", ["usage: python -m train plot RUNS ... [OPTIONS]"]),
         ("study --help", ["NAME", "baseline"]),
+        ("export -h", ["usage: python -m train export FOLDER OUT [OPTIONS]"]),
+        ("runs -h", ["usage: python -m train runs [FOLDER] [OPTIONS]"]),
+        ("runs", ["digits-lcam-seed0  stopped at step 0    0/20"]),
+        ("runs --json", ['"name": "digits-lcam-seed0"']),
         ("studies", ["ablation: What about LCAM matters"]),
         ("presets", ["figure3-sgd-0.9\n"]),
     ],

@@ -1,36 +1,19 @@
 """The command line: words become the dataclass of a command."""
 
+import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from train.errors import InputError
-from train.settings.commands import (
-    Compare,
-    Plot,
-    Presets,
-    Quadratic,
-    Report,
-    Studies,
-    Study,
-)
+from train.settings.commands import COMMANDS, Command
 from train.settings.experiment import Run
 from train.settings.fields import Option, options_of, read_value
+from train.settings.help import parser_of
 from train.settings.presets import PRESETS
 from train.settings.relevance import check_typed
 from train.settings.suggestions import closest, did_you_mean, listing
-
-COMMANDS = {
-    "run": Run,
-    "compare": Compare,
-    "study": Study,
-    "report": Report,
-    "studies": Studies,
-    "plot": Plot,
-    "presets": Presets,
-    "quadratic": Quadratic,
-}
-Command = Run | Compare | Study | Report | Studies | Plot | Presets | Quadratic
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -52,91 +35,75 @@ def parse(words: Sequence[str]) -> Command:
             f"there is no command {name}.{did_you_mean(name, COMMANDS)} The commands "
             f"are {listing(COMMANDS, 'and')}."
         )
-    typed = _read(name, rest)
-    return _make(COMMANDS[name], typed)
+    return _make(COMMANDS[name], _read(name, rest))
 
 
 def _read(command: str, words: Sequence[str]) -> dict[str, Any]:
     """The values of the options that were typed, by their names."""
-    options = options_of(COMMANDS[command])
-    positional = next((o for o in options.values() if o.is_positional), None)
-    typed, words, alone = {}, list(words), []
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            if positional is None or (alone and not positional.is_many):
-                raise InputError(
-                    f"unexpected {word!r}: {_why_unexpected(command, word)}"
-                )
-            alone.append(read_value(positional, positional.typed.upper(), word))
-            continue
-        shown, equals, value = word.partition("=")
-        option, is_on = _find(command, shown)
-        if option.is_flag:
-            if equals:
-                raise InputError(f"{shown} takes no value: write {shown} alone.")
-            typed[option.name] = is_on
-            continue
-        values = [value] if equals else _following(words, option)
-        if not values and not option.is_many:
-            raise InputError(f"{shown} needs a value.")
-        read = tuple(read_value(option, shown, value) for value in values)
-        typed[option.name] = read if option.is_many else read[0]
-        if option.is_many and option.is_optional and read == (None,):
-            typed[option.name] = None
-    if positional is not None and (alone or positional.is_many):
-        typed[positional.name] = tuple(alone) if positional.is_many else alone[0]
-    elif positional is not None:
+    # As if --batch_size were --batch-size.
+    words = [re.sub("^--[^=]+", lambda m: m[0].replace("_", "-"), w) for w in words]
+    try:
+        typed, left = parser_of(command).parse_known_intermixed_args(words)
+    except argparse.ArgumentError as error:
+        shown, *others = error.argument_name.split("/")
         raise InputError(
-            f"{command} needs {positional.typed.upper()}, one of "
-            f"{listing(positional.choices)}."
-        )
-    return typed
-
-
-def _following(words: list[str], option: Option) -> list[str]:
-    """Takes the values of an option from the words; they may be negative numbers."""
-    values = []
-    while words and (option.is_many or not values) and not words[0].startswith("--"):
-        values.append(words.pop(0))
-    return values
-
-
-def _find(command: str, shown: str) -> tuple[Option, bool]:
-    """The option of a name, and whether a flag is switched on by it."""
+            f"{shown} takes no value: write {listing((shown, *others))} alone."
+            if others
+            else f"{shown} needs a value."
+        ) from None
+    if left:
+        raise InputError(_why_not(command, left[0]))
     options = options_of(COMMANDS[command])
-    name = shown.removeprefix("--").replace("-", "_")
-    if shown.startswith("--"):
-        if name in options and not options[name].is_positional:
-            return options[name], True
-        opposite = options.get(name.removeprefix("no_"))
-        if opposite is not None and opposite.is_flag:
-            return opposite, False
-    known = [option.typed for option in options.values() if not option.is_positional]
-    others = [
-        other
-        for other, kind in COMMANDS.items()
-        if name in options_of(kind) and not options_of(kind)[name].is_positional
-    ]
-    hint = did_you_mean(shown, known, "--{}")
-    if others and shown.startswith("--"):
-        hint = f" It belongs to {listing(others, 'and')}." + hint
-    raise InputError(
-        f"{command} has no option {shown}.{hint} `python -m train {command} --help` "
-        "lists the options."
-    )
+    for option in options.values():
+        if not option.is_required or hasattr(typed, option.name):
+            continue
+        if not option.is_many:
+            which = f", one of {listing(option.choices)}" if option.choices else ""
+            raise InputError(
+                f"{command} needs {option.typed}{which}. `python -m train {command} "
+                "--help` explains it."
+            )
+        setattr(typed, option.name, [])
+    return {name: _value(options[name], held) for name, held in vars(typed).items()}
 
 
-def _why_unexpected(command: str, word: str) -> str:
-    known = [option.typed for option in options_of(COMMANDS[command]).values()]
+def _value(option: Option, held: Any) -> Any:
+    """The value of an option, from what argparse holds of it."""
+    shown = option.typed if option.is_positional else f"--{option.typed}"
+    if option.is_flag:
+        return held
+    if not option.is_many:
+        return read_value(option, shown, held)
+    if option.is_optional and held == ["None"]:
+        return None
+    one = option._replace(is_optional=False)  # None stands alone
+    return tuple(read_value(one, shown, text) for text in held)
+
+
+def _why_not(command: str, word: str) -> str:
+    """Why a command does not take a word."""
+    options = options_of(COMMANDS[command]).values()
+    known = [option.typed for option in options if not option.is_positional]
+    if word.startswith("-"):
+        shown = word.partition("=")[0]
+        others = [
+            other
+            for other, kind in COMMANDS.items()
+            if shown in [f"--{option.typed}" for option in options_of(kind).values()]
+        ]
+        belongs = f" It belongs to {listing(others, 'and')}." if others else ""
+        return (
+            f"{command} has no option {shown}.{belongs}"
+            f"{did_you_mean(shown, known, '--{}')} `python -m train {command} --help` "
+            "lists the options."
+        )
     match = closest(word, known)
     if match is not None:
-        return f"did you mean --{match}?"
-    return (
-        f"{command} takes options only, which begin with --."
-        if known
-        else (f"{command} takes nothing behind it.")
-    )
+        return f"unexpected {word!r}: did you mean --{match}?"
+    takes = [option.typed for option in options if option.is_positional]
+    takes += ["options only, which begin with --"] * bool(known)
+    what = listing(takes or ["nothing behind it"], "and")
+    return f"unexpected {word!r}: {command} takes {what}."
 
 
 def _make(command: type, typed: dict[str, Any]) -> Command:

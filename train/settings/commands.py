@@ -1,8 +1,9 @@
-"""The commands beside `run`: frozen dataclasses, which are also the command line.
+"""The commands: frozen dataclasses, which are also the command line.
 
 As in `train.settings.options`, the comment above a field is its help text.
 """
 
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,8 @@ from train.settings.checks import (
     check_resume,
     check_seeds,
 )
-from train.settings.experiment import Experiment, make_run
+from train.settings.experiment import Experiment, Run, make_run
+from train.settings.finished import Evaluate, Export, Runs
 from train.settings.options import Data
 
 
@@ -197,3 +199,19 @@ def _check_work(budget: float | None, keep_checkpoints: int) -> None:
     if budget is not None:
         check_positive("--budget", budget)
     check_at_least("--keep-checkpoints", keep_checkpoints, 0)
+
+
+Command = (
+    Run
+    | Compare
+    | Study
+    | Report
+    | Studies
+    | Plot
+    | Evaluate
+    | Export
+    | Runs
+    | Presets
+    | Quadratic
+)
+COMMANDS = {kind.__name__.lower(): kind for kind in typing.get_args(Command)}

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import inspect
 import re
-import types
 import typing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +21,10 @@ class Option(NamedTuple):
       kind: of the value, without `None`.
       is_optional: whether `None` is a value.
       is_many: whether it takes several values.
-      default: its default; `dataclasses.MISSING` if it must be given.
+      is_required: whether it has no default.
+      is_positional: whether its value stands alone: if it is required, or if the
+        field's metadata say so.
+      default: its default, if it has one.
       owner: the dataclass that declares it.
     """
 
@@ -31,18 +33,16 @@ class Option(NamedTuple):
     kind: Any
     is_optional: bool
     is_many: bool
+    is_required: bool
+    is_positional: bool
     default: Any
     owner: type
 
     @property
     def typed(self) -> str:
-        """How it is typed."""
-        return self.name.replace("_", "-")
-
-    @property
-    def is_positional(self) -> bool:
-        """Whether its value stands alone."""
-        return self.default is dataclasses.MISSING
+        """How it is typed; in capitals, what stands for it."""
+        name = self.name.replace("_", "-")
+        return name.upper() if self.is_positional else name
 
     @property
     def is_flag(self) -> bool:
@@ -52,7 +52,8 @@ class Option(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         """The values it takes; empty if there is no list of them."""
-        return typing.get_args(self.kind) if _is_literal(self.kind) else ()
+        is_literal = typing.get_origin(self.kind) is Literal
+        return typing.get_args(self.kind) if is_literal else ()
 
     @property
     def about(self) -> str:
@@ -76,19 +77,19 @@ def options_of(command: type) -> dict[str, Option]:
 
 
 def _option(command: type, field: dataclasses.Field) -> Option:
-    kinds = [field.type]
-    if isinstance(field.type, types.UnionType) or type(None) in typing.get_args(
-        field.type
-    ):
-        kinds = [kind for kind in typing.get_args(field.type) if kind is not type(None)]
-    [kind] = kinds
+    kind, is_optional = field.type, type(None) in typing.get_args(field.type)
+    if is_optional:
+        [kind] = [kind for kind in typing.get_args(kind) if kind is not type(None)]
     is_many = typing.get_origin(kind) is tuple
+    is_required = field.default is dataclasses.MISSING
     return Option(
         field.name,
         None,
         typing.get_args(kind)[0] if is_many else kind,
-        is_optional=kind is not field.type,
-        is_many=is_many,
+        is_optional,
+        is_many,
+        is_required,
+        is_positional=is_required or "positional" in field.metadata,
         default=field.default,
         owner=command,
     )
@@ -122,10 +123,6 @@ def read_value(option: Option, shown: str, text: str) -> Any:
             f"{did_you_mean(text, values)}"
         )
     return values[text]
-
-
-def _is_literal(kind: Any) -> bool:
-    return typing.get_origin(kind) is Literal
 
 
 @functools.cache

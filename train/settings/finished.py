@@ -3,10 +3,8 @@
 As in `train.settings.options`, the comment above a field is its help text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import tyro
 
 from train.settings.checks import check, check_at_least
 from train.settings.options import Data
@@ -67,7 +65,7 @@ class Runs:
     """Lists the runs below a folder: state, epochs, test error, time."""
 
     #: Where to look.
-    folder: tyro.conf.Positional[Path] = Path("runs")
+    folder: Path = field(default=Path("runs"), metadata={"positional": True})
     #: Print JSON instead of a table.
     json: bool = False
 

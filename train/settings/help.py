@@ -1,18 +1,20 @@
-"""The help texts: `--help` of the program and of each command."""
+"""The parsers of the commands, and their help texts."""
 
+import argparse
 import inspect
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
 
-from train.settings.command_line import COMMANDS
+from train.settings.commands import COMMANDS
 from train.settings.fields import Option, options_of
 from train.settings.suggestions import listing
 
+_FIRST, _LAST = "arguments", "machinery"  # what stands alone, what stands nowhere
 # The titles of options, in the order in which a person needs them. A group of options
-# counts as a whole. What stands nowhere comes last.
+# counts as a whole.
 _TITLES = {
+    _FIRST: (),
     "study": ("quick",),
     "arms": ("arms",),
     "data": ("data", "data_dir"),
@@ -21,174 +23,198 @@ _TITLES = {
     "learning rate schedule": ("schedule",),
     "training": ("epochs", "batch_size", "drop_last", "on_nan"),
     "seeds": ("seed", "init_seed", "seeds"),
-    "output": ("out", "resume", "report", "budget"),
+    "output": ("out", "resume", "report", "budget", "predictions", "overwrite", "json"),
     "a published run": ("preset",),
-    "checkpoints": ("checkpoint_every", "checkpoint_minutes", "keep_checkpoints"),
+    "checkpoints": (
+        "step",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "keep_checkpoints",
+    ),
     "tests and measurements": ("test_epochs", "eval_batch_size", "observe"),
-}
-_LAST = "machinery"
-
-_EXAMPLES = {
-    "": (
-        ("run --epochs 10", "train on handwritten digits"),
-        ("compare --arms sgd lcam --seeds 0 1 2", "compare two optimizers"),
-        ("run --help", "explain the options of a command"),
-    ),
-    "run": (
-        ("run --epochs 10", "LCAM on handwritten digits"),
-        (
-            "run --data npz:mine.npz --optimizer sgd --momentum 0.95",
-            "SGD on your own images",
-        ),
-        (
-            "run --epochs 50 --out runs/long --resume",
-            "begin a long run, or continue it",
-        ),
-    ),
-    "compare": (
-        ("compare --arms sgd lcam --seeds 0 1 2", "three seeds of each"),
-        (
-            "compare --arms sgd:momentum=0.95 lcam:low-loss-momentum=0.95",
-            "with options",
-        ),
-        (
-            "compare --arms sgd lcam --seeds 0 1 2 3 --out runs/four --resume",
-            "begin a comparison, or continue it",
-        ),
-    ),
-    "study": (
-        ("study ablation --quick", "some minutes on two cores"),
-        ("study ablation --quick --arms lcam chance", "two arms and the reference"),
-        ("study ablation --quick --budget 60", "begin no run after an hour"),
-    ),
-    "report": (
-        ("report runs/study-ablation-quick", "make a report again"),
-        ("report runs/a runs/b --out runs/joined", "join two parts of a study"),
-    ),
-    "plot": (
-        ("plot runs/digits-lcam-seed0", "draw a run"),
-        ("plot runs/a runs/b --out both.pdf", "draw two runs side by side"),
-    ),
+    _LAST: (),
 }
 
-_INDENT = 26  # of what explains an option
+# What can be typed behind `python -m train`, and what it does.
+_EXAMPLES = """
+run --epochs 10
+    LCAM on handwritten digits
+run --data npz:mine.npz --optimizer sgd --momentum 0.95
+    SGD on your own images
+run --epochs 50 --out runs/long --resume
+    begin a long run, or continue it
+compare --arms sgd lcam --seeds 0 1 2
+    two optimizers, three seeds of each
+compare --arms sgd:momentum=0.95 lcam:low-loss-momentum=0.95
+    with options
+compare --arms sgd lcam --seeds 0 1 2 3 --out runs/four --resume
+    begin a comparison, or continue it
+study ablation --quick
+    some minutes on two cores
+study ablation --quick --arms lcam chance
+    two arms and the reference
+study ablation --quick --budget 60
+    begin no run after an hour
+report runs/study-ablation-quick
+    make a report again
+report runs/a runs/b --out runs/joined
+    join two parts of a study
+plot runs/digits-lcam-seed0
+    draw a run
+plot runs/a runs/b --out both.pdf
+    draw two runs side by side
+evaluate runs/digits-lcam-seed0
+    test the network of a run
+evaluate runs/digits-lcam-seed0 --data npz:new.npz --predictions new.csv
+    predict the classes of your own images
+export runs/digits-lcam-seed0 weights.safetensors
+    write the weights for other programs
+runs
+    list the runs in the folder runs
+runs --json
+    list them for a program
+"""
 
 
 def overview() -> str:
     """What the program can do."""
-    lines = [
-        "usage: python -m train COMMAND [OPTIONS]",
-        "",
-        "Trains networks with SGD, LCAM or AdamW, and compares optimizers.",
-        "",
-        "commands:",
-        *(line for name in COMMANDS for line in _entry(name, _docstring(name)[0])),
-        "",
-        "options:",
-        *_entry("-h, --help", "Show this help. With a command: explain its options."),
-        *_entry("--version", "Show the version."),
-        *_examples(""),
-    ]
-    return "\n".join(lines)
+    about = "Trains networks with SGD, LCAM or AdamW, and compares optimizers."
+    examples = [_examples("run")[0], _examples("compare")[0]]
+    parser = _parser("COMMAND [OPTIONS]", about, examples)
+    commands = parser.add_argument_group("commands")
+    for name, kind in COMMANDS.items():
+        commands.add_argument(name, help=_docstring(kind).splitlines()[0])
+    options = parser.add_argument_group("options")
+    about = "Show this help. With a command: explain its options."
+    options.add_argument("-h", "--help", action="store_true", help=about)
+    options.add_argument("--version", action="store_true", help="Show the version.")
+    return parser.format_help().rstrip()
 
 
 def describe(command: str) -> str:
     """What a command does, and its options."""
-    options = options_of(COMMANDS[command])
-    first, *rest = _docstring(command)
-    positional = [option for option in options.values() if option.is_positional]
-    words = ["python -m train", command]
-    words += [o.typed.upper() + " ..." * o.is_many for o in positional]
-    words += ["[OPTIONS]"] * (len(options) > len(positional))
-    lines = [f"usage: {' '.join(words)}", "", *_wrapped(first, 0)]
-    for paragraph in rest:
-        lines += ["", *_wrapped(paragraph, 0)]
-    for title, members in _arranged(options.values()):
-        lines += ["", f"{title}:"]
-        for option in members:
-            lines += _entry(_usage(option), _about(option))
-    return "\n".join([*lines, *_examples(command)])
+    return parser_of(command).format_help().rstrip()
 
 
-def _arranged(options: Iterable[Option]) -> Iterator[tuple[str, list[Option]]]:
-    """Each title that has options, with them."""
-    left = list(options)
-    names = {"arguments": None, **_TITLES, _LAST: None}
-    for title, wanted in names.items():
-        if title == "arguments":
-            members = [option for option in left if option.is_positional]
-        elif wanted is None:
-            members = left
-        else:
-            places = {name: place for place, name in enumerate(wanted)}
-            members = [o for o in left if (o.group or o.name) in places]
-            members.sort(key=lambda option: places[option.group or option.name])
-        left = [option for option in left if option not in members]
-        if members:
-            yield title, members
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of a command: it holds what was typed, each value as text."""
+    options = options_of(COMMANDS[command]).values()
+    usage = [command]
+    for option in options:
+        if option.is_positional:
+            word = option.typed + " ..." * option.is_many
+            usage.append(word if option.is_required else f"[{word}]")
+    usage += ["[OPTIONS]"] * (len(usage) <= len(options))
+    about = _docstring(COMMANDS[command])
+    parser = _parser(" ".join(usage), about, _examples(command))
+    groups = {title: parser.add_argument_group(title) for title in _TITLES}
+    for option in options:
+        _add(groups[_title(option)], option)
+    # argparse takes -1 as a value, and -1e-1 as an option.
+    parser._negative_number_matcher = re.compile(r"-(\.?\d|inf|nan)")
+    return parser
 
 
-def _usage(option: Option) -> str:
-    """An option and its value, as they are typed."""
+def _examples(command: str) -> list[str]:
+    """The examples of a command, each two lines."""
+    found = re.findall(rf"^{command}\b.*\n.*\n", _EXAMPLES, re.MULTILINE)
+    return [textwrap.indent(f"python -m train {example}", "  ") for example in found]
+
+
+def _parser(usage: str, about: str, examples: list[str]) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        usage=f"python -m train {usage}",
+        description=about,
+        epilog="examples:\n" + "".join(examples) if examples else None,
+        formatter_class=_Formatter,
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+
+
+def _title(option: Option) -> str:
     if option.is_positional:
-        return option.typed.upper()
+        return _FIRST
+    name = option.group or option.name
+    return next((title for title, names in _TITLES.items() if name in names), _LAST)
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    """Adds an option; argparse requires none, for what lacks is told in our words."""
+    kind = {"nargs": "*" if option.is_many else "?" if option.is_positional else None}
     if option.is_flag:
-        on = f"--{option.typed}"
+        kind = {"action": argparse.BooleanOptionalAction}
+    action = group.add_argument(
+        option.name if option.is_positional else f"--{option.typed}",
+        help=_about(option).replace("%", "%%"),
+        **kind,
+    )
+    action.metavar = _head(option)
+
+
+def _head(option: Option) -> str:
+    """An option and what stands for its value."""
+    on = f"--{option.typed}"
+    if option.is_positional:
+        return option.typed
+    if option.is_flag:
         return f"{on}, --no-{option.typed}" if option.default else on
     if option.choices or option.kind is bool:
         value = "{" + ",".join(map(str, option.choices or (True, False))) + "}"
     else:
         value = "TEXT" if option.kind is str else option.kind.__name__.upper()
-    return f"--{option.typed} {value}" + " ..." * option.is_many
+    return f"{on} {value}" + " ..." * option.is_many
 
 
 def _about(option: Option) -> str:
     """What an option means, with its default where the text does not tell it."""
-    default = option.default
-    if option.is_positional and option.choices:
-        return f"{option.about} One of {listing(option.choices)}."
-    if option.is_positional or default is None or default is False:
-        return option.about
+    about, default = _joined(option.about), option.default
+    if option.is_required:
+        return about + f" One of {listing(option.choices)}." * bool(option.choices)
+    if default is None or default is False:
+        return about
     shown = " ".join(map(str, default)) if option.is_many else default
     if option.is_flag:
         shown = f"--{option.typed}"
     # Behind a list of choices the default has a line of its own.
-    between = "\n- " if "\n- " in option.about else " "
-    return f"{option.about}{between}(default: {shown})"
+    return about + ("\n" if "\n" in about else " ") + f"(default: {shown})"
 
 
-def _docstring(command: str) -> list[str]:
-    """The paragraphs of a command's docstring, each as one line."""
-    text = inspect.cleandoc(COMMANDS[command].__doc__ or "")
-    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+def _docstring(command: type) -> str:
+    return _joined(inspect.cleandoc(command.__doc__ or ""))
 
 
-def _entry(usage: str, about: str) -> list[str]:
-    lines = []
-    for text in re.split(r"\n(?=- )", about):
-        text = " ".join(text.split()).replace("- (default", "(default")
-        lines += _wrapped(text, _INDENT)
-    head = f"  {usage}"
-    if len(head) > _INDENT - 2:
-        return [head, *lines]
-    return [head.ljust(_INDENT) + lines[0].lstrip(), *lines[1:]]
+def _joined(text: str) -> str:
+    """Makes one line of each paragraph, and of each entry of a list."""
+    return re.sub(r"(?<!\n)\n(?!\n|- )", " ", text)
 
 
-def _wrapped(text: str, indent: int) -> list[str]:
-    width = min(shutil.get_terminal_size().columns, 100)
-    margin = " " * indent
-    return textwrap.wrap(
-        text,
-        max(width, 60),
-        initial_indent=margin,
-        subsequent_indent=margin + "  " * text.startswith("- "),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+class _Formatter(argparse.HelpFormatter):
+    """Layout: each line is a paragraph of its own, and words are never broken."""
 
+    def __init__(self, prog: str):
+        width = max(min(shutil.get_terminal_size().columns, 100), 60)
+        super().__init__(prog, max_help_position=26, width=width)
 
-def _examples(command: str) -> list[str]:
-    lines = []
-    for words, what in _EXAMPLES.get(command, ()):
-        lines += [f"  python -m train {words}", f"      {what}"]
-    return ["", "examples:", *lines] if lines else []
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return action.metavar or super()._format_action_invocation(action)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        lines = []
+        for line in text.splitlines():
+            if not line or line.startswith(" "):  # an example stays whole, to be copied
+                lines.append(line)
+                continue
+            lines += textwrap.wrap(
+                line,
+                width,
+                subsequent_indent="  " * line.startswith("- "),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        return lines
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(self._split_lines(text, width))

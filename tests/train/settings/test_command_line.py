@@ -6,6 +6,7 @@ from train.errors import InputError
 from train.settings.command_line import parse
 from train.settings.commands import Compare, Plot, Report, Study
 from train.settings.experiment import Run
+from train.settings.finished import Evaluate, Export, Runs
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Data, Model
 
@@ -35,6 +36,12 @@ from train.settings.options import Data, Model
         ("study ablation --quick --seeds None", Study(name="ablation", quick=True)),
         ("study --quick ablation", Study(name="ablation", quick=True)),
         ("report a b --out c", Report((Path("a"), Path("b")), out=Path("c"))),
+        ("report a --out c b", Report((Path("a"), Path("b")), out=Path("c"))),
+        ("evaluate a --step 3", Evaluate(Path("a"), step=3)),
+        ("export a --overwrite b.npz",
+         Export(Path("a"), Path("b.npz"), overwrite=True)),
+        ("runs", Runs()),
+        ("runs --json a", Runs(Path("a"), json=True)),
         ("plot --out a.png b c", Plot((Path("b"), Path("c")), out=Path("a.png"))),
     ],
 )  # fmt: skip

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from train.settings.command_line import COMMANDS, parse
+from train.settings.command_line import parse
+from train.settings.commands import COMMANDS
 from train.settings.fields import options_of
 from train.settings.help import describe, overview
 
@@ -13,7 +14,7 @@ def test_every_option_is_explained_once(command):
     heads = [match[1] for line in lines if (match := re.match(r"  ([^\s,]+)", line))]
     for option in options_of(COMMANDS[command]).values():
         assert option.about
-        name = option.typed.upper() if option.is_positional else f"--{option.typed}"
+        name = option.typed if option.is_positional else f"--{option.typed}"
         assert heads.count(name) == 1
 
 
