@@ -20,7 +20,11 @@ def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
       optimizer: of the run.
     """
     low, high = optimizer.low_loss_momentum, optimizer.high_loss_momentum
-    is_switched = optimizer.optimizer == "lcam" and optimizer.phase in SIGNALS
+    constant = "LCAM was SGD with momentum"
+    if optimizer.optimizer == "adamw":
+        low, high = optimizer.low_loss_b1, optimizer.high_loss_b1
+        constant = "AdamW had a fixed b1 of"
+    is_switched = optimizer.by_phase and optimizer.phase in SIGNALS
     if not is_switched or low == high or row["step"] < FEWEST_STEPS * row["epoch"]:
         return None
     share = row["low_loss_share"]
@@ -40,6 +44,6 @@ def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
         )
     return (
         f"note: {100 * max(share, 1 - share):.0f} % of the steps of epoch "
-        f"{row['epoch']} were in the {phase}-loss phase, so LCAM was SGD with momentum "
-        f"{momentum:g}. {advice}"
+        f"{row['epoch']} were in the {phase}-loss phase, so {constant} {momentum:g}. "
+        f"{advice}"
     )

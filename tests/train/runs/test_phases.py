@@ -24,6 +24,11 @@ def lcam(**options):
         (0.0, lcam(), ["high-loss phase", "momentum 0.9.", "smaller --learning-rate"]),
         (1.0, lcam(margin=0.1), ["a smaller --margin"]),
         (1.0, Optimizer("lcam", loss_average="epoch"), ["try --loss-average ema"]),
+        (
+            1.0,
+            Optimizer("adamw", high_loss_b1=0.9, low_loss_b1=0.8, ema_decay=0.9),
+            ["so AdamW had a fixed b1 of 0.8."],
+        ),
     ],
 )
 def test_phase_that_hardly_changes_is_told_with_what_to_change(share, optimizer, parts):
