@@ -21,7 +21,6 @@ class Method(NamedTuple):
 
     Attributes:
       adaptive: AdamW instead of LCAM and SGD.
-      by_phase: whether the phase picks a coefficient: of AdamW, its b1.
       epoch_average: whether the loss is compared with this epoch's mean.
       signal: what decides the phase, as `value`: "loss", that of the batch; "fixed",
         that of a fixed batch; "examples", that of the batch less what was remembered
@@ -29,14 +28,16 @@ class Method(NamedTuple):
         for the low-loss phase.
       lagged: whether a comparison acts on the next step.
       nesterov: whether the momentum is Nesterov's.
+      by_phase: whether the phase picks AdamW's b1; it always picks the momentum of LCAM
+        and SGD.
     """
 
     adaptive: bool
-    by_phase: bool
     epoch_average: bool
     signal: Literal["loss", "fixed", "examples", "noise"]
     lagged: bool
     nesterov: bool
+    by_phase: bool = True
 
 
 class Hyperparameters(NamedTuple):
@@ -69,11 +70,11 @@ def method_of(config: Optimizer) -> Method:
     """What about an optimizer's options is code."""
     return Method(
         adaptive=config.optimizer == "adamw",
-        by_phase=config.by_phase or config.optimizer == "sgd",
         epoch_average=config.loss_average == "epoch",
         signal=config.phase if config.phase in SIGNALS else "noise",
         lagged=config.lagged,
         nesterov=config.nesterov,
+        by_phase=config.by_phase or config.optimizer == "sgd",
     )
 
 
