@@ -16,6 +16,9 @@ import pytest
 
 import lcam_optax
 import train.data.sources
+import train.runs.evaluate
+import train.runs.export
+import train.runs.listing
 import train.runs.plot
 import train.runs.processes
 import train.studies.quadratic
@@ -89,6 +92,9 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch):
     monkeypatch.setattr(train.studies.study, "report", stop)
     monkeypatch.setattr(train.studies.quadratic, "print_tables", stop)
     monkeypatch.setattr(train.runs.plot, "plot_runs", stop)
+    monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
+    monkeypatch.setattr(train.runs.export, "export", stop)
+    monkeypatch.setattr(train.runs.listing, "list_runs", stop)
     if command in ("presets", "studies"):
         assert main([command]) == 0
         return
