@@ -846,7 +846,7 @@ def test_any_run_is_drawn_or_refused_in_one_line(
         with pytest.MonkeyPatch.context() as patch:
             # A small picture is drawn as a large one is, in less time.
             patch.setitem(plt.rcParams, "savefig.dpi", 20)
-            code, _, stderr = outcome_of(["plot", str(drawable), "--out", str(out)])
+            code, stderr = outcome_of(["plot", str(drawable), "--out", str(out)])
         event(f"exit code {code}")
         assert_told_in_one_line(code, stderr)
         assert out.exists() == (code == 0)
