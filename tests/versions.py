@@ -62,6 +62,11 @@ def test(inside: Path) -> tuple[str, ...]:
     return (*versions, *map(str, counts), seconds, result)
 
 
+def line(cells: tuple[str, ...]) -> str:
+    """A row of the table."""
+    return "  ".join(cell.rjust(8) for cell in cells)
+
+
 def main(pythons: list[str]) -> int:
     """Prints the table; returns the exit status."""
     rows = []
@@ -76,15 +81,13 @@ def main(pythons: list[str]) -> int:
                 inside = environment(folder, python)
                 install(inside, *requirements, *TEST_GROUP, "--editable", ".")
                 rows.append((version, *test(inside)))
-            except (
-                SystemExit
-            ) as error:  # of a command; the others are tried all the same
+            except SystemExit as error:  # of a command; the others are still tried
                 print(error)
                 rows.append((version, *requirements, "FAILED"))
+            print(line(rows[-1]), flush=True)
         if not python:
             rows.append((version, "not run: this Python is not here"))
-    for row in (COLUMNS, *rows):
-        print("  ".join(cell.rjust(8) for cell in row))
+    print("", line(COLUMNS), *map(line, rows), sep="\n")
     return any(row[-1] == "FAILED" for row in rows)
 
 
