@@ -69,6 +69,7 @@ def test_run_learns_and_writes_all_its_files(finished):
         "finished.json",
         "curves.png",
         "metrics.jsonl",
+        "network.json",
         "provenance.json",
         "steps.csv",
     }

@@ -216,7 +216,7 @@ STUDIES = {
     "rates": Description(
         "At which learning rate do SGD and LCAM have the lowest error, on examples "
         "kept from training?",
-        (8, 8),
+        (4, 4),
         domains.make_rates,
         note="All errors are of the last training examples, which were kept from "
         "training. The test set was not used.",

@@ -30,12 +30,11 @@ class Rates(NamedTuple):
     validation: int
 
 
-TABLES = (0.003, 0.01, 0.03, 0.1)
 RATES = {
-    "breast_cancer": Rates(TABLES, 0.01, 0.01, 100),
-    "diabetes": Rates(TABLES, 0.003, 0.003, 100),
-    "digits": Rates(TABLES, 0.03, 0.03, 300),
-    "english": Rates((0.03, 0.1, 0.3, 1.0), 0.1, 0.1, 160),
+    "breast_cancer": Rates((0.001, 0.003, 0.01, 0.03, 0.1), 0.01, 0.01, 100),
+    "diabetes": Rates((0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), 0.003, 0.003, 100),
+    "digits": Rates((0.003, 0.01, 0.03, 0.1, 0.3), 0.03, 0.03, 300),
+    "english": Rates((0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 0.1, 0.1, 160),
     "5k": Rates((0.05, 0.1, 0.2), 0.1, 0.1, 1000),
 }
 

@@ -34,7 +34,7 @@ def test_validation_takes_the_last_training_examples_in_place_of_the_test_set():
 
 
 def test_validation_leaves_something_to_train_on():
-    with pytest.raises(InputError, match="--validation must be below the 12 training"):
+    with pytest.raises(InputError, match="--validation must be below 12, the number"):
         choose(WHOLE, Data(validation=12))
 
 
@@ -67,5 +67,5 @@ def test_wrong_labels_are_other_classes_equally_often():
 
 def test_numbers_have_no_labels_to_be_wrong():
     numbers = dataclasses.replace(WHOLE, num_classes=0)
-    with pytest.raises(InputError, match="--label-noise needs one class an example"):
+    with pytest.raises(InputError, match="--label-noise needs examples with one class"):
         choose(numbers, Data(label_noise=0.5))

@@ -168,7 +168,7 @@ def test_run_goes_on_with_other_devices(npz, tmp_path, first, then):
 
 
 def test_more_devices_than_there_are_are_refused():
-    with pytest.raises(InputError, match="--devices must be at most the 8 there are"):
+    with pytest.raises(InputError, match="--devices must be at most 8, the number"):
         devices.count(9)
 
 

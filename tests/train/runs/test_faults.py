@@ -179,7 +179,7 @@ def test_signal_saves_in_the_middle_of_an_epoch_and_says_how_to_go_on(
         assert main(command) == 128 + number
     errors = capsys.readouterr().err
     assert f"{number.name}: stopped and saved after step 14 of 32." in errors
-    assert f"the same command, --out {tmp_path / 'run'} --resume" in errors
+    assert f"the same command with --out {tmp_path / 'run'} --resume" in errors
     assert len(records.read_metrics(tmp_path / "run")) == 3
     assert main([*command, "--resume"]) == 0
     assert result(tmp_path / "run") == result(whole)
@@ -305,7 +305,7 @@ def test_interrupted_comparison_goes_on_within_a_run(
         stop_at(patch, 10)
         assert main([*command, *parts]) == 143
     errors = capsys.readouterr().err
-    assert "the same command, --out" in errors
+    assert "the same command with --out" in errors
     assert main([*command, *parts, "--resume"]) == 0
     for name in ("1-sgd-seed0", "2-lcam-seed0"):
         place = Path("runs") / "npz" / name
@@ -323,8 +323,9 @@ def go_on(command, folder, capsys):
     errors = capsys.readouterr().err
     if code:
         assert code == 2
-        assert errors.startswith("error: ")
-        assert errors.count("\n") == 1
+        remark, error = errors.splitlines()
+        assert remark.startswith("data: ")
+        assert error.startswith("error: ")
         kept = {path: before[path] for path in before if path.name != ".lock"}
         assert kept.items() <= contents(folder).items()  # nothing is lost
     return code, errors

@@ -194,5 +194,5 @@ def test_plot_needs_runs_that_differ(tmp_path, capsys):
     folder = str(write_run(tmp_path / "a"))
     assert main(["plot"]) == main(["plot", folder, folder]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert "needs the folder of a run" in lines[0]
+    assert "needs the folder of one run" in lines[0]
     assert "needs different runs" in lines[1]

@@ -291,7 +291,7 @@ def test_damaged_run_of_a_study_gets_a_message(study, capsys, name, content):
     try:
         assert main([*command, "2", "3"]) == 2
         message = capsys.readouterr().err
-        assert message.startswith("error: ")
+        assert message.splitlines()[-1].startswith("error: ")
         assert "lcam-seed3" in message
     finally:
         path.write_bytes(before)
