@@ -323,8 +323,8 @@ def go_on(command, folder, capsys):
     errors = capsys.readouterr().err
     if code:
         assert code == 2
-        remark, error = errors.splitlines()
-        assert remark.startswith("data: ")
+        *remarks, error = errors.splitlines()
+        assert all(remark.startswith("data: ") for remark in remarks)
         assert error.startswith("error: ")
         kept = {path: before[path] for path in before if path.name != ".lock"}
         assert kept.items() <= contents(folder).items()  # nothing is lost

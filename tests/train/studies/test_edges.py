@@ -155,6 +155,7 @@ def test_arm_without_a_match_is_no_run_and_did_not_diverge(
 ):
     def train(config, dataset, **_):
         config.out.mkdir(parents=True)
+        (config.out / "config.json").write_text('{"on_nan": "stop"}')
         is_bad = config.seed == 0 and config.optimizer.phase == "loss"
         row = {"epoch": 1, "step": 1, "test_loss": 1.0}
         row["train_loss"] = None if is_bad else 1.0
@@ -169,8 +170,9 @@ def test_arm_without_a_match_is_no_run_and_did_not_diverge(
     block = Block("digits", Experiment(epochs=1), arms, "lcam")
     trials.run_trials([block], [0, 1], tmp_path, lambda _: None)
     printed = capsys.readouterr().out
-    assert "chance, seed 0: diverged" not in printed
-    assert printed.splitlines()[-1].endswith("(0:00:00 left)")
+    assert "chance, seed 0: left out, because lcam diverged" in printed
+    progress = [line for line in printed.splitlines() if line.startswith("[")]
+    assert progress[-1].endswith("(0:00:00 left)")  # nothing waits
 
 
 def test_report_of_a_study_has_all_its_seeds(tmp_path):
