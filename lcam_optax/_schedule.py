@@ -26,6 +26,12 @@ from lcam_optax._loss_average import LossAverage, as_loss_average, ema_average
 from lcam_optax._phase import Phase, detect_phase
 from lcam_optax._states import LossPhaseState
 
+_NEEDS_INJECTION = (
+    "`loss_phase_schedule` keeps a state, and needs `inject_hyperparams`, as in "
+    "`optax.inject_hyperparams(optax.sgd)(0.1, momentum="
+    "lcam_optax.loss_phase_schedule(0.9, 0.95))`."
+)
+
 DEFAULT_AVERAGE = ema_average(0.99)
 
 
@@ -70,6 +76,13 @@ class LossPhaseSchedule:
             phase=jnp.asarray(Phase.HIGH_LOSS, jnp.int32),
         )
 
+    def _used_alone(self, *_: Any) -> Any:
+        """What an optimizer does with a number, where the schedule stands for one."""
+        raise TypeError(_NEEDS_INJECTION)
+
+    __add__ = __radd__ = __sub__ = __rsub__ = _used_alone
+    __mul__ = __rmul__ = __pow__ = __rpow__ = __neg__ = _used_alone
+
     def update(
         self,
         state: LossPhaseState,
@@ -89,11 +102,7 @@ class LossPhaseSchedule:
     ) -> ArrayLike:
         """The value for the step whose loss is `value`."""
         if not isinstance(state, LossPhaseState):
-            raise TypeError(
-                "`loss_phase_schedule` keeps a state, and needs `inject_hyperparams`, "
-                "as in `optax.inject_hyperparams(optax.sgd)(0.1, momentum="
-                "lcam_optax.loss_phase_schedule(0.9, 0.95))`."
-            )
+            raise TypeError(_NEEDS_INJECTION)
         if value is None:  # `inject_hyperparams` asks once before the first loss
             return self._value_in(state.phase, state.count)
         return self.step(state, value, extra_args)[0]

@@ -349,3 +349,12 @@ def test_each_group_of_a_partition_has_its_own_schedule():
     updates, _ = fed(optimizer, (4.0, 2.0))
     np.testing.assert_allclose(updates["w"], -0.1 * (0.75 + 1) * jnp.ones(2))
     np.testing.assert_allclose(updates["b"], -0.1 * (0.5 + 1))
+
+
+def test_schedule_in_the_place_of_a_number_says_what_it_needs():
+    optimizer = optax.adamw(1e-3, b1=loss_phase_schedule(0.9, 0.95))
+    state = optimizer.init(jnp.zeros(2))
+    with pytest.raises(
+        TypeError, match="keeps a state, and needs `inject_hyperparams`"
+    ):
+        optimizer.update(jnp.ones(2), state, jnp.zeros(2), value=1.0)

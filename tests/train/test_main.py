@@ -475,3 +475,8 @@ def test_help_explains_the_options_without_loading_jax():
     )
     assert "--low-loss-momentum FLOAT" in done.stdout
     assert "--widen INT" in done.stdout
+
+
+def test_closed_output_is_no_error():
+    command = f"{sys.executable} -m train presets >&- 2>&-"
+    assert subprocess.run(command, shell=True, check=False).returncode == 0

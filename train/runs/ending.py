@@ -27,7 +27,7 @@ def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
         f"{', '.join(results)} after {_count(len(rows), 'epoch', 's')} in "
         f"{as_clock(seconds)}"
     ]
-    if config.optimizer.optimizer == "lcam":
+    if config.optimizer.by_phase:
         share = sum(row["low_loss_share"] for row in rows) / len(rows)
         switches = sum(row["phase_switches"] for row in rows)
         lines.append(

@@ -138,7 +138,7 @@ class Recorder:
         """Writes an epoch's row, and those of its steps; shows the epoch's."""
         records.append_metrics(self._folder, row)
         records.append_steps(self._folder, steps)
-        acts = self._config.optimizer.optimizer == "lcam"  # SGD's phases do nothing
+        acts = self._config.optimizer.by_phase  # SGD's phases do nothing
         self._display.epoch(row if acts else row | {"phase_switches": None})
         remark = same_phase(row, self._config.optimizer)
         if remark and not self._has_remarked:

@@ -65,13 +65,19 @@ class TrainedNetwork:
           [batch, length, classes].
 
         Raises:
-          ValueError: the inputs are of another shape.
+          ValueError: the inputs are of another shape, or images not uint8.
         """
-        shape = np.shape(inputs)[1:]
-        if shape != self.spec.input_shape:
+        inputs = np.asarray(inputs)
+        shape = inputs.shape[1:]
+        if shape != self.spec.input_shape or not len(inputs):
             raise ValueError(
                 f"inputs must be [batch, {', '.join(map(str, self.spec.input_shape))}],"
-                f" got the shape {np.shape(inputs)}."
+                f" got the shape {inputs.shape}."
+            )
+        if self.mean is not None and inputs.dtype != np.uint8:
+            raise ValueError(
+                f"images must be uint8, from 0 to 255, got {inputs.dtype}. Pixels from "
+                "0 to 1 become that by numpy.uint8(255 * x)."
             )
         return self._outputs(self._state, inputs)
 
@@ -148,6 +154,11 @@ def _read_network(
         if not is_whole or (mean is not None and mean.shape != std.shape):
             raise ValueError
     except FileNotFoundError:
+        if (folder / "runs").is_dir():
+            raise InputError(
+                f"{folder} is the folder of a comparison or a study: name one of its "
+                f"runs. The command `python -m train runs {folder}` lists them."
+            ) from None
         raise InputError(
             f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
             "version of the program. Repeat the run's command."

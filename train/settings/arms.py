@@ -17,11 +17,11 @@ def parse_arm(text: str) -> Optimizer:
       InputError: the text is not of this form, there is no such optimizer or option, or
         a value cannot be used.
     """
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     options = options_of(Optimizer)
     try:
         values = {"optimizer": read_value(options["optimizer"], "NAME", name.strip())}
-        for word in filter(None, rest.split(",")):
+        for word in rest.split(",") if colon else ():
             key, equals, value = (part.strip() for part in word.partition("="))
             if not equals:
                 raise InputError(

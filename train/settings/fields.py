@@ -115,7 +115,8 @@ def read_value(option: Option, shown: str, text: str) -> Any:
             return option.kind(text)
         except ValueError:
             what = "a whole number" if option.kind is int else "a number"
-            raise InputError(f"{shown} must be {what}, got {text!r}.") from None
+            hint = " Put spaces between several." * (option.is_many and "," in text)
+            raise InputError(f"{shown} must be {what}, got {text!r}.{hint}") from None
     values = {str(value): value for value in option.choices or (True, False)}
     if text not in values:
         raise InputError(

@@ -31,11 +31,12 @@ ROWS = [
 def summary(tmp_path):
     """The lines for rows, and options of the run."""
 
-    def make(rows, optimizer="lcam"):
+    def make(rows, optimizer="lcam", **options):
         for row in rows:
             records.append_metrics(tmp_path, row)
         picture = tmp_path / "curves.png"
-        return summarize(Run(optimizer=Optimizer(optimizer)), tmp_path, picture)
+        config = Run(optimizer=Optimizer(optimizer, **options))
+        return summarize(config, tmp_path, picture)
 
     return make
 
@@ -60,6 +61,11 @@ def test_one_is_not_several(summary):
 
 def test_optimizer_without_phases_has_none_in_the_summary(summary):
     assert not any("low-loss phase" in line for line in summary(ROWS, "sgd"))
+
+
+def test_adamw_by_phase_has_its_phases_in_the_summary(summary):
+    lines = summary(ROWS, "adamw", high_loss_b1=0.9, low_loss_b1=0.95)
+    assert lines[1] == "low-loss phase in 70% of the steps, 5 switches"
 
 
 def test_run_without_a_test_has_its_loss(summary):

@@ -82,6 +82,25 @@ def test_inputs_of_another_shape_are_refused(finished):
         train.load_run(finished)(np.zeros((2, 8), np.uint8))
 
 
+def test_images_that_are_no_pixels_are_refused(finished):
+    with pytest.raises(
+        ValueError, match=r"must be uint8, .* got float64\. Pixels from"
+    ):
+        train.load_run(finished)(np.zeros((2, 8, 8, 1)))
+
+
+def test_no_images_are_refused(finished):
+    with pytest.raises(ValueError, match=r"got the shape \(0, 8, 8, 1\)"):
+        train.load_run(finished)(np.zeros((0, 8, 8, 1), np.uint8))
+
+
+def test_folder_of_a_comparison_is_told(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(InputError, match=f"or a study: .* train runs {tmp_path}"):
+        train.load_run(tmp_path)
+
+
 def test_checkpoint_that_changed_is_refused(copy):
     [step] = checkpoint.steps_in(copy)
     for path in (copy / "checkpoints" / str(step) / "snapshot").rglob("*"):

@@ -20,6 +20,7 @@ def test_arms_that_are_the_same_are_refused(texts):
         ("lcam:optimizer=sgd", "lcam has no option 'optimizer'. Its options are learn"),
         ("lcam:margn=1", "has no option 'margn'. Did you mean margin[?] Its options"),
         ("lcam:margin", "expected OPTION=VALUE, as in sgd:mom.*, got 'margin'"),
+        ("lcam:", "expected OPTION=VALUE, as in sgd:mom.*, got ''"),
         ("lcam:epochs=3", "all arms share --epochs: give it outside of --arms"),
         ("lcma", "NAME must be sgd, lcam or adamw, got 'lcma'. Did you mean lcam[?]"),
         ("lcam:margin=wide", "margin must be a number, got 'wide'"),
