@@ -212,6 +212,6 @@ def _fail(message: str, code: int) -> int:
 if __name__ == "__main__":
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `>&-`
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     sys.stdout.reconfigure(errors="backslashreplace")  # paths may be any bytes
     sys.exit(main())
