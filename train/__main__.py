@@ -154,8 +154,8 @@ def _execute(config: Command) -> None:
             keep_compiled(config.compile_cache)
             compare(config)
         case Run():
-            from train.runs.display import showing
             from train.runs.folder import check_folder
+            from train.runs.showing import showing
 
             with showing(quiet=config.quiet) as display:
                 if config.cluster.coordinator is None:  # refused before JAX is loaded

@@ -7,10 +7,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any, TextIO
 
-from train import notes
 from train.runs.progress import LongRun, Progress, as_clock, as_rate
 
 # Seconds between two lines within an epoch, where there is no terminal.
@@ -154,26 +152,3 @@ def say_at_once(text: str) -> None:
     """Writes to stderr past all buffers, if somebody reads: Ctrl-C ends `tee` too."""
     with contextlib.suppress(OSError):
         os.write(2, text.encode())
-
-
-@contextlib.contextmanager
-def showing(*, quiet: bool = False, bar_only: bool = False) -> Iterator[Display]:
-    """Shows what suits where the output goes, as long as the context lasts.
-
-    Args:
-      quiet: only what a run came to.
-      bar_only: only what vanishes again: a live line on a terminal, and nothing else.
-    """
-    is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    with contextlib.ExitStack() as stack:
-        if quiet:
-            display = Summary()
-        elif is_terminal:
-            # Imported late: it takes a tenth of a second.
-            from train.runs.terminal import Terminal
-
-            display = stack.enter_context(Terminal(bar_only=bar_only))
-        else:
-            display = Display() if bar_only else Lines()
-        stack.enter_context(notes.shown_by(display.note))
-        yield display

@@ -18,9 +18,10 @@ from train.engine.spec import Call, Spec
 from train.engine.types import StepMetrics, TestMetrics
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
-from train.runs.display import Display, showing
+from train.runs.display import Display
 from train.runs.folder import digest, locked, open_folder
 from train.runs.recorder import Recorder, SilentRecorder
+from train.runs.showing import showing
 from train.runs.stop import Stop
 from train.runs.trained import write_network
 from train.runs.training import Training

@@ -16,8 +16,9 @@ from rich.console import Console
 
 from train import notes
 from train.runs import display
-from train.runs.display import Lines, Patient, Summary, showing
+from train.runs.display import Lines, Patient, Summary
 from train.runs.progress import Progress
+from train.runs.showing import showing
 
 ROW = {
     "epoch": 2,
@@ -242,7 +243,7 @@ def test_terminal_that_can_do_nothing_gets_lines(screen, monkeypatch):
 
 
 SCRIPT = """
-from train.runs.display import showing
+from train.runs.showing import showing
 from train.runs.progress import Progress
 from tests.train.runs.test_display import ROW
 with showing() as shown:
