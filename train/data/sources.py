@@ -67,6 +67,8 @@ def load_dataset(config: Data) -> Dataset:
 
 
 def _load(source: str, data_dir: Path) -> Dataset:
+    if source == "npz:":
+        raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
     if source.startswith("npz:"):
         return load_npz(expand(Path(source.removeprefix("npz:"))))
     if source in ("cifar10", "cifar100"):

@@ -76,8 +76,7 @@ class Data:
         """Checks the options and fills in those that depend on the data."""
         is_cifar = self.data in ("cifar10", "cifar100")
         check(
-            self.data in SOURCES
-            or self.data.removeprefix("npz:") not in ("", self.data),
+            self.data in SOURCES or self.data.startswith("npz:"),
             f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}."
             f"{_meant(self.data)}",
         )
