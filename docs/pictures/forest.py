@@ -10,6 +10,10 @@ from train.studies.pictures import Column, Interval, Words, draw_forest
 
 RESULTS = Path(__file__).parents[2] / "results"
 OUTCOME = "last_epochs_error"
+# Named in the title; all others must not be.
+SIGNIFICANT = {
+    ("english", arm) for arm in ("sgd-0.95", "mean-momentum", "matched-step", "chance")
+}
 
 ARMS = {
     "sgd-0.9": "fixed at 0.9",
@@ -39,7 +43,7 @@ def read_differences(study: str, block: str) -> dict[str, Interval]:
                 continue
             if arm not in ARMS:
                 continue
-            if float(row["corrected_p"]) < 0.05:
+            if float(row["corrected_p"]) < 0.05 and (block, arm) not in SIGNIFICANT:
                 raise ValueError(
                     f"{arm} in {study} is significant: say so in the title"
                 )
@@ -63,13 +67,15 @@ def read_columns() -> list[Column]:
             "JPEG, 4 seeds",
             read_differences("ablation-cifar10-jpeg-quick", "npz"),
         ),
-        Column("text", "6 seeds", read_differences("domains-quick", "english")),
+        Column("text", "6 seeds", read_differences("domains-rates-quick", "english")),
         Column(
             "breast cancer",
             "6 seeds",
-            read_differences("domains-quick", "breast_cancer"),
+            read_differences("domains-rates-quick", "breast_cancer"),
         ),
-        Column("diabetes", "6 seeds", read_differences("domains-quick", "diabetes")),
+        Column(
+            "diabetes", "6 seeds", read_differences("domains-rates-quick", "diabetes")
+        ),
     ]
 
 
@@ -79,7 +85,8 @@ def main() -> None:
     shown = [each for column in columns for each in column.differences.values()]
     words = Words(
         f"{sum(each.has_zero for each in shown)} of {len(shown)} intervals include 0. "
-        "After correction, none of the differences is significant.",
+        "After correction, LCAM is worse than four arms on text; no other difference is "
+        "significant.",
         "LCAM less the arm: test error in percentage points",
         "LCAM better",
         "LCAM worse",

@@ -135,6 +135,10 @@ TABLES = {
     "Tables, numbers, and images without convolutions": [
         (less_lcam(source), "error") for source in (CANCER, DIABETES, MLP)
     ],
+    "With rates chosen for both": [
+        (less_lcam(("domains-rates-quick", block)), "error")
+        for block in ("english", "breast_cancer", "diabetes", "digits")
+    ],
     "Larger batches": [(batches, "error"), (batches, "area")],
 }
 
