@@ -85,8 +85,8 @@ def main() -> None:
     shown = [each for column in columns for each in column.differences.values()]
     words = Words(
         f"{sum(each.has_zero for each in shown)} of {len(shown)} intervals include 0. "
-        "After correction, LCAM is worse than four arms on text; no other difference is "
-        "significant.",
+        "After correction, LCAM is worse than four arms on text; no other difference "
+        "is significant.",
         "LCAM less the arm: test error in percentage points",
         "LCAM better",
         "LCAM worse",

@@ -277,6 +277,22 @@ def test_every_report_is_in_the_index():
             "last_epochs_error",
             "smallest corrected p is {corrected}",
         ),
+        *(
+            (
+                "With rates chosen for both",
+                ("domains-rates-quick", "english"),
+                arm,
+                "last_epochs_error",
+                said,
+            )
+            for arm, said in (
+                ("matched-step", "`matched-step` (p = {corrected} after correction)"),
+                ("mean-momentum", "`mean-momentum` ({corrected})"),
+                ("chance", "`chance` ({corrected})"),
+                ("sgd-0.95", "`sgd-0.95` ({corrected})"),
+                ("sgd-0.9", "is not significant ({corrected})"),
+            )
+        ),
         (
             "Larger batches",
             ("noise-digits-quick", "batch-128"),
