@@ -38,9 +38,11 @@ UV = works(shutil.which("uv"))
 def environment(folder: Path, python: str | Path = sys.executable) -> Path:
     """Returns the Python of the environment in a folder, which it makes if need be."""
     inside = folder / "bin" / "python"
-    if not inside.exists():
+    # One that uv has made may have no pip, and uv may be gone.
+    has_pip = any(folder.glob("lib/python*/site-packages/pip"))
+    if not inside.exists() or not (UV or has_pip):
         make = ["uv", "venv", "--python", python] if UV else [python, "-m", "venv"]
-        run(*make, folder)
+        run(*make, "--clear", folder)
     return inside
 
 
