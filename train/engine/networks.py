@@ -112,7 +112,7 @@ def num_predictions(spec: NetworkSpec, shape: tuple[int, ...]) -> int | None:
 def array_names(spec: NetworkSpec) -> list[str]:
     """Names of the arrays of trained weights, in the order of the tree's leaves."""
     params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
-    paths = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(params))
+    paths = jax.tree_util.tree_leaves_with_path(pure(params))
     return ["/".join(str(key.key) for key in path) for path, _ in paths]
 
 
