@@ -32,7 +32,13 @@ def scheduling_hint(setting: Any) -> str:
 
 
 def check_number(
-    name: str, number: Any, low: float, high: float, *, whole: bool = False
+    name: str,
+    number: Any,
+    low: float,
+    high: float,
+    *,
+    whole: bool = False,
+    alternative: str = "",
 ) -> None:
     """Refuses a Python number outside `[low, high)`, and what is no number at all.
 
@@ -46,7 +52,7 @@ def check_number(
     bounds = f"{'(' if low == -math.inf else '['}{low}, {high})"
     if not isinstance(number, _NUMBER_TYPES) or not _is_real(number, whole):
         raise TypeError(
-            f"`{name}` must be a {noun} in {bounds}, got {shown(number)}."
+            f"`{name}` must be a {noun} in {bounds}{alternative}, got {shown(number)}."
             f"{scheduling_hint(number)}"
         )
     if jnp.shape(number) != ():
@@ -67,7 +73,7 @@ def check_number(
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:
     """As `check_number`, but a schedule (any callable of the count) passes too."""
     if not callable(setting):
-        check_number(name, setting, low, high)
+        check_number(name, setting, low, high, alternative=", or a schedule")
 
 
 def _is_real(number: Any, whole: bool = False) -> bool:
@@ -129,6 +135,12 @@ def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:
             "`update` needs the keyword `value`, the scalar loss of this batch; "
             f"{got}. Pass it as in {example}. If you passed it, a wrapper dropped it: "
             "docs/recipes.md lists which do, and what to write instead."
+        )
+    if isinstance(value, tuple):
+        raise TypeError(
+            "`value` must be the scalar loss of this batch, a real number, got a tuple "
+            f"of {len(value)}. Of a loss function with `has_aux=True` pass the loss "
+            "alone: `(loss, aux), grads = ...`, then `value=loss`."
         )
     if isinstance(value, (numbers.Integral, np.ndarray)):
         array = np.asarray(value)

@@ -50,6 +50,12 @@ def test_value_that_is_not_real_is_refused(value):
         update_with(value=value)
 
 
+@pytest.mark.parametrize("value", [(1.0, 2.0), (jnp.ones(()), {"accuracy": 0.5})])
+def test_loss_with_its_auxiliary_output_says_to_pass_the_loss_alone(value):
+    with pytest.raises(TypeError, match=r"got a tuple of 2\. .*has_aux.*value=loss"):
+        update_with(value=value)
+
+
 def test_value_is_checked_while_tracing():
     with pytest.raises(ValueError, match="got an array of shape"):
         jax.eval_shape(update_with, value=jax.ShapeDtypeStruct((8,), jnp.float32))
@@ -176,6 +182,12 @@ def test_number_that_is_none_is_refused(name, number):
 @pytest.mark.parametrize("margin", [0, 0.0, np.float32(0), np.array(0), jnp.int32(0)])
 def test_smallest_number_is_taken(margin):
     lcam_optax.lcam(0.1, margin=margin)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "low_loss_momentum"])
+def test_message_says_where_a_schedule_may_stand(name):
+    with pytest.raises(TypeError, match=rf"`{name}` must be .*\), or a schedule, got"):
+        lcam_optax.lcam(**{"learning_rate": 0.1, name: None})
 
 
 def test_bounds_are_shown_in_the_message():
