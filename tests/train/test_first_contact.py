@@ -213,6 +213,14 @@ REFUSED = {
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
     "compare --arms sgd": "--arms must name two optimizers or more, got 1.",
     "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",
+    "compare --arms lcam sgd:momentum=0.9,momentum=0.8": "momentum stands there twice",
+    "compare --learning-rates 0.1": "--learning-rates needs --validation N: the number",
+    "compare --learning-rates 0.1 0.1 --validation 9": "must be different numbers",
+    "compare --arms sgd:learning-rate=0.3 lcam --learning-rates 0.1 --validation 9": (
+        "sgd:learning-rate=0.3 has a learning rate, and --learning-rates tries others"
+    ),
+    "compare --learning-rates 0.1 --validation 9 --seeds 1 2000": "share 2000: what",
+    "compare --validation-seeds 3": "--validation-seeds belongs to --learning-rates",
     "compare --arms sgd lcam:epochs=3": "all arms share --epochs",
     "compare --arms sgd adamw:momentum=0.9": "--momentum belongs to --optimizer sgd",
     "compare --arms sgd lcam:momentum=0.8": "--momentum belongs to --optimizer sgd",

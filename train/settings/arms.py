@@ -28,6 +28,8 @@ def parse_arm(text: str) -> Optimizer:
                     f"expected OPTION=VALUE, as in sgd:momentum=0.95, got {word!r}."
                 )
             option = _option(values["optimizer"], key)
+            if option.name in values:
+                raise InputError(f"{key} stands there twice: leave one out.")
             values[option.name] = read_value(option, key, value)
         optimizer = Optimizer(**values)
         check_typed(optimizer, values)
@@ -53,6 +55,22 @@ def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
                 "default changes nothing. Leave one out."
             )
     return arms
+
+
+def at_rate(arm: str, rate: float) -> str:
+    """The arm with a learning rate.
+
+    Raises:
+      InputError: it has one of its own.
+    """
+    _, colon, options = arm.partition(":")
+    keys = [word.partition("=")[0].strip() for word in options.split(",")]
+    if "learning_rate" in (key.replace("-", "_") for key in keys):
+        raise InputError(
+            f"--arms {arm} has a learning rate, and --learning-rates tries others with "
+            "every arm: leave one out."
+        )
+    return f"{arm}{',' if colon else ':'}learning-rate={rate}"
 
 
 def _option(optimizer: str, key: str) -> Option:

@@ -48,15 +48,20 @@ def check_seed(option: str, seed: int) -> None:
     check(0 <= seed < 2**32, f"{option} must be in [0, 2^32), got {seed}.")
 
 
-def check_seeds(seeds: tuple[int, ...]) -> None:
+def check_seeds(option: str, seeds: tuple[int, ...]) -> None:
     """Makes sure that there are seeds, and that they differ."""
-    check(bool(seeds), "--seeds needs one number or more.")
-    check(
-        len(seeds) == len(set(seeds)),
-        f"--seeds must be different numbers, got {' '.join(map(str, seeds))}.",
-    )
+    check_different(option, seeds)
     for seed in seeds:
-        check_seed("--seeds", seed)
+        check_seed(option, seed)
+
+
+def check_different(option: str, numbers: tuple[float, ...]) -> None:
+    """Makes sure that there are numbers, and that they differ."""
+    check(bool(numbers), f"{option} needs one number or more.")
+    check(
+        len(numbers) == len(set(numbers)),
+        f"{option} must be different numbers, got {' '.join(map(str, numbers))}.",
+    )
 
 
 def check_resume(out: Path | None, resume: bool) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.settings.arms import parse_arms
+from train.settings.arms import at_rate, parse_arms
 from train.settings.checks import (
     check,
     check_at_least,
+    check_different,
     check_positive,
     check_resume,
     check_seeds,
@@ -19,6 +20,7 @@ from train.settings.checks import (
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.finished import Evaluate, Export, Runs
 from train.settings.options import Data
+from train.settings.suggestions import listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,13 @@ class Compare(Experiment):
     arms: tuple[str, ...] = ("sgd", "lcam")
     #: Seeds of initial weights, data order and augmentation, each at least 0.
     seeds: tuple[int, ...] = (0,)
+    #: Learning rates to try with every arm. Each arm's rate is chosen by the error on
+    #: the examples that --validation keeps out of training. Then the arms are compared
+    #: at their rates with --seeds, on all training data and the test set.
+    learning_rates: tuple[float, ...] | None = None
+    #: With --learning-rates: seeds of the runs that choose, none of --seeds. Default:
+    #: 2000 2001 2002.
+    validation_seeds: tuple[int, ...] | None = None
     #: Folder to write to; must be new or empty. Default: runs/compare-DATA, numbered if
     #: that exists.
     out: Path | None = None
@@ -65,9 +74,42 @@ class Compare(Experiment):
             len(set(self.arms)) == len(self.arms),
             f"--arms must be different, got {' '.join(self.arms)}.",
         )
-        check_seeds(self.seeds)
-        for optimizer in parse_arms(self.arms).values():
+        check_seeds("--seeds", self.seeds)
+        arms = self.arms
+        if self.learning_rates is None:
+            check(
+                self.validation_seeds is None,
+                "--validation-seeds belongs to --learning-rates, and would be ignored "
+                "without it.",
+            )
+        else:
+            self._check_rates()
+            arms = [arm for tried in self.arms_at_rates() for arm in tried]
+        for optimizer in parse_arms(arms).values():
             make_run(self, optimizer=optimizer)
+
+    def _check_rates(self):
+        check(
+            self.data.validation > 0,
+            "--learning-rates needs --validation N: the number of training examples to "
+            "keep out of training and choose by.",
+        )
+        check_different("--learning-rates", self.learning_rates)
+        if self.validation_seeds is None:
+            object.__setattr__(self, "validation_seeds", (2000, 2001, 2002))
+        check_seeds("--validation-seeds", self.validation_seeds)
+        shared = sorted({*self.seeds} & {*self.validation_seeds})
+        check(
+            not shared,
+            f"--seeds and --validation-seeds share {listing(shared, 'and')}: what was "
+            "chosen is compared with fresh seeds.",
+        )
+
+    def arms_at_rates(self) -> list[list[str]]:
+        """For each of `arms`, the arms that it is at each of `learning_rates`."""
+        return [
+            [at_rate(arm, rate) for rate in self.learning_rates] for arm in self.arms
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +156,7 @@ class Study:
     def __post_init__(self):
         """Checks the options."""
         if self.seeds is not None:
-            check_seeds(self.seeds)
+            check_seeds("--seeds", self.seeds)
         if self.epochs is not None:
             check_at_least("--epochs", self.epochs, 1)
         _check_work(self.budget, self.keep_checkpoints)

@@ -14,16 +14,16 @@ class Clock:
       budget: minutes; None: no end.
     """
 
-    def __init__(self, budget: float | None):
+    def __init__(self, budget: float | None = None):
         self._start = self._mark = time.perf_counter()
-        self._budget = budget
+        self.budget = budget
         # Of each run, by program: all its seconds, and those of its epochs alone.
         self._runs: dict[Hashable, list[tuple[float, float]]] = {}
 
     def is_over(self) -> bool:
         """Whether the budget is spent."""
         elapsed = time.perf_counter() - self._start
-        return self._budget is not None and elapsed > 60 * self._budget
+        return self.budget is not None and elapsed > 60 * self.budget
 
     def count(self, program: Hashable, rows: Sequence[dict[str, Any]]) -> None:
         """Takes a run into account that this process has just made.

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from train.data import sources
-from train.data.dataset import Dataset, fingerprint
+from train.data.dataset import fingerprint
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
-from train.settings.arms import parse_arms
 from train.settings.commands import Compare
-from train.settings.experiment import Experiment
 from train.studies import rows, statistics
-from train.studies.arms import Arm, Block
+from train.studies.choosing import choose_rates, make_block
+from train.studies.clock import Clock
 from train.studies.outcomes import Comparison, Result, write_tables
 from train.studies.report import write_report
 from train.studies.study import run_blocks
@@ -26,26 +25,40 @@ def compare(config: Compare) -> Path:
     """Runs every arm with every seed; prints the table; returns the folder.
 
     A comparison is a study of one block, whose arms the user names. An arm that
-    diverges is left out of the table, and the others go on.
+    diverges is left out of the table, and the others go on. With `learning_rates`
+    another comparison comes first, which chooses the rate of each arm.
 
     Raises:
       InputError: the folder, the data, an arm or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
     dataset = sources.load_fitting(config)
-    block = _make_block(config, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
-    folder = open_folder(config, f"compare-{block.name}", **facts)
+    name = config.data.data.partition(":")[0]
+    folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
+    clock = Clock(config.budget)
+    going_on = f"To continue: the same command with --out {folder} --resume"
+    if config.learning_rates is not None:
+        with advising(going_on):
+            arms = choose_rates(config, dataset, folder / "validation", clock)
+        if arms is None:
+            return folder
+        data = dataclasses.replace(config.data, validation=0)
+        config = dataclasses.replace(
+            config, arms=arms, data=data, learning_rates=None, validation_seeds=None
+        )
+        dataset = sources.load_fitting(config)
+    block = make_block(config, config.arms, dataset)
     about = rows.describe(
         "comparison",
         "Which of these optimizers has the lowest test error?",
         [block],
         outcomes=("last_error", "last_epochs_error", "area"),
     )
-    with advising(f"To continue: the same command with --out {folder} --resume"):
+    with advising(going_on):
         found = run_blocks(
-            config, about, [block], config.seeds, folder, lambda _: dataset
+            config, about, [block], config.seeds, folder, lambda _: dataset, clock
         )
     if not found.runs:
         print("No run has finished yet: there is nothing to compare.")
@@ -68,25 +81,6 @@ def compare(config: Compare) -> Path:
             )
         )
     return folder
-
-
-def _make_block(config: Compare, dataset: Dataset) -> Block:
-    arms = parse_arms(config.arms)
-    steps = len(dataset.train_inputs) // config.batch_size
-    names = [option.name for option in dataclasses.fields(Experiment)]
-    return Block(
-        config.data.data.partition(":")[0],
-        Experiment(**{name: getattr(config, name) for name in names}),
-        tuple(
-            Arm(
-                name,
-                optimizer.with_average(steps),
-                folder=f"{number}-{optimizer.optimizer}",
-            )
-            for number, (name, optimizer) in enumerate(arms.items(), start=1)
-        ),
-        reference=config.arms[0],
-    )
 
 
 def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -> str:

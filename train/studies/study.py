@@ -21,6 +21,7 @@ from train.settings.options import Data
 from train.studies import rows
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
+from train.studies.clock import Clock
 from train.studies.collecting import collect
 from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES
@@ -50,7 +51,9 @@ def study(config: Study) -> Path:
     )
     _open(folder, config)
     with advising("To continue: the same command."):
-        found = run_blocks(config, about, blocks, list(seeds_of(config)), folder, load)
+        clock = Clock(config.budget)
+        seeds = list(seeds_of(config))
+        found = run_blocks(config, about, blocks, seeds, folder, load, clock)
     path = write_report(folder / "report", found)
     if path is None:
         print("No run has finished yet: there is nothing to report.")
@@ -66,6 +69,7 @@ def run_blocks(
     seeds: Sequence[int],
     folder: Path,
     load: Callable[[Data], Dataset],
+    clock: Clock,
 ) -> StudyRows:
     """Runs what is not done in the folder of a study, and collects the rows.
 
@@ -83,7 +87,7 @@ def run_blocks(
         seeds,
         folder,
         load,
-        budget=config.budget,
+        clock,
         keep_checkpoints=config.keep_checkpoints,
     )
     return collect(about, folder)

@@ -38,8 +38,8 @@ def run_trials(
     seeds: Sequence[int],
     folder: Path,
     load: Callable[[Data], Dataset],
+    clock: Clock,
     *,
-    budget: float | None = None,
     keep_checkpoints: int = 0,
 ) -> None:
     """Runs what is not done; prints a line a run, with the time left.
@@ -52,14 +52,13 @@ def run_trials(
       seeds: with which each arm of each block is run.
       folder: of the study.
       load: gives a block's data.
-      budget: minutes after which no further run is begun.
+      clock: says when no further run is begun.
       keep_checkpoints: how many of each run are kept when it has finished.
 
     Raises:
       InputError: an option or a folder cannot be used, or a run that has ended is not
         the one that would be run now.
     """
-    clock = Clock(budget)
     todo = _in_order(blocks, seeds)
     unmatched = []  # their donors diverged
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
@@ -79,7 +78,7 @@ def run_trials(
                 _check_same(folder, block, arm, seed, fingerprint(dataset))
                 continue
             if clock.is_over():
-                over = f"The budget of {_minutes(budget)} is used up."
+                over = f"The budget of {_minutes(clock.budget)} is used up."
                 print(" ".join([over, *ADVICE]))
                 return
             title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
@@ -110,7 +109,7 @@ def run_trials(
             clock.count(_program(block, arm), trial.rows if trial else [])
             rest = clock.left([_program(block, arm) for _, block, arm in waiting])
             print(
-                f"[{total - len(waiting)}/{total}] {title}: {_result(trial)} "
+                f"[{total - len(waiting)}/{total}] {title}: {_result(block, trial)} "
                 f"({_clock(rest)} left)",
                 flush=True,
             )
@@ -276,10 +275,11 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
     return dataclasses.replace(arm.optimizer, **changes)
 
 
-def _result(trial: Trial | None) -> str:
+def _result(block: Block, trial: Trial | None) -> str:
     if trial is None or trial.diverged:
         return "diverged"
-    return f"test error {trial.rows[-1]['test_error']:.2f} %"
+    by = "validation" if block.experiment.data.validation else "test"
+    return f"{by} error {trial.rows[-1]['test_error']:.2f} %"
 
 
 def _minutes(number: float) -> str:

@@ -22,6 +22,7 @@ from train.studies.arms import (
     lcam_arm,
     sgd_arm,
 )
+from train.studies.clock import Clock
 from train.studies.collecting import collect
 from train.studies.joining import join
 from train.studies.outcomes import make_results
@@ -168,7 +169,7 @@ def test_arm_without_a_match_is_no_run_and_did_not_diverge(
     monkeypatch.setattr(trials.loop, "run", train)
     arms = (Arm("lcam", Optimizer()), Arm("chance", Optimizer(), "share"))
     block = Block("digits", Experiment(epochs=1), arms, "lcam")
-    trials.run_trials([block], [0, 1], tmp_path, lambda _: None)
+    trials.run_trials([block], [0, 1], tmp_path, lambda _: None, Clock())
     printed = capsys.readouterr().out
     assert "chance, seed 0: left out, because lcam diverged" in printed
     progress = [line for line in printed.splitlines() if line.startswith("[")]

@@ -16,6 +16,7 @@ from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 from train.studies import rows
 from train.studies.arms import Arm, Block, lcam_arm, sgd_arm, twin_arms
+from train.studies.clock import Clock
 from train.studies.collecting import collect
 from train.studies.outcomes import compare_arms, make_results
 from train.studies.trials import (
@@ -213,7 +214,7 @@ def twins(tmp_path_factory):
         model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
     )
     block = Block("digits", experiment, arms, "lcam")
-    run_trials([block], [5], folder, load_dataset)
+    run_trials([block], [5], folder, load_dataset, Clock())
     about = rows.describe("twins", "?", [block], outcomes=("last_error", "area"))
     return folder, collect(about, folder)
 

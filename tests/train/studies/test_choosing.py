@@ -1,0 +1,126 @@
+"""A comparison that chooses its learning rates on a validation split first."""
+
+import json
+
+import numpy as np
+import pytest
+
+from train.__main__ import main
+from train.runs import records
+from train.studies import study as studies
+from train.studies.trials import run_trials
+
+RATES = ["1e-05", "0.01", "1e6"]  # too low, sensible, and one that diverges
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """The command of a comparison of two arms at three rates, and its folder."""
+    out = tmp_path_factory.mktemp("choosing") / "out"
+    command = ["compare", "--data", "diabetes", "--hidden", "8", "--epochs", "1"]
+    command += ["--arms", "sgd", "lcam:low-loss-momentum=0.95", "--seeds", "0", "1"]
+    command += ["--learning-rates", *RATES, "--validation", "100"]
+    command += ["--validation-seeds", "7", "8", "--out", str(out)]
+    return command, out
+
+
+@pytest.fixture(scope="module")
+def compared(command):
+    """The same, run."""
+    assert main(command[0]) == 0
+    return command
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def test_each_arm_is_compared_at_its_rate_of_lowest_validation_error(compared):
+    _, out = compared
+    errors = {}
+    for run in (out / "validation" / "runs" / "diabetes").iterdir():
+        options, rows = config_of(run)["optimizer"], records.read_metrics(run)
+        key = options["optimizer"], options["learning_rate"]
+        diverged = rows[-1]["train_loss"] is None
+        error = np.inf if diverged else rows[-1]["test_error"]
+        errors.setdefault(key, []).append(error)
+    assert all(len(seeds) == 2 for seeds in errors.values())
+    best = {
+        arm: min((np.mean(errors[arm, float(rate)]), float(rate)) for rate in RATES)[1]
+        for arm in ("sgd", "lcam")
+    }
+    used = {
+        (options["optimizer"], options["learning_rate"])
+        for run in (out / "runs" / "diabetes").iterdir()
+        for options in [config_of(run)["optimizer"]]
+    }
+    assert used == set(best.items())
+
+
+def test_rates_are_chosen_on_training_examples_and_compared_on_the_test_set(compared):
+    _, out = compared
+    choosing, comparing = (
+        {
+            (config_of(run)["data"]["validation"], config_of(run)["seed"])
+            for run in folder.iterdir()
+        }
+        for folder in (
+            out / "validation" / "runs" / "diabetes",
+            out / "runs" / "diabetes",
+        )
+    )
+    assert choosing == {(100, 7), (100, 8)}
+    assert comparing == {(0, 0), (0, 1)}
+
+
+def test_finished_comparison_chooses_the_same_and_shows_why(
+    compared, capsys, monkeypatch
+):
+    command, _ = compared
+    made = []
+    monkeypatch.setattr(studies, "run_trials", lambda *args, **_: made.append(args))
+    assert main([*command, "--resume"]) == 0
+    assert len(made) == 2
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert (
+        "validation error after the last epoch, mean of 2 seeds; * is chosen" in lines
+    )
+    assert "1e+06 diverged diverged" in lines
+    assert "lcam:low-loss-momentum=0.95,learning-rate=0.01" in " ".join(lines)
+
+
+def test_nothing_is_compared_before_all_rates_were_tried(command, tmp_path, capsys):
+    words = [*command[0][:-1], str(tmp_path / "out"), "--budget", "1e-9"]
+    assert main(words) == 0
+    assert "is used up" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_both_parts_share_the_budget(command, tmp_path, monkeypatch):
+    clocks = []
+
+    def counting(blocks, seeds, folder, load, clock, **options):
+        clocks.append(clock)
+        run_trials(blocks, seeds, folder, load, clock, **options)
+
+    monkeypatch.setattr(studies, "run_trials", counting)
+    words = [*command[0][:-1], str(tmp_path / "out"), "--seeds", "0"]
+    words += ["--learning-rates", "0.01", "--validation-seeds", "7"]
+    assert main(words) == 0
+    assert clocks[0] is clocks[1]
+
+
+def test_best_rate_at_the_end_of_those_tried_is_pointed_out(command, tmp_path, capsys):
+    words = [*command[0][:-1], str(tmp_path / "out"), "--seeds", "0"]
+    words += ["--learning-rates", "1e-5", "0.01", "--validation-seeds", "7"]
+    assert main(words) == 0
+    assert "warning: sgd is best at 0.01, the highest rate" in capsys.readouterr().out
+
+
+def test_arm_that_diverges_at_every_rate_ends_the_comparison(command, tmp_path, capsys):
+    words = [*command[0][:-1], str(tmp_path / "out")]
+    words += ["--learning-rates", "1e6", "--validation-seeds", "7"]
+    assert main(words) == 1
+    assert (
+        "sgd diverged at every learning rate: try lower ones" in capsys.readouterr().err
+    )

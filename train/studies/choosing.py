@@ -1,0 +1,136 @@
+"""The arms of a comparison, and the choice of their learning rates by validation."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from train.data.dataset import Dataset
+from train.errors import DivergedError
+from train.runs.writing import writing
+from train.settings.arms import parse_arms
+from train.settings.commands import Compare
+from train.settings.experiment import Experiment
+from train.studies import rows
+from train.studies.arms import Arm, Block
+from train.studies.clock import Clock
+from train.studies.outcomes import Result, write_tables
+from train.studies.study import run_blocks
+from train.studies.table import aligned
+
+
+def make_block(config: Compare, arms: Sequence[str], dataset: Dataset) -> Block:
+    """The block of a comparison: `arms` as they are typed, the first its reference."""
+    steps = len(dataset.train_inputs) // config.batch_size
+    names = [option.name for option in dataclasses.fields(Experiment)]
+    return Block(
+        config.data.data.partition(":")[0],
+        Experiment(**{name: getattr(config, name) for name in names}),
+        tuple(
+            Arm(
+                name,
+                optimizer.with_average(steps),
+                folder=f"{number}-{optimizer.optimizer}",
+            )
+            for number, (name, optimizer) in enumerate(
+                parse_arms(arms).items(), start=1
+            )
+        ),
+        reference=arms[0],
+    )
+
+
+def choose_rates(
+    config: Compare, dataset: Dataset, folder: Path, clock: Clock
+) -> tuple[str, ...] | None:
+    """Runs every arm at every rate; prints a table of their validation errors.
+
+    An arm gets the rate with the lowest error of the last epoch, in the mean over the
+    seeds; of several, the lowest. A rate at which a run diverges is not chosen.
+
+    Args:
+      config: the comparison, with `learning_rates`.
+      dataset: its test set are the examples to choose by.
+      folder: of these runs.
+      clock: says when no further run is begun.
+
+    Returns:
+      The arms at their rates; None where runs are missing: the budget is used up, or
+      another process works on them.
+
+    Raises:
+      InputError: an option or a folder cannot be used.
+      DivergedError: an arm diverged at every rate.
+    """
+    by_arm = config.arms_at_rates()
+    block = make_block(config, [arm for tried in by_arm for arm in tried], dataset)
+    about = rows.describe(
+        "validation",
+        "At which learning rate has each optimizer the lowest validation error?",
+        [block],
+        outcomes=("last_error", "last_epochs_error", "area"),
+    )
+    seeds = config.validation_seeds
+    print(
+        f"Choosing each arm's learning rate by {len(dataset.test_inputs):,} examples "
+        "kept out of training."
+    )
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
+    if not {(block.name, arm.name, seed) for arm in block.arms for seed in seeds} <= (
+        found.runs.keys()
+    ):
+        return None
+    [result], _ = write_tables(folder / "report", found)
+    errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
+    chosen = [int(np.argmin(row)) for row in errors]
+    print(f"\n{_table(config, errors, chosen)}\n")
+    for arm, row in zip(config.arms, errors, strict=True):
+        if np.isinf(row).all():
+            raise DivergedError(
+                f"{arm} diverged at every learning rate: try lower ones"
+            )
+    return tuple(tried[best] for tried, best in zip(by_arm, chosen, strict=True))
+
+
+def _error(result: Result, arm: str) -> float:
+    """Mean validation error of an arm; infinite if it diverged."""
+    runs = result.runs.get(arm, {}).values()
+    return float(np.mean([run["last_error"] for run in runs])) if runs else np.inf
+
+
+def _table(
+    config: Compare, errors: Sequence[Sequence[float]], chosen: Sequence[int]
+) -> str:
+    """A row for each rate, and a warning where the best one is at the end."""
+    rates = config.learning_rates
+    cells = [["learning rate", *config.arms]]
+    for place, rate in enumerate(rates):
+        row = [f"{rate:g}"]
+        for ours, best in zip(errors, chosen, strict=True):
+            row.append(_shown(ours[place]) + " *" * (place == best))
+        cells.append(row)
+    ends = {min(rates): "lowest", max(rates): "highest"}
+    count = len(config.validation_seeds)
+    return "\n".join(
+        [
+            "validation error after the last epoch, "
+            + (f"mean of {count} seeds" if count > 1 else "one seed")
+            + "; * is chosen",
+            *aligned(cells),
+            *(
+                f"warning: {arm} is best at {rates[best]:g}, the {ends[rates[best]]} "
+                "rate tried. Try others beyond it."
+                for arm, best in zip(config.arms, chosen, strict=True)
+                if rates[best] in ends
+            ),
+        ]
+    )
+
+
+def _shown(error: float) -> str:
+    if np.isinf(error):
+        return "diverged"
+    return f"{error:.2f}" if error < 1e5 else f"{error:.1e}"
