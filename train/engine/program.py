@@ -53,6 +53,7 @@ class Program:
       calls: the calls that make up an epoch.
       draw: compiled, of `train.engine.plan.make_draw`.
       pace: of its counted calls, kept from run to run.
+      test_pace: of those that test.
       compile_seconds: how long compiling took, all of it.
     """
 
@@ -60,7 +61,7 @@ class Program:
         start = time.perf_counter()
         self.spec = spec
         self.calls = list(epoch_calls(spec))
-        self.pace = Pace()
+        self.pace, self.test_pace = Pace(), Pace()
         observer = make_observer(spec.observe, spec.method)
         self._init_network = network_init(spec.network)
         self.draw = _draw(spec.train_shape[0], spec.steps_per_epoch)
@@ -73,7 +74,7 @@ class Program:
         self._compile = partial(_compile, spec.num_devices)
         self._abstract = self._everywhere((state, data))
         self._summarize = self._compile(observer.summarize, self._abstract[0].observed)
-        self._test = self._compile(step.make_test(spec), *self._abstract)
+        self._test = _compile_test(spec, *self._abstract)
         self._train: dict[tuple[int, int], jax.stages.Compiled] = {}
         for call in self.calls:
             self._train_of(call)
@@ -121,9 +122,23 @@ class Program:
             steps.append(np.int32(call.num_steps))
         return self._train_of(call)(state, data, plan, hyperparameters, *steps)
 
-    def test(self, state: TrainState, data: DeviceData) -> TestMetrics:
-        """Scores the whole test set."""
-        return self._test(state, data)
+    def test(
+        self,
+        state: TrainState,
+        data: DeviceData,
+        scores: TestMetrics | None = None,
+        first: int = 0,
+        count: int | None = None,
+    ) -> TestMetrics:
+        """Scores `count` batches of the test set from `first` on; None: all.
+
+        `scores` are those of the batches before; they are given up.
+        """
+        numbers = []
+        if self.spec.counted:
+            count = self.spec.test_batches if count is None else count
+            numbers = [np.int32(first), np.int32(count)]
+        return self._test(state, data, scores or no_scores(self.spec), *numbers)
 
     def observed(self, state: TrainState) -> dict[str, jax.Array]:
         """What was watched of the epoch so far; empty for nothing."""
@@ -150,12 +165,30 @@ def _compile(
     return lowered.compile()
 
 
-def compile_test(
-    spec: Spec, state: TrainState, data: DeviceData
-) -> jax.stages.Compiled:
-    """Compiles `test(state, data)` alone, with the numbers of the whole program."""
-    arguments = _everywhere(spec.num_devices, (state, data))
-    return _compile(spec.num_devices, step.make_test(spec), *arguments)
+def no_scores(spec: Spec) -> TestMetrics:
+    """The scores before any batch is scored."""
+    zeros = np.zeros((len(TestMetrics._fields), spec.test_batches), np.float32)
+    return devices.put(TestMetrics(*zeros), spec.num_devices)
+
+
+def score(spec: Spec, state: TrainState, data: DeviceData) -> TestMetrics:
+    """Scores the test set alone, with the numbers of the whole program."""
+    test = _compile_test(spec, *_everywhere(spec.num_devices, (state, data)))
+    numbers = [np.int32(0), np.int32(spec.test_batches)] if spec.counted else []
+    return test(state, data, no_scores(spec), *numbers)
+
+
+def _compile_test(spec: Spec, *abstract: Any) -> jax.stages.Compiled:
+    """Compiles the test for a state and data like these."""
+    sums = jax.ShapeDtypeStruct((spec.test_batches,), jnp.float32)
+    scores = _everywhere(spec.num_devices, TestMetrics(sums, sums))
+    numbers = [jax.ShapeDtypeStruct((), jnp.int32)] * 2 if spec.counted else []
+    return _compile(
+        spec.num_devices,
+        step.make_test(spec),
+        *(*abstract, scores, *_everywhere(spec.num_devices, numbers)),
+        donate_argnums=2,
+    )
 
 
 def compiler_options() -> dict[str, Any]:

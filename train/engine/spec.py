@@ -57,6 +57,11 @@ class Spec(NamedTuple):
         """Steps an epoch, the smaller last one included."""
         return self.full_steps + (self.last_batch_size > 0)
 
+    @property
+    def test_batches(self) -> int:
+        """Batches of the test set, the last one filled up."""
+        return -(-self.test_shape[0] // self.eval_batch_size)
+
     def room(self, call: "Call") -> int:
         """For how many steps the program of a call is compiled."""
         is_full = self.counted and call.batch_size == self.batch_size

@@ -171,26 +171,36 @@ def make_train(
     return train
 
 
-def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
-    """Returns `test(state, data) -> TestMetrics`, on the whole test set."""
-    graph = networks.graph_of(spec.network)
+def make_test(spec: Spec) -> Callable[..., TestMetrics]:
+    """Returns the function that scores batches of the test set.
 
-    def test(state: TrainState, data: DeviceData) -> TestMetrics:
+    It is `test(state, data, scores, first, count) -> scores`. `scores` are sums over
+    each batch of the test set, [batches]. Those of `count` batches (int32) from `first`
+    (int32) on are replaced; all are, where these two are left out.
+    """
+    graph = networks.graph_of(spec.network)
+    batches, size = spec.test_batches, spec.eval_batch_size
+
+    def test(state, data, scores, first=0, count=None):
         network = nnx.merge(graph, state.params, state.batch_stats)
 
-        def score(batch: tuple[jax.Array, jax.Array, jax.Array]) -> TestMetrics:
-            inputs, targets, counts = batch
-            inputs = devices.share(inputs, spec.num_devices)
+        def body(number: jax.Array, scores: TestMetrics) -> TestMetrics:
+            inputs = devices.share(data.test_inputs[number], spec.num_devices)
+            targets = data.test_targets[number]
             outputs = network(_normalize(spec, inputs, data), train=False)
+            # The last batch is filled up.
+            counts = number * size + jnp.arange(size) < spec.test_shape[0]
+            sums = [
+                jnp.sum(jnp.where(counts, each(outputs, targets), 0))
+                for each in (example_losses, example_errors)
+            ]
             return TestMetrics(
-                jnp.sum(jnp.where(counts, example_losses(outputs, targets), 0)),
-                jnp.sum(jnp.where(counts, example_errors(outputs, targets), 0)),
+                *(x.at[number].set(y) for x, y in zip(scores, sums, strict=True))
             )
 
-        size, batches = spec.test_shape[0], data.test_inputs.shape[:2]
-        counts = jnp.arange(batches[0] * batches[1]).reshape(batches) < size
-        sums = jax.lax.map(score, (data.test_inputs, data.test_targets, counts))
-        return TestMetrics(jnp.sum(sums.loss) / size, jnp.sum(sums.error))
+        # A number that the compiler knows, as in `train`.
+        end = batches if count is None else first + count
+        return jax.lax.fori_loop(first, end, body, scores)
 
     return test
 

@@ -91,11 +91,11 @@ class StepMetrics(NamedTuple):
 
 
 class TestMetrics(NamedTuple):
-    """Score on the whole test set.
+    """Scores on the test set, a sum over the examples of each batch.
 
     Attributes:
-      loss: float32, mean over the examples, as in `StepMetrics`.
-      error: float32, sum over the examples.
+      loss: float32 [batches], as in `StepMetrics`.
+      error: float32 [batches], likewise.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name

@@ -109,7 +109,7 @@ class Lines(Summary):
             f"epoch {row['epoch']}/{self._progress.epochs}: "
             f"train loss {row['train_loss']:.4f}, "
             f"train error {row['train_error']:.2f} %, {test}, "
-            f"{row['images_per_second']:.0f} images/s"
+            f"{as_rate(row['images_per_second'])} images/s"
         )
 
 

@@ -162,6 +162,7 @@ def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
         drop_last=True,
         eval_batch_size=tested.batch_size,
         steps_per_call=1,
+        counted=jax.default_backend() == "cpu",
         num_devices=devices.count(None),
     )
     mean, std = network.mean, network.std
@@ -176,8 +177,8 @@ def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
     params, batch_stats = networks.split(network.module)[1:]
     state = TrainState(params, batch_stats, ())
     state, data = devices.put((state, data), spec.num_devices)
-    test = program.compile_test(spec, state, data)(state, data)
-    found = test_columns(spec, jax.device_get(test))
+    scores = program.score(spec, state, data)
+    found = test_columns(spec, jax.device_get(scores))
     unit = "%" if spec.network.num_outputs > 1 else "% of the variance"
     return [
         f"test loss {found['test_loss']:.6f}",

@@ -136,9 +136,9 @@ def _train(
         if folder is None
         else Recorder(folder, config, training.compiled, display=display, light=light)
     ) as recorder:
-        done = _restore(training, recorder)
+        done, tested = _restore(training, recorder)
         total = config.epochs * spec.steps_per_epoch
-        if stop.is_due() and done < total:
+        if stop.is_due() and not (done == total and tested):
             raise StoppedError(
                 f"{stop.signal.name}: stopped before training, after step {done} of "
                 f"{total}.",
@@ -146,20 +146,30 @@ def _train(
             )
         recorder.begin(done)
         loop = _Loop(config, spec, training, recorder, stop)
-        while done < total:
-            done = loop.train_epoch(done)
+        epoch, taken = divmod(done, spec.steps_per_epoch)
+        if done and not tested:  # a signal came during its test
+            epoch, taken = epoch - 1, spec.steps_per_epoch
+        for number in range(epoch, config.epochs):
+            loop.train_epoch(number, taken)
+            taken = 0
     recorder.finish()
 
 
-def _restore(training: Training, recorder: Recorder | SilentRecorder) -> int:
-    """Goes back to the last checkpoint; returns the steps taken there, or 0."""
+def _restore(
+    training: Training, recorder: Recorder | SilentRecorder
+) -> tuple[int, bool]:
+    """Goes back to the last checkpoint, if there is one.
+
+    Returns:
+      The steps taken there, and whether the epochs that are done were tested.
+    """
     template = training.template()
     found = processes.by_first_process(partial(recorder.last, template))
-    done, snapshot = found or (0, template)
-    [done] = processes.from_first_process(np.array([done]))
+    done, tested, snapshot = found or (0, True, template)
+    [done, tested] = processes.from_first_process(np.array([done, tested]))
     if done:
         training.restore(processes.from_first_process(snapshot))
-    return int(done)
+    return int(done), bool(tested)
 
 
 class _Loop(NamedTuple):
@@ -169,18 +179,14 @@ class _Loop(NamedTuple):
     recorder: Recorder | SilentRecorder
     stop: Stop
 
-    def train_epoch(self, done: int) -> int:
-        """Takes what is left of an epoch after `done` steps of the run, and tests.
-
-        Returns:
-          The steps taken at its end.
+    def train_epoch(self, epoch: int, taken: int) -> None:
+        """Takes what is left of an epoch after `taken` of its steps, and tests.
 
         Raises:
           DivergedError: a loss was not finite; the rows are written.
           StoppedError: a signal came; where the run was is saved.
         """
         steps_per_epoch = self.spec.steps_per_epoch
-        epoch, taken = divmod(done, steps_per_epoch)
         clock = _Clock()
         must_stop = False
         for call in self.training.take_steps(epoch, taken):
@@ -202,7 +208,13 @@ class _Loop(NamedTuple):
             self.config.test_epochs or self.config.epochs
         )
         self.recorder.stage("testing" if tests else "training")
-        test = self.training.test() if tests else None
+        done = epoch * steps_per_epoch + taken
+        if tests:
+            test = self.training.test(self.stop.is_due)
+            if test is None:
+                self._stop(done, " in the test")
+        else:
+            test = None
         row = _epoch_row(epoch, self.spec, steps, test, self.training.phase_before)
         row |= {
             "learning_rate": self.training.learning_rate(epoch),
@@ -215,7 +227,6 @@ class _Loop(NamedTuple):
                 name: np.where(np.isfinite(x), x, None).tolist()
                 for name, x in observed.items()
             }
-        done = epoch * steps_per_epoch + taken
         self.recorder.write(row, _step_rows(epoch * steps_per_epoch, steps))
         if self.config.on_nan == "stop":
             _check_finite(epoch, self.spec, steps, test)
@@ -223,7 +234,6 @@ class _Loop(NamedTuple):
             self._stop(done)
         if self.recorder.is_due_after(epoch + 1):
             self._save(done)
-        return done
 
     def _note(self, epoch: int, calls: list[tuple[Call, StepMetrics]], clock: "_Clock"):
         """Shows what is done of an epoch; returns whether all its losses are finite."""
@@ -246,12 +256,13 @@ class _Loop(NamedTuple):
             self.recorder.save(done, snapshot)
         return is_good
 
-    def _stop(self, done: int) -> NoReturn:
+    def _stop(self, done: int, when: str = "") -> NoReturn:
         """Saves and ends the run."""
         saved = "and saved" if self._save(done) else "with weights that are not finite"
         total = self.config.epochs * self.spec.steps_per_epoch
         raise StoppedError(
-            f"{self.stop.signal.name}: stopped {saved} after step {done} of {total}.",
+            f"{self.stop.signal.name}: stopped {saved}{when} after step {done} of "
+            f"{total}.",
             code=128 + self.stop.signal,
         )
 
@@ -273,8 +284,11 @@ class _Clock:
         return time.perf_counter() - self._start
 
     def rate(self) -> float:
-        """Examples a second, without the time in which training was halted."""
-        return self.num_examples / (self.seconds() - self._halted)
+        """Examples a second, without the time in which training was halted.
+
+        NaN if none was trained on: a run that was stopped in a test begins with it.
+        """
+        return self.num_examples / (self.seconds() - self._halted) or np.nan
 
     @contextlib.contextmanager
     def halted(self) -> Iterator[None]:
@@ -314,8 +328,10 @@ def _epoch_row(
 
 def test_columns(spec: Spec, test: TestMetrics) -> dict[str, float]:
     """Loss in nats and error in percent, as in `metrics.jsonl`."""
-    error = 100 * float(test.error) / spec.test_shape[0]
-    return {"test_loss": float(test.loss), "test_error": error}
+    loss, error = (
+        float(np.sum(sums, dtype=np.float64)) / spec.test_shape[0] for sums in test
+    )
+    return {"test_loss": loss, "test_error": 100 * error}
 
 
 def _step_rows(first: int, steps: StepMetrics) -> list[tuple]:
@@ -334,8 +350,8 @@ def _check_finite(
     if len(bad):
         number = epoch * spec.steps_per_epoch + bad[0] + 1
         what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
-    elif test and not np.isfinite(test.loss):
-        what = f"the test loss is {test.loss}"
+    elif test and not np.isfinite(test.loss).all():
+        what = f"the test loss is {np.sum(test.loss)}"
     else:
         return
     raise DivergedError(

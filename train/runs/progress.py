@@ -115,5 +115,7 @@ def as_hours(seconds: float) -> str:
 
 
 def as_rate(rate: float) -> str:
-    """Examples a second: few of them with a digit more."""
+    """Examples a second: few of them with a digit more; NaN is a dash."""
+    if math.isnan(rate):
+        return "-"
     return f"{rate:.1f}" if rate < 10 else f"{rate:,.0f}"

@@ -68,10 +68,14 @@ class Recorder:
         if kind is DivergedError and self._light:  # the run has ended
             self._checkpoints.discard()
 
-    def last(self, like: Snapshot) -> tuple[int, Snapshot]:
-        """The steps taken at the last checkpoint, and where the run was; or 0, `like`.
+    def last(self, like: Snapshot) -> tuple[int, bool, Snapshot]:
+        """Where the run was at the last checkpoint.
 
         Rows that came after it, or are half written, are dropped.
+
+        Returns:
+          The steps taken, 0 without a checkpoint; whether the last epoch that is done
+          was tested, which a signal may have ended; and the snapshot, or `like`.
 
         Raises:
           InputError: the checkpoint or the rows are damaged; nothing is dropped then.
@@ -80,17 +84,21 @@ class Recorder:
         done = self._checkpoints.last_step() or 0
         if not done and records.has_finished(self._folder):  # and left none
             records.keep_rows(self._folder, self._config.epochs, spec.steps_per_epoch)
-            return self._total, like
+            return self._total, True, like
         if done > self._total:
             raise InputError(
                 f"{self._folder} has a checkpoint of step {done}, but the run has "
                 f"{self._total} steps: it belongs to another run. Move it away."
             )
         snapshot = self._checkpoints.restore(done, like) if done else like
-        records.keep_rows(
-            self._folder, done // spec.steps_per_epoch, spec.steps_per_epoch
+        epochs, rest = divmod(done, spec.steps_per_epoch)
+        tested = (
+            not done
+            or rest > 0
+            or not records.lacks_last(self._folder, epochs, spec.steps_per_epoch)
         )
-        return done, snapshot
+        records.keep_rows(self._folder, epochs - (not tested), spec.steps_per_epoch)
+        return done, tested, snapshot
 
     def begin(self, done: int) -> None:
         """Notes what goes on from the step `done`, and with what."""

@@ -114,6 +114,17 @@ def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def lacks_last(folder: Path, epochs: int, steps_per_epoch: int) -> bool:
+    """Whether there are the rows of all but the last of `epochs`, and no more."""
+    counts = {"metrics.jsonl": 0, "steps.csv": 0}
+    for name in counts:
+        with contextlib.suppress(*UNREADABLE):
+            counts[name] = (folder / name).read_bytes().count(b"\n")
+    before = epochs - 1
+    steps = 1 + before * steps_per_epoch if before else 0  # a head, if anything
+    return counts == {"metrics.jsonl": before, "steps.csv": steps}
+
+
 def has_finished(folder: Path) -> bool:
     """Whether a run came to its end: it may have left no checkpoint."""
     return (folder / FINISHED).exists()

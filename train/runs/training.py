@@ -1,7 +1,7 @@
 """A run under way: weights, optimizer state, and the metrics of the epoch."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import optax
 
 from train.engine import devices, optimizers
 from train.engine.feed import Feed
+from train.engine.pace import Pace
 from train.engine.plan import Planner
 from train.engine.program import compile_program
 from train.engine.spec import Call, Spec, epoch_calls
@@ -91,11 +92,7 @@ class Training:
             yield call
 
     def _next_size(self) -> int:
-        if self._fixed_size is not None:
-            return self._fixed_size
-        # Several processes take the same steps, whatever their clocks say.
-        [size] = processes.from_first_process(np.array([self.compiled.pace.size()]))
-        return int(size)
+        return self._fixed_size or _same_size(self.compiled.pace)
 
     def arrived(self) -> list[tuple[Call, StepMetrics]]:
         """The calls that are done and were not told before, with their metrics.
@@ -121,9 +118,30 @@ class Training:
         """Of the epoch's first `taken` steps, which have arrived."""
         return StepMetrics(*(column[:taken] for column in self._metrics))
 
-    def test(self) -> TestMetrics:
-        """Scores the whole test set; waits for it."""
-        return jax.device_get(self.compiled.test(self._state, self._feed.data))
+    def test(self, halts: Callable[[], bool] = lambda: False) -> TestMetrics | None:
+        """Scores the whole test set; waits for it.
+
+        Args:
+          halts: asked between calls, of which there are several on a CPU.
+
+        Returns:
+          The scores; None if `halts` said so before they were complete.
+        """
+        scores, done, total = None, 0, self._spec.test_batches
+        while done < total:
+            if done and halts():
+                return None
+            pace, count = self.compiled.test_pace, total
+            if self._spec.counted:
+                count = min(_same_size(pace), total - done)
+            start = time.perf_counter()
+            scores = self.compiled.test(
+                self._state, self._feed.data, scores, done, count
+            )
+            devices.wait(scores)
+            pace.took(count, time.perf_counter() - start)
+            done += count
+        return jax.device_get(scores)
 
     def observed(self) -> dict[str, np.ndarray]:
         """What was watched of the epoch; empty for nothing."""
@@ -144,6 +162,12 @@ class Training:
                 column[steps] = part
             done.append((call, metrics))
         return done
+
+
+def _same_size(pace: Pace) -> int:
+    """Of the next call: the same in several processes, whatever their clocks say."""
+    [size] = processes.from_first_process(np.array([pace.size()]))
+    return int(size)
 
 
 def _no_metrics(spec: Spec) -> StepMetrics:

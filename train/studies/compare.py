@@ -106,7 +106,8 @@ def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -
         if len(runs) < num_seeds:
             error += f" ({len(runs)} seeds)"
         epochs = [row for run in result.epochs[arm].values() for row in run]
-        speed = np.median([row["images_per_second"] for row in epochs])
+        # None: an epoch that was resumed for its test alone.
+        speed = np.nanmedian([row["images_per_second"] or np.nan for row in epochs])
         shown = mean_cells(list(runs.values()), means)
         cells.append([arm, error, *shown, f"{speed:.0f}"])
     mine = [each for each in comparisons if each.outcome == "last_error"]

@@ -11,7 +11,7 @@ from models import WideResNet
 from train.engine import optimizers, program, step
 from train.engine.networks import NetworkSpec
 from train.engine.spec import Spec
-from train.engine.types import DeviceData, EpochPlan, TrainState
+from train.engine.types import DeviceData, EpochPlan, TestMetrics, TrainState
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 
@@ -178,10 +178,13 @@ def test_steps_that_a_call_does_not_take_have_no_metrics(state, counted):
 
 
 def test_test_counts_every_image_once_and_no_filling(state, data):
-    actual = jax.jit(step.make_test(SPEC))(state, data)
+    nothing = TestMetrics(jnp.zeros(2), jnp.zeros(2))
+    actual = jax.jit(step.make_test(SPEC))(state, data, nothing)
     images = pixels(data.test_inputs.reshape(8, 5, 5, 1)[:5], data)
     labels = np.array([0, 1, 2, 0, 1])
     logits = nnx.jit(lambda net: net(images, train=False))(network_of(state))
     probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
-    assert actual.error == np.sum(np.argmax(logits, axis=1) != labels)
-    np.testing.assert_allclose(actual.loss, -np.mean(np.log(probabilities)), rtol=1e-5)
+    wrong, losses = np.argmax(logits, axis=1) != labels, -np.log(probabilities)
+    for scores, each in ((actual.error, wrong), (actual.loss, losses)):
+        by_batch = [np.sum(each[:4]), np.sum(each[4:])]
+        np.testing.assert_allclose(scores, by_batch, rtol=1e-5)

@@ -81,7 +81,7 @@ def test_epoch_is_a_line(capsys):
     lines.epoch(ROW)
     assert capsys.readouterr().out == (
         "epoch 2/3: train loss 0.1235, train error 12.30 %, test error 6.11 %, "
-        "54321 images/s\n"
+        "54,321 images/s\n"
     )
 
 

@@ -24,6 +24,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
+from train.engine.program import Program
 from train.runs import recorder, records, training
 from train.runs.folder import locked
 from train.runs.training import Training
@@ -35,7 +36,7 @@ EPOCHS, STEPS = 8, 4  # of 16 examples
 OPTIONS = [
     *("--network", "mlp", "--hidden", "16", "--epochs", str(EPOCHS)),
     *("--batch-size", "16", "--steps-per-call", "1", "--learning-rate", "0.05"),
-    *("--loss-average", "epoch", "--observe", "mechanism"),
+    *("--loss-average", "epoch", "--observe", "mechanism", "--eval-batch-size", "4"),
 ]
 # A checkpoint after every call.
 ALWAYS = ["--checkpoint-minutes", "1e-9"]
@@ -197,6 +198,30 @@ def test_run_stopped_again_and_again_comes_to_the_same_end(
             stop_at(patch, 5)
             codes.append(main(command))
     assert codes == [143] * 6 + [0]
+    assert result(tmp_path / "run") == result(whole)
+
+
+@pytest.mark.parametrize("epoch", [1, 3, EPOCHS])
+def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
+    whole, command, tmp_path, monkeypatch, capsys, epoch
+):
+    command = [*command, "--out", str(tmp_path / "run")]
+    test, begun = Program.test, []
+
+    def test_and_stop(self, state, data, scores, first, count):
+        begun.append(first)
+        if begun.count(0) == epoch and first == 2:
+            signal.raise_signal(signal.SIGINT)
+        return test(self, state, data, scores, first, count)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_same_size", lambda pace: 1)  # batches of a call
+        patch.setattr(Program, "test", test_and_stop)
+        assert main(command) == 130
+    assert begun == [0, 1, 2, 3] * (epoch - 1) + [0, 1, 2]
+    said = f"stopped and saved in the test after step {epoch * STEPS} of 32."
+    assert said in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
     assert result(tmp_path / "run") == result(whole)
 
 
