@@ -4,6 +4,7 @@ Training is cut out: a command that would train says `TRAINS`, and starts no JAX
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.train.pseudo_terminal import on_terminal
 from train.__main__ import main
 from train.runs import folder, loop
 from train.settings.experiment import Run
@@ -300,3 +302,80 @@ def test_help_is_printed(said, command, parts):
     for part in parts:
         assert part in text
     assert max(map(len, text.splitlines())) <= 80 or command in ("presets", "studies")
+
+
+# --- Real commands on a pseudo-terminal -----------------------------------------------
+
+SIZES = [(24, 80), (0, 0)]  # lines and columns; the second is that of `script`
+SMALL = "--network mlp --hidden 8"
+
+
+def assert_fits(lines):
+    """A command to copy is one line, however long."""
+    rest = [line for line in lines if not line.startswith("next: ")]
+    assert max(map(len, rest)) <= 80, rest
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
+    size, tmp_path
+):
+    command = f"-m train run {SMALL} --epochs 2".split()
+    code, text = on_terminal(*command, size=size, folder=tmp_path)
+    assert code == 0
+    lines = text.splitlines()
+    [heading] = {line for line in lines if line.startswith("epoch  ")}
+    assert "train loss  train error  test error  low-loss  switches  images" in heading
+    for number in (1, 2):
+        assert any(re.match(rf"    {number} .* \d+\.\d\d %  ", line) for line in lines)
+    said = (
+        *("compiling  0 s", "data: 1,437 images of 8 x 8 pixels, 1 channel"),
+        *("MLP 64-8-10, 610 parameters, compiled in ", "after 2 epochs in 0:00:0"),
+        *("low-loss phase in ", "folder: runs/digits-lcam-seed0"),
+        *(
+            "picture: runs/digits-lcam-seed0/curves.png",
+            "next: python -m train compare",
+        ),
+    )
+    for part in said:
+        assert part in text
+    assert_fits(lines)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_interrupted_run_on_a_terminal_says_how_to_go_on(size, tmp_path):
+    command = f"-m train run {SMALL} --epochs 4000".split()
+    ctrl_c = {"interrupt_at": "step 22 of 22"}
+    code, text = on_terminal(*command, size=size, folder=tmp_path, **ctrl_c)
+    assert code == 130
+    assert "stopping and saving; once more to stop at once" in text
+    assert re.search(r"SIGINT: stopped and saved after step \d+ of 88000\.", text)
+    # Words are not cut at the terminal's edge.
+    assert "--out runs/digits-lcam-seed0 --resume" in " ".join(text.split())
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        (
+            f"compare {SMALL} --epochs 1 --arms sgd lcam --seeds 0 1",
+            ["[4/4] lcam, seed 1: test error ", "picture: runs/compare-digits/compar"],
+        ),
+        (
+            "study ablation --quick --epochs 1 --seeds 0 --arms sgd-0.9",
+            ["[2/2] sgd-0.9, seed 0: test error", "report: runs/study-ablation-quick/"],
+        ),
+    ],
+)
+def test_comparison_and_study_on_a_terminal_end_with_what_they_wrote(
+    size, tmp_path, command, parts
+):
+    words = ["-m", "train", *command.split()]
+    code, text = on_terminal(*words, size=size, folder=tmp_path)
+    assert code == 0
+    for part in parts:
+        assert part in text
+    assert_fits(text.splitlines())

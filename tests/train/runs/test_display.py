@@ -1,19 +1,14 @@
 """What a run shows: lines, a live terminal, or a summary only. No JAX starts here."""
 
 import contextlib
-import fcntl
 import io
 import os
 import re
-import struct
-import subprocess
-import sys
-import termios
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.train.pseudo_terminal import on_terminal, text_of
 from train import notes
 from train.runs import display
 from train.runs.display import Lines, Patient, Summary
@@ -53,11 +48,6 @@ def showing_on(screen, **options):
     """What `showing` gives where stdout is the screen."""
     with contextlib.redirect_stdout(screen), showing(**options) as shown:
         yield shown
-
-
-def text_of(screen):
-    """What was written without what moves the cursor, clears and colours."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).replace("\r", "\n")
 
 
 def begun(shown, done=0):
@@ -259,27 +249,9 @@ with showing() as shown:
 
 
 @pytest.mark.parametrize("size", [(24, 80), (0, 0)], ids=str)
-def test_pseudo_terminal_shows_all(size):
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "TERM": "xterm", "PYTHONPATH": "."},
-    )
-    os.close(theirs)
-    written = b""
-    try:
-        while part := os.read(ours, 4096):
-            written += part
-    except OSError:  # its end, on Linux
-        pass
-    os.close(ours)
-    assert process.wait(timeout=60) == 0
-    text = text_of(written.decode())
+def test_pseudo_terminal_shows_all(size, tmp_path):
+    code, text = on_terminal("-c", SCRIPT, size=size, folder=tmp_path)
+    assert code == 0
     for shown in ("loading  0 s", "step 2 of 10", "6.11 %", "test error 3 %"):
         assert shown in text
     assert max(map(len, text.split("\n"))) <= 80
