@@ -141,9 +141,9 @@ def _execute(config: Command) -> None:
 
             print(list_runs(config))
         case Plot():
-            from train.runs.plot import plot_runs
+            from train.studies.plotting import plot
 
-            print(f"picture: {plot_runs(config)}")
+            print(f"picture: {plot(config)}")
         case Compare():
             from train.runs.folder import check_folder
 

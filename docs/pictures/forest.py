@@ -6,7 +6,8 @@ Run as `python -m docs.pictures.forest`. It reads results/*/comparisons.csv.
 import csv
 from pathlib import Path
 
-from train.studies.pictures import Column, Interval, Words, draw_forest
+from train.runs.palette import kind_of
+from train.studies.pictures import Column, Interval, Row, Words, draw_forest
 
 RESULTS = Path(__file__).parents[2] / "results"
 OUTCOME = "last_epochs_error"
@@ -91,7 +92,8 @@ def main() -> None:
         "LCAM better",
         "LCAM worse",
     )
-    figure = draw_forest(columns, ARMS, words)
+    rows = {arm: Row(kind_of(arm, {}), about) for arm, about in ARMS.items()}
+    figure = draw_forest(columns, rows, words)
     path = Path(__file__).with_suffix(".png")
     figure.savefig(path, dpi=170, metadata={"Software": None})
     print(path)

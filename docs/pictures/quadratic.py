@@ -15,11 +15,12 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from train.runs.palette import ARM_COLORS, GREY, INK
+
 DOCUMENT = Path(__file__).parents[1] / "mechanism.md"
 
-LCAM, REVERSED = "#0072B2", "#D55E00"
+LCAM, REVERSED = ARM_COLORS["lcam"], ARM_COLORS["lcam-reversed"]
 FLAT, MEDIUM, STEEP = "#009E73", "#CC79A7", "#000000"
-INK, GREY = "#222222", "#6b6b6b"
 
 
 class Gain(NamedTuple):

@@ -14,11 +14,12 @@ from matplotlib import pyplot as plt
 from lcam_optax import Phase
 from train.__main__ import main as train
 from train.runs import drawing
+from train.runs.palette import PHASE_COLORS
 from train.runs.records import read_steps
 
 STEPS = slice(60, 150)  # the loss still falls, and both phases are there
 OPTIONS = "--ema-decay 0.9 --low-loss-momentum 0.95 --epochs 8"
-LOW, HIGH = (drawing.PHASE_COLORS[phase] for phase in (Phase.LOW_LOSS, Phase.HIGH_LOSS))
+LOW, HIGH = (PHASE_COLORS[phase] for phase in (Phase.LOW_LOSS, Phase.HIGH_LOSS))
 
 
 def read() -> dict[str, np.ndarray]:
@@ -46,8 +47,7 @@ def draw(steps: dict[str, np.ndarray]) -> plt.Figure:
     for chosen, color in ((is_low, LOW), (~is_low, HIGH)):
         above.scatter(x[chosen], steps["loss"][chosen], s=13, color=color, zorder=3)
     above.plot(x, steps["average_loss"], color="black", lw=2, zorder=2)
-    above.set_yscale("log")
-    drawing.log_scale(above, steps["loss"])
+    drawing.log_scale(above, steps["loss"], drawing.floor_of(steps["loss"]))
     above.set_ylabel("loss of the batch")
     figure.align_ylabels((above, below))
     below.step(x, steps["momentum"], where="mid", color="black", lw=1.4)

@@ -19,8 +19,8 @@ import train.data.sources
 import train.runs.evaluate
 import train.runs.export
 import train.runs.listing
-import train.runs.plot
 import train.runs.processes
+import train.studies.plotting
 import train.studies.quadratic
 import train.studies.study
 from train.__main__ import main
@@ -91,7 +91,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch):
     monkeypatch.setattr(train.studies.study, "study", stop)
     monkeypatch.setattr(train.studies.study, "report", stop)
     monkeypatch.setattr(train.studies.quadratic, "print_tables", stop)
-    monkeypatch.setattr(train.runs.plot, "plot_runs", stop)
+    monkeypatch.setattr(train.studies.plotting, "plot", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
     monkeypatch.setattr(train.runs.export, "export", stop)
     monkeypatch.setattr(train.runs.listing, "list_runs", stop)

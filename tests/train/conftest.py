@@ -28,3 +28,16 @@ def _hangs_up():
 def no_pictures(monkeypatch):
     """Runs draw none, which would take as long as all else that they do here."""
     monkeypatch.setattr("train.runs.plot.plot_run", lambda folder: folder)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, kept open."""
+    from train.runs.drawing import plt  # takes a second
+
+    figures = []
+    monkeypatch.setattr(
+        "train.runs.drawing.save", lambda figure, path: figures.append(figure)
+    )
+    yield figures
+    plt.close("all")

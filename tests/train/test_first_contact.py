@@ -180,9 +180,10 @@ REFUSED = {
     "run --out notes.txt": "--out notes.txt is a file",
     "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
     "run --out runs/digits-lcam-seed0 --resume --epochs 25": "epochs was 20, is 25",
-    "plot": "plot needs the folder of one run or more.",
-    "plot runs/nope": "holds no run with a finished epoch",
-    "plot runs/thesis": "name the folder of a run.",
+    "plot": "plot needs the folder of a run, a comparison or a study.",
+    "plot runs/nope": "runs/nope holds no run, comparison or study",
+    "plot runs/thesis": "runs/thesis holds no run, comparison or study",
+    "plot runs/digits-lcam-seed0": "has not finished an epoch: wait for its first",
     "report runs/nope": "holds no study.json",
     # Runs that are there.
     "evaluate": "evaluate needs FOLDER. `python -m train evaluate --help` explains it.",
@@ -238,9 +239,9 @@ ACCEPTED = {
     "run --out runs/nothere --resume": "nothing to continue in runs/nothere: --resume",
     "run --data diabetes": "data: 309 rows of 10 columns, a number to predict; 133",
     "run --batch_size 32 --epochs=3": "data: ",
-    "compare --arms sgd lcam": "digits: 1,437 images of 8 x 8 pixels",
-    "compare --arms sgd lcam:ema-decay=None": "digits: 1,437 images",
-    "study ablation --quick --arms chance": "digits: 1,437 images",
+    "compare --arms sgd lcam": "data: 1,437 images of 8 x 8 pixels",
+    "compare --arms sgd lcam:ema-decay=None": "data: 1,437 images",
+    "study ablation --quick --arms chance": "data: 1,437 images",
 }
 
 
@@ -286,7 +287,7 @@ def test_jax_does_not_start_for_what_is_refused(home):
         ("--help", ["usage: python -m train COMMAND"]),
         ("--version", ["lcam_optax "]),
         ("run --help", ["usage: python -m train run [OPTIONS]", "--widen INT"]),
-        ("plot -h", ["usage: python -m train plot RUNS ... [OPTIONS]"]),
+        ("plot -h", ["usage: python -m train plot FOLDERS ... [OPTIONS]"]),
         ("study --help", ["NAME", "baseline"]),
         ("export -h", ["usage: python -m train export FOLDER OUT [OPTIONS]"]),
         ("runs -h", ["usage: python -m train runs [FOLDER] [OPTIONS]"]),

@@ -42,7 +42,7 @@ from train.settings.arms import parse_arms
 from train.settings.commands import Compare, Plot, Study
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer
-from train.studies import compare, study
+from train.studies import compare, plotting, study
 from train.studies.catalogue import STUDIES, make_blocks
 
 ORDINARY = settings.default.max_examples
@@ -483,7 +483,7 @@ def no_work():
         patch.setattr(loop, "run", lambda *_: Path("run"))
         patch.setattr(compare, "compare", lambda *_: None)
         patch.setattr(study, "study", lambda *_: None)
-        patch.setattr(plot, "plot_runs", lambda options: options.out)
+        patch.setattr(plotting, "plot", lambda options: options.out)
         patch.setattr(plot, "plot_run", lambda path: path)
         yield
 

@@ -298,6 +298,13 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     for text in (*arms, "± ", "95 % interval", "(2 seeds)", "comparison.png"):
         assert text in table
     assert (out / "comparison.png").exists()
+    *lines, folder, picture, next_ = table.splitlines()
+    assert folder == f"folder: {out}"
+    assert picture == f"picture: {out / 'comparison.png'}"
+    assert next_.startswith("next: python -m train compare --data npz:")
+    assert next_.endswith(f"--seeds 3 4 0 --out {out} --resume")
+    shown = lines[next(i for i, line in enumerate(lines) if line.startswith("final")) :]
+    assert max(map(len, shown)) <= 80
     # The first step's loss comes from the weights and the batch alone.
     first = {
         folder.name: records.read_steps(folder)["loss"][0]

@@ -8,8 +8,12 @@ import numpy as np
 from train.errors import InputError
 from train.paths import printable
 from train.runs import records
+from train.runs.task import Task, read_about
 
-METRICS = ("epoch", "train_loss", "train_error", "test_error", "mean_momentum")
+METRICS = (
+    *("epoch", "train_loss", "train_error", "test_error"),
+    *("low_loss_share", "mean_momentum"),
+)
 
 
 class Curves(NamedTuple):
@@ -20,12 +24,18 @@ class Curves(NamedTuple):
       metrics: columns of `metrics.jsonl`; NaN where there is no such thing.
       steps: columns of `steps.csv`.
       epochs: epochs completed after each step.
+      task: that it learns.
+      kind: of its optimizer; see `train.runs.palette`.
+      planned: its epochs when it is done; None if that is not known.
     """
 
     name: str
     metrics: dict[str, np.ndarray]
     steps: dict[str, np.ndarray]
     epochs: np.ndarray
+    task: Task
+    kind: str
+    planned: int | None
 
 
 def read_curves(folder: Path) -> Curves:
@@ -44,19 +54,26 @@ def read_curves(folder: Path) -> Curves:
         }
         _check_drawable(metrics, steps)
     except FileNotFoundError:
+        if (folder / "config.json").exists():
+            raise InputError(
+                f"the run in {folder} has not finished an epoch: wait for its first "
+                "one, or name another folder."
+            ) from None
         raise InputError(
-            f"{folder} holds no run with a finished epoch (metrics.jsonl and "
-            "steps.csv): name the folder of a run."
+            f"{folder} holds no run, comparison or study (neither metrics.jsonl nor "
+            "study.json): name the folder of one."
         ) from None
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}.") from None
     except records.DAMAGED:
         raise InputError(
             f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
             "or a run is writing them; wait for its next epoch."
         ) from None
     name = printable(folder.resolve().name)
-    # Matplotlib leaves what begins with an underscore out of legends.
-    name = f" {name}" if name.startswith("_") else name
-    return Curves(name, metrics, steps, epochs)
+    # In a study the arm gives the folder its name.
+    task, kind, planned = read_about(folder, name.rpartition("-seed")[0])
+    return Curves(name, metrics, steps, epochs, task, kind, planned)
 
 
 def _check_drawable(

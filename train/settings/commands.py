@@ -199,27 +199,34 @@ class Studies:
 
 @dataclass(frozen=True)
 class Plot:
-    """Draws runs side by side, finished or not.
+    """Draws runs, comparisons and studies side by side, finished or not.
 
-    At the top: test error and training loss per epoch, of all runs on common axes.
-    Below, for each run: the loss, its average, the phase and the momentum of each step.
+    At the top: test error, training loss, phases and momentum per epoch. All that has
+    the same data, network and batch size has common axes. Of a comparison or a study:
+    the mean of each arm over its seeds. Below, for each run: the loss, its average, the
+    phase and the momentum of each step.
     """
 
-    #: Folders of runs.
-    runs: tuple[Path, ...]
-    #: Picture to write (.png, .pdf or .svg); must be new. Default: figure.png, numbered
-    #: if that exists.
+    #: Folders of runs, of comparisons and of studies, or the report/ in them.
+    folders: tuple[Path, ...]
+    #: Picture to write: .png, .pdf or .svg. Default: figure.png in the first folder,
+    #: drawn again if this program drew it.
     out: Path | None = None
+    #: Replace the picture, if it is there.
+    overwrite: bool = False
 
     def __post_init__(self):
         """Checks the options."""
-        check(len(self.runs) > 0, "plot needs the folder of one run or more.")
         check(
-            len(set(self.runs)) == len(self.runs),
-            f"plot needs different runs, got {' '.join(map(str, self.runs))}.",
+            len(self.folders) > 0,
+            "plot needs the folder of a run, a comparison or a study.",
         )
         check(
-            self.out is None or self.out.suffix in (".png", ".pdf", ".svg"),
+            len(set(self.folders)) == len(self.folders),
+            f"plot needs different folders, got {' '.join(map(str, self.folders))}.",
+        )
+        check(
+            self.out is None or self.out.suffix.lower() in (".png", ".pdf", ".svg"),
             f"--out must end in .png, .pdf or .svg, got {self.out}.",
         )
 

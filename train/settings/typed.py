@@ -1,7 +1,9 @@
 """Commands that can be typed as they stand, made from options."""
 
 import dataclasses
+import itertools
 import shlex
+from pathlib import Path
 from typing import Any
 
 from train.errors import InputError
@@ -33,17 +35,42 @@ def compare_command(run: Run) -> str | None:
     arms = [_arm(Optimizer(rival, **shared)), _arm(ours)]
     if ours.optimizer == "sgd":
         arms.reverse()
-    experiment = {
-        option.name: getattr(run, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
     try:
-        Compare(**experiment, arms=tuple(arms), seeds=SEEDS)
+        comparison = Compare(**_experiment(run), arms=tuple(arms), seeds=SEEDS)
     except InputError:
         return None
-    words = ["python", "-m", "train", "compare", *_options(Experiment(**experiment))]
-    words += ["--arms", *arms, "--seeds", *map(str, SEEDS)]
-    return shlex.join(words)
+    return shlex.join(_words(comparison))
+
+
+def more_seeds_command(comparison: Compare, folder: Path) -> str:
+    """The command that continues a comparison with as many seeds as `SEEDS`.
+
+    Args:
+      comparison: with fewer.
+      folder: its own.
+    """
+    more = (seed for seed in itertools.count() if seed not in comparison.seeds)
+    missing = len(SEEDS) - len(comparison.seeds)
+    seeds = [*comparison.seeds, *itertools.islice(more, missing)]
+    words = _words(dataclasses.replace(comparison, seeds=tuple(seeds)))
+    return shlex.join([*words, "--out", str(folder), "--resume"])
+
+
+def _words(comparison: Compare) -> list[str]:
+    """What has to be typed for a comparison; without its folder."""
+    words = ["python", "-m", "train", "compare"]
+    words += _options(Experiment(**_experiment(comparison)))
+    words += ["--arms", *comparison.arms]
+    for name in ("learning_rates", "validation_seeds", "seeds"):
+        if numbers := getattr(comparison, name):
+            words += [flag(name), *map(str, numbers)]
+    return words
+
+
+def _experiment(options: Experiment) -> dict[str, Any]:
+    """The options that runs and comparisons have."""
+    names = [option.name for option in dataclasses.fields(Experiment)]
+    return {name: getattr(options, name) for name in names}
 
 
 def _arm(optimizer: Optimizer) -> str:

@@ -13,9 +13,29 @@ from train.studies.rows import (
     TEST,
     RunRows,
     StudyRows,
+    read_about,
+    read_rows,
     unique,
 )
 from train.studies.trials import read_trial_at
+
+
+def read_study(folder: Path) -> StudyRows:
+    """Reads the rows of a study's folder, or of a report's.
+
+    Raises:
+      InputError: there are none, or they are damaged.
+    """
+    if not is_study(folder):
+        return read_rows(folder)
+    if (folder / "runs").is_dir() or not (folder / "report").is_dir():
+        return collect(read_about(folder), folder)
+    return read_rows(folder / "report")  # the runs were deleted
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a study's, with its runs; else it may be a report's."""
+    return (folder / "config.json").exists()
 
 
 def collect(about: dict[str, Any], folder: Path) -> StudyRows:

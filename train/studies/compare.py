@@ -1,6 +1,9 @@
 """Compares optimizers on the same weights and batches."""
 
 import dataclasses
+import re
+import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +15,16 @@ from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
 from train.settings.commands import Compare
+from train.settings.typed import SEEDS, more_seeds_command
 from train.studies import rows, statistics
 from train.studies.choosing import choose_rates, make_block
 from train.studies.clock import Clock
-from train.studies.outcomes import Comparison, Result, write_tables
+from train.studies.outcomes import Comparison, Result, task_of, write_tables
 from train.studies.report import write_report
 from train.studies.study import run_blocks
 from train.studies.table import aligned, mean_cells
+
+WIDTH = 80  # of what is printed
 
 
 def compare(config: Compare) -> Path:
@@ -37,7 +43,7 @@ def compare(config: Compare) -> Path:
     name = config.data.data.partition(":")[0]
     folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
-    clock = Clock(config.budget)
+    asked, clock = config, Clock(config.budget)
     going_on = f"To continue: the same command with --out {folder} --resume"
     if config.learning_rates is not None:
         with advising(going_on):
@@ -65,14 +71,17 @@ def compare(config: Compare) -> Path:
         return folder
     [result], comparisons = write_tables(folder / "report", found)
     if result.runs:
-        from train.studies.pictures import plot_curves  # matplotlib takes a second
+        from train.studies.panels import plot_block  # matplotlib takes a second
 
         path = folder / "comparison.png"
-        plot_curves(path, result.epochs, printable(folder.name))
-        print(f"\n{_table(result, comparisons, config)}\npicture: {path}")
+        plot_block(path, result, printable(folder.name))
+        print(f"\n{_table(result, comparisons, config)}")
+        print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
         print(f"report: {write_report(folder / 'report', found)}")
+    if result.runs:
+        print(f"next: {_next_command(asked, folder)}")
     if result.diverged:
         raise DivergedError(
             "; ".join(
@@ -87,17 +96,17 @@ def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -
     """The table as text, and each arm's difference from the first."""
     counts = [len(runs) for runs in result.runs.values()]
     num_seeds = max(counts)
-    title = f"final test error after {config.epochs} epochs, {config.data.data}, " + (
-        "one seed" if num_seeds == 1 else f"mean and deviation of {num_seeds} seeds"
-    )
+    seeds = "one seed" if num_seeds == 1 else f"mean ± deviation of {num_seeds} seeds"
+    length = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
+    title = f"final test {task_of(result).error} after {length}, {seeds}"
     means = {
         "train_loss": ("train loss", ".4f"),
-        "low_loss_share": ("low-loss steps", ".0%"),
-        "phase_switches": ("switches/epoch", ".1f"),
-        "mean_momentum": ("mean momentum", ".3f"),
+        "low_loss_share": ("low loss", ".0%"),
+        "phase_switches": ("switches", ".1f"),
+        "mean_momentum": ("momentum", ".3f"),
     }
     titles = [title for title, _ in means.values()]
-    cells = [["optimizer", "test error %", *titles, "images/s"]]
+    cells = [["optimizer", "error %", *titles, "images/s"]]
     for arm, runs in result.runs.items():
         errors = [run["last_error"] for run in runs.values()]
         error = f"{np.mean(errors):.2f}"
@@ -118,4 +127,27 @@ def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -
     ]
     if len(mine) > 1 and num_seeds > 1:
         lines.append(f"p-values are corrected for {len(mine)} comparisons (Holm).")
-    return "\n".join([title, *aligned(cells), *lines])
+    return "\n".join([title, *aligned(cells, WIDTH), *map(_wrapped, lines)])
+
+
+def _wrapped(line: str) -> str:
+    """A line that fits; optimizers, and numbers with their units, stay whole."""
+    kept = re.sub(
+        r" (?=[=%])|(?<=[=%]) |(?<=\d) (?=seeds|times)", "\N{NO-BREAK SPACE}", line
+    )
+    filled = textwrap.fill(
+        kept,
+        WIDTH,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filled.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _next_command(config: Compare, folder: Path) -> str:
+    """What to do next: more seeds, then a report, then look at the runs."""
+    if len(config.seeds) < len(SEEDS):
+        return more_seeds_command(config, folder)
+    command = "runs" if config.report else "report"
+    return shlex.join(["python", "-m", "train", command, str(folder)])

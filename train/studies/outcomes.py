@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.runs.records import has_diverged
+from train.runs.task import Task, make_task
 from train.runs.writing import writing
 from train.studies import planned, statistics
 from train.studies.rows import RunRows, StudyRows, named, write_csv, write_rows
@@ -131,6 +132,12 @@ def run_outcomes(
 def num_last_epochs(epochs: int) -> int:
     """How many epochs the last error is a mean of: a tenth, at least 3."""
     return min(epochs, max(3, epochs // 10))
+
+
+def task_of(result: Result) -> Task:
+    """What the runs of a block learn."""
+    runs = [run for arm in result.runs.values() for run in arm.values()]
+    return make_task(result.block["experiment"], runs[0])
 
 
 def compare_arms(

@@ -1,21 +1,15 @@
-"""Pictures of studies: what the arms differ by, and their curves."""
+"""The forest plot of studies: what the arms differ by."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-from matplotlib import pyplot as plt
+from train.runs.drawing import plt
+from train.runs.palette import ARM_COLORS, GREY, INK
 
-from lcam_optax import Phase
-from train.runs import drawing
-from train.studies.table import span
-
-BETTER = drawing.PHASE_COLORS[Phase.LOW_LOSS]
-WORSE = drawing.PHASE_COLORS[Phase.HIGH_LOSS]
-INK, GREY = "#222222", "#6b6b6b"
-MOST_THIN_LINES = 6
+# Below the axis: what the dots and lines are.
+LEGEND = "dot: mean; line: 95 % interval; filled dot: 0 is outside of it"
 
 
 class Interval(NamedTuple):
@@ -53,14 +47,21 @@ class Words(NamedTuple):
     right: str
 
 
+class Row(NamedTuple):
+    """An arm of a forest plot: its kind, and a few words that say what it is."""
+
+    kind: str
+    about: str = ""
+
+
 def draw_forest(
-    columns: Sequence[Column], arms: Mapping[str, str], words: Words
+    columns: Sequence[Column], arms: Mapping[str, Row], words: Words
 ) -> plt.Figure:
     """Draws differences with their 95 % intervals: a row an arm, a column a data set.
 
     Args:
       columns: from left to right.
-      arms: from top to bottom, each with a few words that say what it is.
+      arms: by name, from top to bottom; see `train.runs.palette` for kinds.
       words: what is read.
 
     Returns:
@@ -69,7 +70,9 @@ def draw_forest(
     longest = max(len(arm) for arm in arms)
     label_width = max(1.82, 0.06 + 0.085 * longest)
     width = label_width + max(1.1 * len(columns), 3.4) + 0.1
-    top, bottom = 1.0, 0.55
+    title = textwrap.wrap(words.title, int(14 * width))
+    axis_text = textwrap.wrap(words.axis, int(16 * (width - label_width)))
+    top, bottom = 0.85 + 0.16 * len(title), 0.6 + 0.16 * len(axis_text)
     height = top + bottom + 0.34 * len(arms)
     figure, axes = plt.subplots(1, len(columns), figsize=(width, height), squeeze=False)
     figure.subplots_adjust(
@@ -81,8 +84,8 @@ def draw_forest(
     )
     for axis, column in zip(axes[0], columns, strict=True):
         like = [each for each in columns if each.title == column.title]
-        _draw_column(axis, column, list(arms), 1.08 * max(map(_reach, like)), words)
-    for row, (arm, about) in enumerate(arms.items()):
+        _draw_column(axis, column, arms, 1.08 * max(map(_reach, like)), words)
+    for row, (arm, (_, about)) in enumerate(arms.items()):
         place = {"xycoords": ("figure fraction", "data"), "annotation_clip": False}
         x, lift = 0.06 / width, 0.19 if about else 0.0
         axes[0, 0].annotate(
@@ -92,8 +95,10 @@ def draw_forest(
             about, (x, row + 0.23), va="center", size=7.5, color=GREY, **place
         )
     middle = (label_width + width) / 2 / width
-    figure.text(middle, 0.1 / height, words.axis, ha="center", size=9, color=INK)
-    figure.suptitle(words.title, size=9.5, y=0.99, va="top", color=INK)
+    place = {"ha": "center", "va": "bottom"}
+    figure.text(middle, 0.26 / height, "\n".join(axis_text), size=9, color=INK, **place)
+    figure.text(middle, 0.08 / height, LEGEND, size=7.5, color=GREY, **place)
+    figure.suptitle("\n".join(title), size=9.5, y=0.99, va="top", color=INK)
     return figure
 
 
@@ -107,20 +112,26 @@ def _reach(column: Column) -> float:
 
 
 def _draw_column(
-    axis: plt.Axes, column: Column, arms: Sequence[str], reach: float, words: Words
+    axis: plt.Axes, column: Column, arms: Mapping[str, Row], reach: float, words: Words
 ) -> None:
-    axis.axvspan(-reach, 0, color=BETTER, alpha=0.09, lw=0)
-    axis.axvspan(0, reach, color=WORSE, alpha=0.09, lw=0)
+    axis.axvspan(-reach, 0, color="#eeeeee", lw=0)  # the better side
+    axis.axvspan(0, reach, color="#f8f8f8", lw=0)
     axis.axvline(0, color=INK, lw=1)
-    for row, arm in enumerate(arms):
+    for row, (arm, (kind, _)) in enumerate(arms.items()):
         if arm not in column.differences:
             place = {"ha": "center", "va": "center", "size": 7.5, "color": GREY}
             axis.text(-0.5 * reach, row, "not run", **place)
             continue
         each = column.differences[arm]
-        color = INK if each.has_zero else BETTER if each.mean < 0 else WORSE
         axis.errorbar(
-            each.mean, row, xerr=each.half_width, fmt="o", ms=4.5, lw=1.6, color=color
+            each.mean,
+            row,
+            xerr=each.half_width,
+            fmt="o",
+            ms=5,
+            lw=1.6,
+            color=ARM_COLORS[kind],
+            markerfacecolor="white" if each.has_zero else ARM_COLORS[kind],
         )
     axis.set(xlim=(-reach, reach), ylim=(len(arms) - 0.5, -0.5), yticks=[])
     power = 10.0 ** math.floor(math.log10(0.85 * reach))
@@ -128,14 +139,14 @@ def _draw_column(
     axis.set_xticks([-tick, 0, tick], [f"\N{MINUS SIGN}{tick:g}", "0", f"+{tick:g}"])
     axis.tick_params(axis="x", labelsize=8, colors=INK)
     axis.spines[["left", "right", "top"]].set_visible(False)
-    for x, text, color in ((-0.5, words.left, BETTER), (0.5, words.right, WORSE)):
+    for x, text in ((-0.5, words.left), (0.5, words.right)):
         axis.annotate(
             text.replace(" ", "\n"),
             (x * reach, -0.62),
             ha="center",
             va="bottom",
             size=7.5,
-            color=color,
+            color=INK,
             annotation_clip=False,
         )
     above = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
@@ -145,51 +156,3 @@ def _draw_column(
     axis.annotate(
         column.subtitle, (0.5, 1), xytext=(0, 28), size=8, color=GREY, **above
     )
-
-
-def plot_curves(
-    path: Path, runs: Mapping[str, Mapping[int, list[dict[str, Any]]]], title: str
-) -> Path:
-    """Draws the epochs of arms; returns the path.
-
-    Args:
-      path: of the picture.
-      runs: by arm and seed, the rows of `metrics.jsonl`.
-      title: above the picture.
-    """
-    panels = {
-        "test_error": "test error (%)",
-        "train_loss": "training loss (nats)",
-        "low_loss_share": "share of low-loss steps",
-        "mean_momentum": "mean momentum",
-    }
-    draws_each = len(runs) <= MOST_THIN_LINES
-    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    for panel, (name, label) in zip(axes.flat, panels.items(), strict=True):
-        drawn = []
-        for index, (arm, seeds) in enumerate(runs.items()):
-            curves = np.array(
-                [[row[name] for row in rows] for rows in seeds.values()], dtype=float
-            )
-            if np.isnan(curves).all():  # AdamW has no phase
-                continue
-            drawn.append(curves)
-            epochs = np.arange(1, curves.shape[1] + 1)
-            style = drawing.line_style(index, len(epochs)) | {"linewidth": 2}
-            if len(curves) > 1 and draws_each:
-                thin = {"color": style["color"], "alpha": 0.3, "linewidth": 0.8}
-                panel.plot(epochs, curves.T, **thin)
-            panel.plot(epochs, curves.mean(axis=0), label=arm, **style)
-        drawing.epoch_axis(panel)
-        panel.set_ylabel(label)
-        if name in ("test_error", "train_loss") and drawn:
-            numbers = np.concatenate([curves.ravel() for curves in drawn])
-            drawing.log_scale(panel, numbers)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
-    counts = [len(seeds) for seeds in runs.values()]
-    seeds = "one seed"
-    if max(counts) > 1:
-        seeds = f"mean of {span(counts)} seeds" + " (thin: each)" * draws_each
-    figure.suptitle(f"{title}: {seeds}")
-    return drawing.save(figure, path)

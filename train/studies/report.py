@@ -6,7 +6,7 @@ from pathlib import Path
 
 from train.runs.writing import replace
 from train.studies import interaction, observed_tables, planned, table
-from train.studies.outcomes import OUTCOMES, Comparison, Result, write_tables
+from train.studies.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
 from train.studies.rows import StudyRows
 from train.studies.section import section, seeds_text
 from train.studies.summary import secondary, summarize, verdict
@@ -32,7 +32,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
         return None
     results, comparisons = write_tables(out, rows)
 
-    from train.studies import pictures  # matplotlib takes a second
+    from train.studies import panels  # matplotlib takes a second
 
     about, primary = rows.about, rows.about["outcomes"][0]
     mine = [each for each in comparisons if each.outcome == primary]
@@ -42,14 +42,15 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
         parts += [
             "![Differences of the arms in test error, with 95 % intervals](forest.png)",
             f"<sub>Differences in the {OUTCOMES[primary]}. Lines are 95 % intervals, "
-            "not corrected for their number. Coloured ones do not include 0.</sub>",
+            "not corrected for their number. Lines with a filled dot do not include 0."
+            "</sub>",
         ]
     parts += ["## What is compared", WHAT_LCAM_IS, _about_table(rows)]
     for result in results:
         name = result.block["name"]
         parts += section(result, comparisons, about["outcomes"])
         if result.epochs:
-            pictures.plot_curves(out / f"{name}.png", result.epochs, name)
+            panels.plot_block(out / f"{name}.png", result, name)
             parts.append(f"![Curves of {name}]({name}.png)")
     if about.get("interaction"):
         parts += interaction.section(results, about["interaction"], primary)
@@ -67,13 +68,15 @@ def _draw_forest(
 ) -> None:
     """Draws LCAM less each arm; without LCAM as reference, each arm less that."""
     from train.runs import drawing
+    from train.runs.palette import kind_of
     from train.studies import pictures
 
     references = sorted({each.reference for each in comparisons})
     if references == ["lcam"]:
         sign, subject, minus = -1, "LCAM", "the arm"
     else:
-        sign, subject, minus = 1, "arm", " or ".join(references)
+        sign, subject = 1, "arm"
+        minus = references[0] if len(references) == 1 else "its reference"
     columns = []
     for block in dict.fromkeys(each.block for each in comparisons):
         mine = {e.arm: e.difference for e in comparisons if e.block == block}
@@ -85,13 +88,28 @@ def _draw_forest(
         }
         columns.append(pictures.Column(block, subtitle, intervals))
     titles = [planned.title(each.block, each.runs) for each in results]
+    run = [each for each in results if each.runs]
+    squared = [each.block["name"] for each in run if task_of(each).is_squared]
+    error = "test error"
+    if len(squared) == len(run):
+        error = "squared error"
+    elif squared:
+        error += f" ({', '.join(squared)}: squared)"
     words = pictures.Words(
         "; ".join(filter(None, titles)) or verdict(comparisons).removesuffix("."),
-        f"{subject} less {minus}: test error in percentage points",
+        f"{subject} less {minus}: {error} in percentage points",
         f"{subject} better",
         f"{subject} worse",
     )
-    arms = {each.arm: "" for each in comparisons}
+    options = {
+        arm["name"]: arm["optimizer"]
+        for result in results
+        for arm in result.block["arms"]
+    }
+    arms = {
+        each.arm: pictures.Row(kind_of(each.arm, options[each.arm]))
+        for each in comparisons
+    }
     drawing.save(pictures.draw_forest(columns, arms, words), path)
 
 

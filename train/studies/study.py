@@ -22,7 +22,7 @@ from train.studies import rows
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
 from train.studies.clock import Clock
-from train.studies.collecting import collect
+from train.studies.collecting import collect, is_study, read_study
 from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES
 from train.studies.report import write_report
@@ -80,7 +80,9 @@ def run_blocks(
         rows.read_about(folder)
     rows.write_about(folder, about)
     data = [block.experiment.data for block in blocks]
-    for text in rows.unique([remark(load(each), each.data) for each in data]):
+    several = len({each.data for each in data}) > 1
+    remarks = [remark(load(each), each.data if several else "data") for each in data]
+    for text in rows.unique(remarks):
         notes.say(text)
     run_trials(
         blocks,
@@ -101,7 +103,7 @@ def report(config: Report) -> Path:
         the report cannot be written.
     """
     folders = [expand(folder) for folder in config.folders]
-    found = join([(folder, _read(folder)) for folder in folders])
+    found = join([(folder, read_study(folder)) for folder in folders])
     if config.out is not None:
         out = expand(config.out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -110,7 +112,7 @@ def report(config: Report) -> Path:
             )
     else:
         [folder] = folders
-        out = folder / "report" if _is_study(folder) else folder
+        out = folder / "report" if is_study(folder) else folder
     names = " ".join(map(str, folders))
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -129,20 +131,6 @@ def report(config: Report) -> Path:
         with writing(out):  # only what is whole takes the place of what was there
             shutil.copytree(scratch, out, dirs_exist_ok=True)
     return out / path.name
-
-
-def _read(folder: Path) -> StudyRows:
-    """The rows of a study's folder, or of a report's."""
-    if not _is_study(folder):
-        return rows.read_rows(folder)
-    if (folder / "runs").is_dir() or not (folder / "report").is_dir():
-        return collect(rows.read_about(folder), folder)
-    return rows.read_rows(folder / "report")  # the runs were deleted
-
-
-def _is_study(folder: Path) -> bool:
-    """Whether a folder is a study's, with its runs; else it may be a report's."""
-    return (folder / "config.json").exists()
 
 
 def _folder(config: Study) -> Path:

@@ -10,14 +10,24 @@ from train.studies import statistics
 from train.studies.statistics import signed as text
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, its columns aligned to the left; under the first row a rule."""
+def aligned(rows: Sequence[Sequence[str]], width: float = math.inf) -> list[str]:
+    """Lines of a table, its columns aligned to the left; under the first row a rule.
+
+    A row whose first cell would make it wider than `width` has that in a line of its
+    own.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return [line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]]]
+    room = width - sum(widths[1:]) - 2 * len(widths[1:])
+    fitting = [len(row[0]) for row in rows if len(row[0]) <= room]
+    widths[0] = max(fitting, default=0)
+    lines = []
+    for first, *others in rows:
+        if len(first) > widths[0]:
+            lines.append(first)
+            first = ""
+        cells = zip([first, *others], widths, strict=True)
+        lines.append("  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+    return [lines[0], "-" * (sum(widths) + 2 * len(widths[1:])), *lines[1:]]
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -1,12 +1,15 @@
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from lcam_optax import Phase
-from train.__main__ import main
-from train.runs import drawing, records
+from train.runs import records
+from train.runs.folder import config_as_json
+from train.runs.palette import ARM_COLORS
+from train.runs.plot import plot_run
+from train.settings.arms import parse_arm
+from train.settings.experiment import Experiment
 
 LOSSES = [2.0, 1.5, 1.8, 1.0]
 PHASES = [Phase.HIGH_LOSS, Phase.LOW_LOSS, Phase.HIGH_LOSS, Phase.LOW_LOSS]
@@ -34,13 +37,15 @@ def write_run(folder, *, adaptive=False, test_errors=(50.0, 40.0)):
     return folder
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, kept open."""
-    figures = []
-    monkeypatch.setattr(drawing, "save", lambda figure, path: figures.append(figure))
-    yield figures
-    plt.close("all")
+def write_about(folder, arm="lcam", *, num_tests=200, data="digits", epochs=2):
+    """What a run writes of itself."""
+    config = config_as_json(Experiment(epochs=epochs))
+    config |= {"optimizer": config_as_json(parse_arm(arm)), "data_sha256": data}
+    config["data"]["data"] = data
+    origin = {"network": "MLP", "num_test_predictions": num_tests}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "provenance.json").write_text(json.dumps([origin]))
+    return folder
 
 
 def series(axes):
@@ -51,148 +56,50 @@ def series(axes):
     }
 
 
-def test_runs_share_the_upper_axes(tmp_path, drawn):
-    folders = [
-        write_run(tmp_path / "a"),
-        write_run(tmp_path / "b", test_errors=(45.0, 30.0)),
-    ]
-    main(["plot", *map(str, folders), "--out", str(tmp_path / "figure.png")])
-    errors, losses, *_ = drawn[0].axes
-    assert errors.get_ylabel() == "test error (%)"
+def test_errors_of_a_run_stand_on_half_an_example(tmp_path, drawn):
+    plot_run(write_about(write_run(tmp_path / "a", test_errors=(2.0, 0.0))))
+    *_, errors = drawn[0].axes
     assert series(errors) == {
-        "a: 40": [[1, 50], [2, 40]],
-        "b: 30": [[1, 45], [2, 30]],
+        "test: 0.00 %": [[1, 2.0], [2, 0.25]],
+        "train: 60.00 %": [[1, 60.0], [2, 60.0]],
     }
-    assert series(losses) == {"a: 1": [[1, 1.5], [2, 1]], "b: 1": [[1, 1.5], [2, 1]]}
-    colors = [line.get_color() for line in errors.get_lines()]
-    assert len(set(colors)) == 2
+    assert errors.get_yscale() == "log"
+    assert errors.get_ylabel() == "error"
 
 
-def test_each_runs_steps_are_coloured_by_phase_beside_the_average(tmp_path, drawn):
-    main(["plot", str(write_run(tmp_path / "a")), "--out", str(tmp_path / "x.png")])
-    loss_axes, momentum_axes = drawn[0].axes[2:]
-    # Two steps an epoch: they end at 0.5, 1, 1.5 and 2 epochs.
-    assert series(loss_axes) == {
-        "low-loss phase (50% of steps)": [[1, 1.5], [2, 1.0]],
-        "high-loss phase (50% of steps)": [[0.5, 2.0], [1.5, 1.8]],
-        "its average": [[0.5, 2.0], [1, 1.75], [1.5, 1.77], [2, 1.6]],
-    }
-    assert series(momentum_axes) == {
-        "a step": [[0.5, 0.9], [1, 0.95], [1.5, 0.9], [2, 0.95]],
-        "mean of the epoch": [[1, 0.925], [2, 0.925]],
-    }
+def test_title_says_data_network_and_epochs(tmp_path, drawn):
+    folder = write_about(write_run(tmp_path / "a"), data="npz:/x/mine.npz", epochs=5)
+    plot_run(folder)
+    assert drawn[0].get_suptitle() == "a\nmine.npz, MLP, 2 of 5 epochs"
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path, drawn):
-    for parent in ("first", "second"):
-        (tmp_path / parent).mkdir()
-    folders = [str(write_run(tmp_path / p / "seed0")) for p in ("first", "second")]
-    main(["plot", *folders, "--out", str(tmp_path / "figure.png")])
-    assert set(series(drawn[0].axes[0])) == {f"{folder}: 40" for folder in folders}
+def test_errors_of_numbers_are_called_squared(tmp_path, drawn):
+    plot_run(write_about(write_run(tmp_path / "a"), num_tests=None))
+    loss, _, errors = drawn[0].axes
+    assert errors.get_ylabel() == "squared error"
+    assert loss.get_ylabel() == "loss of a step (half the squared error)"
 
 
-def test_run_that_diverged_at_once_is_drawn(tmp_path):
-    folder = write_run(tmp_path / "a", test_errors=(float("nan"), float("nan")))
-    rows = (folder / "steps.csv").read_text()
-    for loss in LOSSES:
-        rows = rows.replace(f",{loss},", ",nan,")
-    (folder / "steps.csv").write_text(rows)
-    assert main(["plot", str(folder), "--out", str(tmp_path / "x.png")]) == 0
+def test_run_has_the_colour_of_its_kind(tmp_path, drawn):
+    for arm in ("sgd", "lcam:phase=chance"):
+        plot_run(write_about(write_run(tmp_path / arm), arm))
+    colors = [figure.axes[-1].get_lines()[0].get_color() for figure in drawn]
+    assert colors == [ARM_COLORS["sgd"], ARM_COLORS["chance"]]
 
 
-def test_adamw_is_drawn_without_phase_and_momentum(tmp_path, drawn):
-    folder = write_run(tmp_path / "a", adaptive=True)
-    main(["plot", str(folder), "--out", str(tmp_path / "x.png")])
-    loss_axes, momentum_axes = drawn[0].axes[2:]
-    assert set(series(loss_axes)) == {"a step"}
-    assert series(momentum_axes) == {}
-    assert momentum_axes.texts[0].get_text() == "AdamW: none"
+def test_legends_stand_beside_the_data(tmp_path, drawn):
+    plot_run(write_about(write_run(tmp_path / "a")))
+    drawn[0].draw_without_rendering()
+    for axes in drawn[0].axes:
+        legend = axes.get_legend().get_window_extent()
+        assert legend.x0 >= axes.get_window_extent().x1
+        assert legend.x1 <= drawn[0].bbox.x1
 
 
-@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
-def test_picture_is_written_where_asked_and_its_path_printed(tmp_path, capsys, ending):
-    out = tmp_path / f"figure.{ending}"
-    assert main(["plot", str(write_run(tmp_path / "a")), "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"picture: {out}\n"
-    assert out.stat().st_size > 1000
-
-
-def test_default_picture_never_replaces_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = str(write_run(tmp_path / "a"))
-    assert main(["plot", folder]) == main(["plot", folder]) == 0
-    assert {path.name for path in tmp_path.glob("*.png")} == {
-        "figure.png",
-        "figure-2.png",
-    }
-
-
-def no_run(folder):
-    folder.mkdir()
-
-
-def damaged_run(folder):
-    write_run(folder)
-    (folder / "metrics.jsonl").write_text('{"epoch": 1, "tra')
-
-
-def run_without_rows(folder):
-    write_run(folder)
-    (folder / "metrics.jsonl").write_text("")
-
-
-def steps_of_something_else(folder):
-    write_run(folder)
-    (folder / "steps.csv").write_text("a,b\n1,2\n")
-
-
-def rows_of_something_else(folder):
-    write_run(folder)
-    (folder / "metrics.jsonl").write_text(json.dumps([1]) + "\n")
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda folder: None, "holds no run with a finished epoch"),
-        (no_run, "holds no run with a finished epoch"),
-        (damaged_run, "cannot read metrics.jsonl"),
-        (run_without_rows, "cannot read metrics.jsonl"),
-        (steps_of_something_else, "cannot read metrics.jsonl"),
-        (rows_of_something_else, "cannot read metrics.jsonl"),
-    ],
-)
-def test_folder_that_holds_no_run_gives_one_message(tmp_path, capsys, make, message):
-    make(tmp_path / "a")
-    assert main(["plot", str(tmp_path / "a"), "--out", str(tmp_path / "x.png")]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
-    assert not (tmp_path / "x.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("out", "message"),
-    [
-        ("taken.png", "exists: name a new file"),
-        ("nowhere/x.png", "there is no folder"),
-        ("figure.csv", "must end in .png, .pdf or .svg"),
-    ],
-)
-def test_picture_that_cannot_be_written_gives_one_message(
-    tmp_path, capsys, out, message
-):
-    (tmp_path / "taken.png").write_text("precious")
-    folder = str(write_run(tmp_path / "a"))
-    assert main(["plot", folder, "--out", str(tmp_path / out)]) == 2
-    assert message in capsys.readouterr().err
-    assert (tmp_path / "taken.png").read_text() == "precious"
-
-
-def test_plot_needs_runs_that_differ(tmp_path, capsys):
-    folder = str(write_run(tmp_path / "a"))
-    assert main(["plot"]) == main(["plot", folder, folder]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert "needs the folder of one run" in lines[0]
-    assert "needs different runs" in lines[1]
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"data": 1}', "[1, 2]"])
+@pytest.mark.parametrize("name", ["config.json", "provenance.json"])
+def test_run_is_drawn_whatever_it_says_of_itself(tmp_path, drawn, name, content):
+    folder = write_about(write_run(tmp_path / "a"))
+    (folder / name).write_text(content)
+    plot_run(folder)
+    assert len(drawn) == 1

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from train.settings.command_line import parse
+from train.settings.commands import Compare
 from train.settings.experiment import Experiment, Run
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Data, Model
 from train.settings.presets import PRESETS
-from train.settings.typed import compare_command
+from train.settings.typed import compare_command, more_seeds_command
 
 PREFIX = ["python", "-m", "train"]
 
@@ -72,3 +73,27 @@ def test_published_runs_can_be_compared(name):
 def test_run_with_the_phases_of_another_is_not_compared():
     lender = Optimizer(phase="borrowed", phases_of=Path("runs/a"))
     assert compare_command(Run(optimizer=lender)) is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "more"), [((0,), (0, 1, 2)), ((1,), (1, 0, 2)), ((5, 0), (5, 0, 1))]
+)
+def test_comparison_goes_on_with_more_seeds(seeds, more):
+    options = {"arms": ("sgd", "lcam:lagged=True"), "epochs": 3}
+    options["data"] = Data("npz:my images.npz")
+    command = more_seeds_command(Compare(seeds=seeds, **options), Path("my runs"))
+    words = shlex.split(command)
+    assert words[:3] == PREFIX
+    assert parse(words[3:]) == Compare(
+        seeds=more, out=Path("my runs"), resume=True, **options
+    )
+
+
+def test_rates_to_choose_from_are_part_of_the_command():
+    comparison = Compare(
+        data=Data(validation=9), learning_rates=(0.1, 0.2), validation_seeds=(7,)
+    )
+    command = more_seeds_command(comparison, Path("out"))
+    again = parse(shlex.split(command)[len(PREFIX) :])
+    assert (again.learning_rates, again.validation_seeds) == ((0.1, 0.2), (7,))
+    assert again.data.validation == 9

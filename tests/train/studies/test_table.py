@@ -49,6 +49,16 @@ def test_columns_are_aligned():
     ]
 
 
+def test_first_cell_that_is_too_long_has_a_line_of_its_own():
+    assert table.aligned([["a", "bb"], ["c" * 8, "d"], ["ef", "g"]], width=10) == [
+        "a   bb",
+        "------",
+        "cccccccc",
+        "    d",
+        "ef  g",
+    ]
+
+
 def test_markdown_has_a_rule_below_its_head():
     assert table.markdown([["a", "b"], ["1", "2"]]) == (
         "| a | b |\n| --- | --- |\n| 1 | 2 |"
