@@ -98,6 +98,7 @@ class Terminal(Display):
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Prints a row of the table."""
+        self._stage = "training"  # again
         if not self._columns:
             self._columns = _fitting(self._console.width)
             self.line("  ".join(self._columns))

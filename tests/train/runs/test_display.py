@@ -173,6 +173,15 @@ def test_bar_shows_what_is_done(screen):
     assert second == "training  4.2 images/s  loss 1.5000"
 
 
+def test_training_goes_on_after_a_test(screen):
+    with showing_on(screen) as shown:
+        advance(shown, begun(shown), 10)
+        shown.stage("testing")
+        assert live(shown)[1].startswith("testing  ")
+        shown.epoch(ROW)
+        assert live(shown)[1].startswith("training  ")
+
+
 def test_signal_is_shown_by_the_next_refresh(screen):
     with showing_on(screen) as shown:
         advance(shown, begun(shown), 12)
