@@ -53,7 +53,7 @@ def read_curves(folder: Path) -> Curves:
             name: np.array([row.get(name) for row in rows], float) for name in METRICS
         }
         _check_drawable(metrics, steps)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if (folder / "config.json").exists():
             raise InputError(
                 f"the run in {folder} has not finished an epoch: wait for its first "

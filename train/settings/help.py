@@ -61,8 +61,8 @@ report runs/a runs/b --out runs/joined
     join two parts of a study
 plot runs/digits-lcam-seed0
     draw a run
-plot runs/a runs/b --out both.pdf
-    draw two runs side by side
+plot runs/compare-digits runs/a --out both.pdf
+    draw a comparison and a run on common axes
 evaluate runs/digits-lcam-seed0
     test the network of a run
 evaluate runs/digits-lcam-seed0 --data npz:new.npz --predictions new.csv

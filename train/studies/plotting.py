@@ -113,7 +113,7 @@ def _picture(config: Plot, first: Path) -> Path:
         return check_output("--out", config.out, config.overwrite)
     path = first / PICTURE
     is_ours = path.is_file() and drawing.is_ours(path)
-    return check_output("the picture", path, config.overwrite or is_ours)
+    return check_output("--out, by default", path, config.overwrite or is_ours)
 
 
 def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:

@@ -210,6 +210,7 @@ def study_that_has_not_begun(folder):
     [
         (lambda folder: None, "holds no run, comparison or study"),
         (no_run, "holds no run, comparison or study"),
+        (lambda folder: folder.write_text(""), "holds no run, comparison or study"),
         (run_that_has_not_begun, "has not finished an epoch"),
         (damaged_run, "cannot read metrics.jsonl"),
         (run_without_rows, "cannot read metrics.jsonl"),
