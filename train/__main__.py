@@ -159,7 +159,12 @@ def _execute(config: Command) -> None:
 
             with showing(quiet=config.quiet) as display:
                 if config.cluster.coordinator is None:  # refused before JAX is loaded
-                    check_folder(config.out, config, resume=config.resume)
+                    check_folder(
+                        config.out,
+                        config,
+                        resume=config.resume,
+                        free=config.changeable,
+                    )
                 _run(config, display)
 
 
