@@ -29,7 +29,7 @@ FREE_OPTIONS = (
     *("devices", "data_on", "steps_per_call"),
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
-    *("quiet", "compile_cache"),
+    *("quiet", "compile_cache", "tensorboard"),
 )
 
 

@@ -1,5 +1,6 @@
 """Checks of what a user types: each raises `InputError` with the option as typed."""
 
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
     )
     for seed in seeds:
         check_seed("--seeds", seed)
+
+
+def check_tensorboard(wanted: bool) -> None:
+    """Makes sure that what writes for TensorBoard is installed, if it is wanted."""
+    check(
+        not wanted or importlib.util.find_spec("tensorboardX") is not None,
+        "--tensorboard needs the package tensorboardX, which is not installed: `pip "
+        "install tensorboardX` installs it.",
+    )
 
 
 def check_resume(out: Path | None, resume: bool) -> None:

@@ -14,6 +14,7 @@ from train.settings.checks import (
     check_at_least,
     check_resume,
     check_seed,
+    check_tensorboard,
     flag,
 )
 from train.settings.optimizer import Optimizer, Schedule
@@ -63,6 +64,9 @@ class Experiment:
     )
     #: Test only after the last n epochs, n at least 1. Default: after each epoch.
     test_epochs: int | None = None
+    #: Also write the numbers of metrics.jsonl for TensorBoard, into the same folder.
+    #: This needs the package tensorboardX.
+    tensorboard: bool = False
 
     def __post_init__(self):
         """Checks the options."""
@@ -72,6 +76,7 @@ class Experiment:
         for option in ("steps_per_call", "devices", "test_epochs"):
             if getattr(self, option) is not None:
                 check_at_least(flag(option), getattr(self, option), 1)
+        check_tensorboard(self.tensorboard)
 
     def is_tested(self, epoch: int) -> bool:
         """Whether there is a test after an epoch, counted from 0."""
