@@ -129,8 +129,10 @@ def _execute(config: Command) -> None:
 
             print(f"report: {report(config)}")
         case Evaluate():
+            from train.engine.kept import keep_compiled
             from train.runs.evaluate import evaluate
 
+            keep_compiled(config.compile_cache)
             print(evaluate(config))
         case Export():
             from train.runs.export import export

@@ -480,3 +480,13 @@ def test_help_explains_the_options_without_loading_jax():
 def test_closed_output_is_no_error():
     command = f"{sys.executable} -m train presets >&- 2>&-"
     assert subprocess.run(command, shell=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--no-compile-cache"]])
+def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
+    finished, monkeypatch, options
+):
+    asked = []
+    monkeypatch.setattr("train.engine.kept.keep_compiled", asked.append)
+    assert main(["evaluate", str(finished), *options]) == 0
+    assert asked == [not options]
