@@ -125,6 +125,8 @@ REFUSED = {
     "study ablation --quick --arms lcam": "--arms must name another arm than the refe",
     "run --preset figure9": "--preset must be one of figure3-sgd-0.9, ",
     "run --preset figure3-sgd-.9": "Did you mean figure3-sgd-0.9?",
+    "run --preset figur3": "Did you mean figure3-sgd-0.9, figure3-sgd-0.95, figure3-"
+    "lcam-0.95-0.9 or figure3-lcam-0.9-0.95?",
     # Values.
     "run --optimizer lcamm": "must be sgd, lcam or adamw, got 'lcamm'. Did you",
     "run --epochs 0": "--epochs must be at least 1, got 0.",
