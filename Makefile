@@ -18,12 +18,12 @@ demo: $(VENV)/.train
 	$(BIN)/python -m train compare --arms sgd lcam --seeds 0 1 2
 
 # Two processes: half of the time goes into compiling, on one core each.
-test: $(VENV)/.train $(VENV)/.test $(VENV)/.prose
+test: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Many more faults and inputs than the tests try, each time others, and the tests that
 # take long; half an hour.
-torture: $(VENV)/.train $(VENV)/.test $(VENV)/.prose
+torture: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
 	  tests/train tests/benchmarks tests/docs
 
@@ -71,7 +71,7 @@ dist: $(VENV)/.dist
 	$(BIN)/python -m tests.dist
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
-lock: $(addprefix $(VENV)/.,train test lint dist)
+lock: $(addprefix $(VENV)/.,train test train-test lint dist)
 	$(BIN)/python -m pip freeze --all --exclude setuptools --exclude wheel \
 	  --exclude-editable > constraints.txt
 

@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from train import notes
 from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
 from train.paths import printable
+from train.runs.display import Display, discard
 from train.settings import help
 from train.settings.command_line import parse
 from train.settings.commands import (
@@ -30,9 +30,6 @@ from train.settings.experiment import Run
 from train.settings.finished import Evaluate, Export, Runs
 from train.settings.presets import PRESETS
 
-if TYPE_CHECKING:
-    from train.runs.display import Display
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code.
@@ -47,15 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
             command = _parse(arguments)
             if command is not None:
                 _execute(command)
+        sys.stdout.flush()
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 141
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard(sys.stdout)
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
-            "read-only? --resume continues from what was saved.",
+            "read-only? A run or a comparison continues with --resume.",
             2,
         )
     except (DivergedError, PeerError) as error:
@@ -129,8 +131,10 @@ def _execute(config: Command) -> None:
 
             print(f"report: {report(config)}")
         case Evaluate():
+            from train.engine.kept import keep_compiled
             from train.runs.evaluate import evaluate
 
+            keep_compiled(config.compile_cache)
             print(evaluate(config))
         case Export():
             from train.runs.export import export
@@ -159,11 +163,16 @@ def _execute(config: Command) -> None:
 
             with showing(quiet=config.quiet) as display:
                 if config.cluster.coordinator is None:  # refused before JAX is loaded
-                    check_folder(config.out, config, resume=config.resume)
+                    check_folder(
+                        config.out,
+                        config,
+                        resume=config.resume,
+                        free=config.changeable,
+                    )
                 _run(config, display)
 
 
-def _run(config: Run, display: "Display") -> None:
+def _run(config: Run, display: Display) -> None:
     display.stage(f"loading {config.data.data}")
     from train.data.description import remark
     from train.data.sources import load_fitting
@@ -196,7 +205,14 @@ def _run(config: Run, display: "Display") -> None:
     from train.runs.ending import summarize
     from train.runs.plot import plot_run
 
-    display.summary(summarize(config, folder, plot_run(folder)))
+    lines = summarize(config, folder, plot_run(folder))
+    try:
+        display.summary(lines)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the output: {error.strerror}. The run has finished, and all "
+            f"of it is in {folder}."
+        ) from None
 
 
 def _fail(message: str, code: int) -> int:

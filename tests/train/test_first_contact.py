@@ -127,6 +127,8 @@ REFUSED = {
     "study ablation --quick --arms lcam": "--arms must name another arm than the refe",
     "run --preset figure9": "--preset must be one of figure3-sgd-0.9, ",
     "run --preset figure3-sgd-.9": "Did you mean figure3-sgd-0.9?",
+    "run --preset figur3": "Did you mean figure3-sgd-0.9, figure3-sgd-0.95, figure3-"
+    "lcam-0.95-0.9 or figure3-lcam-0.9-0.95?",
     # Values.
     "run --optimizer lcamm": "must be sgd, lcam or adamw, got 'lcamm'. Did you",
     "run --epochs 0": "--epochs must be at least 1, got 0.",
@@ -179,7 +181,8 @@ REFUSED = {
     "run --out runs/thesis --resume": "holds no config.json",
     "run --out notes.txt": "--out notes.txt is a file",
     "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
-    "run --out runs/digits-lcam-seed0 --resume --epochs 25": "epochs was 20, is 25",
+    "run --out runs/digits-lcam-seed0 --resume --seed 1": "seed was 0, is 1. Repeat "
+    "its command with the same options and data, or name another --out.",
     "plot": "plot needs the folder of a run, a comparison or a study.",
     "plot runs/nope": "runs/nope holds no run, comparison or study",
     "plot runs/thesis": "runs/thesis holds no run, comparison or study",
@@ -236,6 +239,7 @@ ACCEPTED = {
     "run --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
     "run --data npz:w_dark.npz": "warning: no pixel is above 1, and white is 255",
     "run --data npz:w_sorted.npz": "warning: the test set has 1 of 10 classes",
+    "run --out runs/digits-lcam-seed0 --resume --epochs 25": "data: 1,437 images",
     "run --out runs/nothere --resume": "nothing to continue in runs/nothere: --resume",
     "run --data diabetes": "data: 309 rows of 10 columns, a number to predict; 133",
     "run --batch_size 32 --epochs=3": "data: ",

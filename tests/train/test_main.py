@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -484,6 +485,49 @@ def test_help_explains_the_options_without_loading_jax():
     assert "--widen INT" in done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_on_a_full_disk_is_told(unbuffered):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "train", "presets"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: cannot read or write: [Errno 28] No space left on")
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"]])
+def test_run_whose_output_is_on_a_full_disk_is_whole_and_says_so(
+    images, finished, tmp_path, monkeypatch, capsys, options
+):
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        out = tmp_path / "run"
+        assert main(["run", "--data", images, *TINY, "--out", str(out), *options]) == 2
+    [*_, line] = capsys.readouterr().err.splitlines()
+    assert line == (
+        "error: cannot write the output: No space left on device. The run has "
+        f"finished, and all of it is in {out}."
+    )
+    rows = records.read_metrics(out)
+    assert strip_times(rows) == strip_times(records.read_metrics(finished))
+    assert records.has_finished(out)
+
+
 def test_closed_output_is_no_error():
     command = f"{sys.executable} -m train presets >&- 2>&-"
     assert subprocess.run(command, shell=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--no-compile-cache"]])
+def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
+    finished, monkeypatch, options
+):
+    asked = []
+    monkeypatch.setattr("train.engine.kept.keep_compiled", asked.append)
+    assert main(["evaluate", str(finished), *options]) == 0
+    assert asked == [not options]

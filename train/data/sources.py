@@ -241,13 +241,29 @@ def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.nd
             f"got {labels.shape}. {advice if labels.ndim == 2 else ''}".rstrip()
         )
     if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
-        raise InputError(f"{path}: {name} must be integers, got {labels.dtype}.")
+        raise InputError(
+            f"{path}: {name} must be integers, got {labels.dtype}. "
+            f"{_as_integers(labels)}"
+        )
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(
             f"{path}: labels in {name} must be from 0 to {MAX_CLASSES - 1}, got "
             f"{labels.min()} to {labels.max()}. Number the classes 0, 1, 2, ..."
         )
     return labels.reshape(size).astype(np.int32)
+
+
+def _as_integers(labels: np.ndarray) -> str:
+    """How labels of another dtype become integers."""
+    if labels.dtype.kind == "b" or (
+        labels.dtype.kind == "f" and np.array_equal(labels, labels.round())
+    ):
+        return "They become that by x.astype(int)."
+    # Each part for itself would be numbered otherwise if a class is missing in one.
+    return (
+        "Number the classes by classes, y_train = numpy.unique(y_train, "
+        "return_inverse=True) and y_test = numpy.searchsorted(classes, y_test)."
+    )
 
 
 def _size(images: np.ndarray) -> str:

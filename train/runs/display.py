@@ -4,6 +4,7 @@ This module loads no JAX, so that something is on the screen while that is loade
 """
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -46,7 +47,11 @@ class Display:
         say_at_once(f"\n{STOPPING}\n")
 
     def summary(self, lines: list[str]) -> None:
-        """The run is done."""
+        """The run is done.
+
+        Raises:
+          OSError: a part of the output is lost, as on a full disk.
+        """
 
 
 class Summary(Display):
@@ -59,6 +64,8 @@ class Summary(Display):
         """Prints it."""
         for line in lines:
             self._out.print(line)
+        if self._out.lost is not None:
+            raise self._out.lost
 
 
 class Lines(Summary):
@@ -114,10 +121,15 @@ class Lines(Summary):
 
 
 class Patient:
-    """A stream that nobody need read: training is worth more than its output."""
+    """A stream that nobody need read: training is worth more than its output.
+
+    Attributes:
+      lost: why what somebody may want to read is lost, as for a full disk; else None.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+        self.lost: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -126,26 +138,33 @@ class Patient:
         """Writes, or gives up."""
         try:
             return self._stream.write(text)
-        except OSError:  # as after `| tee` died, or of a terminal that is gone
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
             return len(text)
 
     def flush(self) -> None:
         """Flushes, or gives up."""
         try:
             self._stream.flush()
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
     def print(self, text: str) -> None:
         """Prints a line."""
         self.write(text + "\n")
         self.flush()
 
-    def _give_up(self) -> None:
-        """What is left in the buffer goes nowhere, at Python's end too."""
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+    def _give_up(self, error: OSError) -> None:
+        # After `| tee` died, or of a terminal that is gone, there is no reader.
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            self.lost = error
+        discard(self._stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Lets what is left in a stream's buffer go nowhere, at Python's end too."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say_at_once(text: str) -> None:

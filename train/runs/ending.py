@@ -1,5 +1,6 @@
 """What is said of a run that has finished."""
 
+import shlex
 from pathlib import Path
 
 from train.runs import records
@@ -37,6 +38,8 @@ def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
     lines.append(f"folder: {folder}")
     if picture is not None:
         lines.append(f"picture: {picture}")
+    if config.tensorboard:
+        lines.append(f"charts: tensorboard --logdir {shlex.quote(str(folder))}")
     if command := compare_command(config):
         lines.append(f"next: {command}")
     return lines

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ FREE_OPTIONS = (
     *("devices", "data_on", "steps_per_call"),
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
-    *("quiet", "compile_cache"),
+    *("quiet", "compile_cache", "tensorboard"),
 )
 
 
@@ -105,7 +105,9 @@ def first_free(name: Path, ending: str = "") -> Path:
     return next(path for path in paths if not path.exists())
 
 
-def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
+def check_folder(
+    out: Path | None, config: Any, *, resume: bool, free: Container[str] = ()
+) -> None:
     """Makes sure that `--out` can be used, as far as can be told without the data.
 
     Says so where `resume` finds nothing.
@@ -114,6 +116,7 @@ def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
       out: the folder asked for; None for a new one.
       config: the options.
       resume: whether to continue what is in it.
+      free: as in `check_claim`.
 
     Raises:
       InputError: it cannot.
@@ -123,7 +126,7 @@ def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
     out = expand(out)
     _drop_empty_claim(out)
     if resume and (out / "config.json").exists():
-        check_claim(out, config)
+        check_claim(out, config, free=free)
         return
     try:
         is_free = not out.exists() or not any(out.iterdir())
@@ -160,7 +163,9 @@ def _not_a_run(out: Path) -> str:
     )
 
 
-def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
+def open_folder(
+    config: Any, default_name: str, *, free: Container[str] = (), **facts: Any
+) -> Path:
     """A new folder, claimed, or with `--resume` the one in `--out`; see `new_folder`.
 
     Raises:
@@ -170,7 +175,7 @@ def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
         folder = expand(config.out)
         _drop_empty_claim(folder)
         if (folder / "config.json").exists():
-            check_claim(folder, config, **facts)
+            check_claim(folder, config, free=free, **facts)
             return folder
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(_not_a_run(folder))
@@ -200,7 +205,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_claim(
-    folder: Path, config: Any, *, only_saved: bool = False, **facts: Any
+    folder: Path,
+    config: Any,
+    *,
+    only_saved: bool = False,
+    free: Container[str] = (),
+    **facts: Any,
 ) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
 
@@ -209,6 +219,7 @@ def check_claim(
       config: the options.
       only_saved: whether options that it did not know are left out, as for a run that
         has ended: they were at their defaults.
+      free: names of options that may be other whole numbers than they were.
       **facts: what else must agree.
 
     Raises:
@@ -228,6 +239,7 @@ def check_claim(
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
         if key not in FREE_OPTIONS
+        and not (key in free and type(saved.get(key)) is int)
         and (key in saved or not only_saved)
         and (key, number) != ("ema_decay", None)  # the data decide it, later
         and number != saved.get(key)
@@ -235,13 +247,13 @@ def check_claim(
     if differing:
         raise InputError(
             f"the run in {folder} has other options or data: "
-            f"{'; '.join(differing[:3])}. Repeat its command with the same data, or "
-            "name another --out."
+            f"{'; '.join(differing[:3])}. Repeat its command with the same options "
+            "and data, or name another --out."
         )
 
 
 def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
-    """Writes the options anew, after `check_claim`: there may be more seeds."""
+    """Writes the options anew, after `check_claim`: more seeds, or other epochs."""
     replace(folder / "config.json", _claim(config, facts))
 
 

@@ -19,6 +19,7 @@ from train.engine.types import StepMetrics, TestMetrics
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
 from train.runs.display import Display
+from train.runs.epochs import change_epochs
 from train.runs.folder import digest, locked, open_folder
 from train.runs.recorder import Recorder, SilentRecorder
 from train.runs.showing import showing
@@ -70,8 +71,13 @@ def run(
         processes.check_same(digest(config, **prepared.facts))
 
         def claim() -> Path:
-            folder = open_folder(config, _name(config), **prepared.facts)
+            folder = open_folder(
+                config, _name(config), free=config.changeable, **prepared.facts
+            )
             stack.enter_context(locked(folder))
+            change_epochs(
+                folder, config, prepared.spec.steps_per_epoch, **prepared.facts
+            )
             data = prepared.feed.data
             write_network(folder, prepared.spec.network, data.mean, data.std)
             return folder
@@ -204,9 +210,7 @@ class _Loop(NamedTuple):
         self._note(epoch, self.training.rest(), clock)
         steps = self.training.metrics(taken)
         rate = clock.rate()
-        tests = epoch >= self.config.epochs - (
-            self.config.test_epochs or self.config.epochs
-        )
+        tests = self.config.is_tested(epoch)
         self.recorder.stage("testing" if tests else "training")
         done = epoch * steps_per_epoch + taken
         if tests:

@@ -15,6 +15,7 @@ from train.errors import DivergedError, InputError
 from train.runs import records
 from train.runs.checkpoint import Checkpoints, Snapshot
 from train.runs.display import Display
+from train.runs.events import Events
 from train.runs.folder import add_provenance
 from train.runs.phases import same_phase
 from train.runs.progress import Progress
@@ -48,6 +49,7 @@ class Recorder:
         self._display = display
         self._total = config.epochs * compiled.spec.steps_per_epoch
         self._has_remarked = False
+        self._events: Events | None = None
         self._saved = time.monotonic()  # a clock that nobody sets
         self._stack = contextlib.ExitStack()
 
@@ -117,6 +119,8 @@ class Recorder:
             ),
             compile_seconds=round(seconds, 1),
         )
+        if self._config.tensorboard:
+            self._events = self._stack.enter_context(Events(self._folder))
         devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
         self._display.line(
             f"{network}, {num_parameters:,} parameters{devices}, compiled in "
@@ -146,6 +150,8 @@ class Recorder:
         """Writes an epoch's row, and those of its steps; shows the epoch's."""
         records.append_metrics(self._folder, row)
         records.append_steps(self._folder, steps)
+        if self._events is not None:
+            self._events.write(row)
         acts = self._config.optimizer.by_phase  # SGD's phases do nothing
         self._display.epoch(row if acts else row | {"phase_switches": None})
         remark = same_phase(row, self._config.optimizer)

@@ -1,5 +1,6 @@
 """Checks of what a user types: each raises `InputError` with the option as typed."""
 
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def check_different(option: str, numbers: tuple[float, ...]) -> None:
     check(
         len(numbers) == len(set(numbers)),
         f"{option} must be different numbers, got {' '.join(map(str, numbers))}.",
+    )
+
+
+def check_tensorboard(wanted: bool) -> None:
+    """Makes sure that what writes for TensorBoard is installed, if it is wanted."""
+    check(
+        not wanted or importlib.util.find_spec("tensorboardX") is not None,
+        "--tensorboard needs the package tensorboardX, which is not installed: `pip "
+        "install tensorboardX` installs it.",
     )
 
 

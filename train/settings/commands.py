@@ -16,6 +16,7 @@ from train.settings.checks import (
     check_positive,
     check_resume,
     check_seeds,
+    check_tensorboard,
 )
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.finished import Evaluate, Export, Runs
@@ -149,6 +150,9 @@ class Study:
     keep_checkpoints: int = 0
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
+    #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
+    #: folder. This needs the package tensorboardX.
+    tensorboard: bool = False
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick and
     #: the kind of --data if given.
     out: Path | None = None
@@ -160,6 +164,7 @@ class Study:
         if self.epochs is not None:
             check_at_least("--epochs", self.epochs, 1)
         _check_work(self.budget, self.keep_checkpoints)
+        check_tensorboard(self.tensorboard)
         check(
             self.data is None or self.name != "domains",
             "--data cannot be used with the study domains, which has data of its own.",

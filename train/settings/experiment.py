@@ -14,6 +14,7 @@ from train.settings.checks import (
     check_at_least,
     check_resume,
     check_seed,
+    check_tensorboard,
     flag,
 )
 from train.settings.optimizer import Optimizer, Schedule
@@ -63,6 +64,9 @@ class Experiment:
     )
     #: Test only after the last n epochs, n at least 1. Default: after each epoch.
     test_epochs: int | None = None
+    #: Also write the numbers of metrics.jsonl for TensorBoard, into the same folder.
+    #: This needs the package tensorboardX.
+    tensorboard: bool = False
 
     def __post_init__(self):
         """Checks the options."""
@@ -72,6 +76,11 @@ class Experiment:
         for option in ("steps_per_call", "devices", "test_epochs"):
             if getattr(self, option) is not None:
                 check_at_least(flag(option), getattr(self, option), 1)
+        check_tensorboard(self.tensorboard)
+
+    def is_tested(self, epoch: int) -> bool:
+        """Whether there is a test after an epoch, counted from 0."""
+        return epoch >= self.epochs - (self.test_epochs or self.epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,9 @@ class Run(Experiment):
     #: How many of the newest checkpoints to keep, at least 1.
     keep_checkpoints: int = 2
     #: Continue from the last checkpoint of the run in --out, with the same options and
-    #: data. Without a checkpoint the run starts from the beginning.
+    #: data. Without a checkpoint the run starts from the beginning. --epochs may be
+    #: another number if the epochs that are trained keep their learning rates: with any
+    #: --schedule but cosine.
     resume: bool = False
     #: Print only a summary at the end.
     quiet: bool = False
@@ -130,6 +141,12 @@ class Run(Experiment):
         check_at_least("--checkpoint-minutes", self.checkpoint_minutes, 0)
         check_at_least("--keep-checkpoints", self.keep_checkpoints, 1)
         check_resume(self.out, self.resume)
+
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """Options that a resumed run may change, if what is trained allows it."""
+        # Phases of another run are those of all epochs.
+        return ("epochs",) if self.optimizer.phases_of is None else ()
 
 
 def make_run(experiment: Experiment, **options: Any) -> Run:

@@ -28,6 +28,8 @@ class Evaluate:
     predictions: Path | None = None
     #: Replace the file for the predictions, if it is there.
     overwrite: bool = False
+    #: Keep compiled programs for the next start, in the user's cache folder.
+    compile_cache: bool = True
 
     def __post_init__(self):
         """Checks the options."""

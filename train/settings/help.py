@@ -23,7 +23,10 @@ _TITLES = {
     "learning rate schedule": ("schedule",),
     "training": ("epochs", "batch_size", "drop_last", "on_nan"),
     "seeds": ("seed", "init_seed", "seeds"),
-    "output": ("out", "resume", "report", "budget", "predictions", "overwrite", "json"),
+    "output": (
+        *("out", "resume", "tensorboard", "report", "budget"),
+        *("predictions", "overwrite", "json"),
+    ),
     "a published run": ("preset",),
     "checkpoints": (
         "step",

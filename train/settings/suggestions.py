@@ -47,13 +47,29 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
     """A question to append to a message; empty if no known word comes close.
 
+    Where none does as a whole, those may be meant that begin alike: figur3 may stand
+    for figure3-sgd-0.9 and its like.
+
     Args:
       word: what was typed.
       known: what could have been.
       form: how a known word is typed.
     """
+    known = list(known)
     match = closest(word, known)
-    return "" if match is None else f" Did you mean {form.format(match)}?"
+    matches = [match] if match else _beginning_like(word, known)
+    words = listing(form.format(match) for match in matches)
+    return f" Did you mean {words}?" if matches else ""
+
+
+def _beginning_like(word: str, known: list[str]) -> list[str]:
+    """The known words whose part before the first hyphen is closest to the word's."""
+    first = closest(_first_part(word.strip("-")), map(_first_part, known))
+    return [other for other in known if _first_part(other) == first]
+
+
+def _first_part(word: str) -> str:
+    return word.partition("-")[0]
 
 
 def listing(words: Iterable[str], last: str = "or") -> str:

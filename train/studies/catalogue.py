@@ -60,7 +60,14 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
             "--arms borrowed replays the phases of another seed, in pairs: give "
             "--seeds 0 1, or 2 3, and so on."
         )
-    return blocks
+    return [
+        block._replace(
+            experiment=dataclasses.replace(
+                block.experiment, tensorboard=study.tensorboard
+            )
+        )
+        for block in blocks
+    ]
 
 
 def _only(names: Sequence[str], block: Block) -> Block:

@@ -45,7 +45,18 @@ def test_grey_images_get_a_channel(tmp_path):
         ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
         ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
         ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
-        ({"y_train": np.zeros(5)}, "y_train must be integers, got float64"),
+        (
+            {"y_train": np.zeros(5)},
+            r"y_train must be integers, got float64. They become that by x.astype\(int",
+        ),
+        (
+            {"y_train": np.array(["cat", "dog", "cat", "dog", "cat"])},
+            "got <U3. Number the classes by classes, y_train = numpy.unique",
+        ),
+        (
+            {"y_test": np.array([0.5, 1])},
+            "y_test must be .* got float64. Number the cl",
+        ),
         (
             {"y_test": np.array([-1, "NaT"], "m8[Y]")},
             "y_test must be integers, got time",

@@ -276,3 +276,4 @@ def test_stream_that_nobody_reads_does_no_harm():
         patient = Patient(stream)
         patient.print("a line")
         patient.print("another")
+    assert patient.lost is None

@@ -87,13 +87,13 @@ def stop_at(patch, step, number=signal.SIGTERM):
     patch.setattr(recorder.Recorder, "advance", advance_and_stop)
 
 
-def result(folder):
-    """All that must not depend on what a run went through."""
+def result(folder, last=EPOCHS * STEPS):
+    """All that must not depend on what a run of `last` steps went through."""
     rows = records.read_metrics(folder)
     for row in rows:
         del row["seconds"], row["images_per_second"]
-    last = restore(folder / "checkpoints" / f"{EPOCHS * STEPS}")["state"]
-    weights = [np.asarray(x).tobytes() for x in leaves(last)]
+    state = restore(folder / "checkpoints" / f"{last}")["state"]
+    weights = [np.asarray(x).tobytes() for x in leaves(state)]
     return rows, (folder / "steps.csv").read_text(), weights
 
 
