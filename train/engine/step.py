@@ -32,6 +32,7 @@ from train.engine.types import (
     TestMetrics,
     TrainState,
 )
+from train.engine.variables import merge, split
 
 
 def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
@@ -91,11 +92,10 @@ def make_train(
         targets = share(targets)
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
-            # Copied: NNX refuses to change variables made outside the gradient's trace.
-            network = nnx.merge(graph, params, state.batch_stats, copy=True)
+            network = merge(graph, params, state.batch_stats)
             outputs = network(inputs, train=True)
             loss = jnp.mean(example_losses(outputs, targets))
-            return loss, (outputs, networks.split(network)[2])
+            return loss, (outputs, split(network)[2])
 
         (loss, (outputs, batch_stats)), grads = jax.value_and_grad(
             loss_fn, has_aux=True
@@ -106,7 +106,7 @@ def make_train(
 
         def loss_of(inputs: jax.Array, targets: jax.Array) -> jax.Array:
             """Of other examples, with the weights that the step starts from."""
-            network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
+            network = merge(graph, state.params, state.batch_stats)
             outputs = network(_normalize(spec, share(inputs), data), train=True)
             return jnp.mean(example_losses(outputs, targets))
 
@@ -176,10 +176,9 @@ def make_test(spec: Spec) -> Callable[[TrainState, DeviceData], TestMetrics]:
     graph = networks.graph_of(spec.network)
 
     def test(state: TrainState, data: DeviceData) -> TestMetrics:
-        network = nnx.merge(graph, state.params, state.batch_stats)
-
         def score(batch: tuple[jax.Array, jax.Array, jax.Array]) -> TestMetrics:
             inputs, targets, counts = batch
+            network = merge(graph, state.params, state.batch_stats)
             inputs = devices.share(inputs, spec.num_devices)
             outputs = network(_normalize(spec, inputs, data), train=False)
             return TestMetrics(

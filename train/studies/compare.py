@@ -8,6 +8,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint
+from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
@@ -32,7 +33,9 @@ def compare(config: Compare) -> Path:
       InputError: the folder, the data, an arm or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
+    networks.check_own(config.model.network)
     dataset = sources.load_fitting(config)
+    networks.make_network_spec(config.model, dataset)
     block = _make_block(config, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
     folder = open_folder(config, f"compare-{block.name}", **facts)
