@@ -99,6 +99,13 @@ def test_changed_file_is_not_resumed(folder, whole, capsys):
     assert (whole / "network.py").read_text() == before
 
 
+@pytest.mark.parametrize(("name", "code"), [("small_cnn", 0), ("SmallCNN", 2)])
+def test_run_is_resumed_with_a_file_that_was_moved(folder, whole, tmp_path, name, code):
+    (tmp_path / "elsewhere.py").write_text(EXAMPLE)
+    network = f"{tmp_path}/elsewhere.py:{name}"
+    assert run(folder, whole, "--resume", "--network", network) == code
+
+
 @pytest.fixture
 def moved(whole, tmp_path):
     """A copy of the run, on a machine that has not the user's file."""
