@@ -173,6 +173,13 @@ def _execute(config: Command) -> None:
 
 
 def _run(config: Run, display: Display) -> None:
+    if config.model.own is not None and config.cluster.coordinator is None:
+        display.stage("loading JAX")  # which the user's file needs
+        from train.engine.kept import keep_compiled
+        from train.engine.networks import check_own
+
+        keep_compiled(config.compile_cache)
+        check_own(config.model.network)
     display.stage(f"loading {config.data.data}")
     from train.data.description import remark
     from train.data.sources import load_fitting

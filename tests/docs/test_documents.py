@@ -81,7 +81,15 @@ def test_readme_diff_is_the_example():
         for command in re.findall(r"^\w*\$ .*?python -m train ([^&\n]*)", block, re.M)
     ),
 )
-def test_documents_commands_have_options_that_exist(command, monkeypatch):
+def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    [example] = re.findall(
+        r"`cnn.py`.*?^```python\n(.*?)^```",
+        PAGES[ROOT / "docs" / "training.md"],
+        re.M | re.S,
+    )
+    (tmp_path / "cnn.py").write_text(example)
+
     # Stops where data or runs are read: all options are parsed and checked by then.
     def stop(*_):
         raise SystemExit(33)

@@ -1,13 +1,15 @@
 """The convolution against autodiff's gradients of JAX's own."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from models.convolution import convolve
+from models.convolution import convolve, convolve_for_flax, speed_up
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -75,3 +77,36 @@ def test_every_convolution_in_a_loop_has_the_layout_that_is_fast_on_a_cpu():
 
     assert layouts(convolve) == {"b01f_01io->b01f"}
     assert layouts(reference) != {"b01f_01io->b01f"}  # the reason for our own
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "SAME", "strides": 2},
+        {"strides": (1, 2)},
+        {"padding": 1, "input_dilation": 2},
+        {"feature_group_count": 2},
+        {"kernel_size": 3},  # of texts, one axis
+    ],
+)
+def test_every_convolution_of_flax_has_the_values_and_gradients_of_jax(options):
+    options = {"kernel_size": (3, 3)} | options
+    network = nnx.Conv(2, 4, rngs=nnx.Rngs(0), **options)
+    sides = (7, 6) if options["kernel_size"] == (3, 3) else (7,)
+    inputs = jax.random.normal(jax.random.key(1), (5, *sides, 2))
+
+    def run():
+        graph, state = nnx.split(network)
+
+        def loss(state, inputs):
+            outputs = nnx.merge(graph, state)(inputs)
+            return jnp.sum(jnp.sin(outputs)), outputs
+
+        grads = jax.grad(loss, argnums=(0, 1), has_aux=True)
+        return jax.jit(grads)(state, inputs)
+
+    theirs = run()
+    speed_up(network)
+    assert network.conv_general_dilated is convolve_for_flax
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    jax.tree.map(close, run(), theirs)

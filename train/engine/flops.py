@@ -20,15 +20,14 @@ def training_flops(spec: NetworkSpec) -> int:
     backward, but for a first layer of numbers, whose inputs need no gradient. Whatever
     a program does besides, or a clever algorithm spares, does not count.
     """
-    is_text = spec.model.network == "transformer"
-    dtype = jnp.int32 if is_text else jnp.float32
+    dtype = jnp.int32 if spec.is_text else jnp.float32
 
     def forward(inputs: jax.Array) -> jax.Array:
         return make_network(spec, jax.random.key(0))(inputs, train=False)
 
     inputs = jax.ShapeDtypeStruct((1, *spec.input_shape), dtype)
     products = _products(jax.make_jaxpr(forward)(inputs).jaxpr)
-    return 3 * sum(products) - (0 if is_text else products[0])
+    return 3 * sum(products) - (0 if spec.is_text else sum(products[:1]))
 
 
 def _products(jaxpr: Any) -> list[int]:

@@ -11,7 +11,11 @@ from flax import nnx
 
 from models import MLP, Transformer, WideResNet
 from train.data.dataset import Dataset
+from train.engine import own
+from train.engine.own import OwnNetwork
+from train.engine.variables import pure, split
 from train.settings.options import Model
+from train.settings.own import parse_network
 
 
 class NetworkSpec(NamedTuple):
@@ -21,26 +25,57 @@ class NetworkSpec(NamedTuple):
       model: its options; `network` is set.
       input_shape: of an example.
       num_outputs: classes; 1 for numbers.
+      own: where a network of the user's own comes from; None for the program's.
     """
 
     model: Model
     input_shape: tuple[int, ...]
     num_outputs: int
+    own: OwnNetwork | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are texts."""
+        if self.own is not None:
+            return self.own.is_text
+        return self.model.network == "transformer"
 
 
 def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
     """Chooses the network by the data, where the options do not.
 
     Raises:
-      InputError: the network asked for does not take such inputs.
+      InputError: the network asked for does not take such inputs; or it is the user's
+        own, and cannot be trained.
     """
     model = model.for_kind(dataset.kind)
     input_shape = dataset.train_inputs.shape[1:]
-    return NetworkSpec(model, input_shape, dataset.num_classes or 1)
+    spec = NetworkSpec(model, input_shape, dataset.num_classes or 1)
+    if model.own is not None:
+        spec = spec._replace(
+            own=own.find_own(model.own, is_text=dataset.kind == "tokens")
+        )
+        own.check(spec.own, input_shape, spec.num_outputs)
+    return spec
+
+
+def check_own(text: str | None) -> None:
+    """Makes sure that a user's own network can be loaded, before the data are.
+
+    Args:
+      text: what `--network` is given.
+
+    Raises:
+      InputError: it cannot.
+    """
+    if text is not None and (asked := parse_network(text)) is not None:
+        own.find_own(asked)
 
 
 def make_network(spec: NetworkSpec, key: jax.Array) -> nnx.Module:
     """Makes a network with fresh weights; call it with inputs and `train`."""
+    if spec.own is not None:
+        return own.make(spec.own, spec.input_shape, spec.num_outputs, key)
     model, rngs = spec.model, nnx.Rngs(key)
     match model.network:
         case "wide_resnet":
@@ -68,7 +103,9 @@ def make_network(spec: NetworkSpec, key: jax.Array) -> nnx.Module:
 
 
 def describe(spec: NetworkSpec) -> str:
-    """A network's name, as papers write it."""
+    """A network's name, as papers write it; of the user's own, with its file's sum."""
+    if (mine := spec.own) is not None:
+        return f"{mine.function} of {mine.path.name} ({mine.sha256[:8]})"
     model = spec.model
     match model.network:
         case "wide_resnet":
@@ -105,8 +142,7 @@ def num_predictions(spec: NetworkSpec, shape: tuple[int, ...]) -> int | None:
     """How many classes a network predicts for inputs of a shape; None for numbers."""
     if spec.num_outputs == 1:
         return None
-    is_text = spec.model.network == "transformer"
-    return math.prod(shape[:2]) if is_text else shape[0]
+    return math.prod(shape[:2]) if spec.is_text else shape[0]
 
 
 def array_names(spec: NetworkSpec) -> list[str]:
@@ -118,15 +154,4 @@ def array_names(spec: NetworkSpec) -> list[str]:
 
 def graph_of(spec: NetworkSpec) -> nnx.GraphDef:
     """The network without its arrays, for `nnx.merge`; makes none."""
-    return split(nnx.eval_shape(lambda: make_network(spec, jax.random.key(0))))[0]
-
-
-def split(network: nnx.Module) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
-    """Takes a network apart: graph, weights, running statistics."""
-    graph, params, batch_stats = nnx.split(network, nnx.Param, nnx.BatchStat)
-    return graph, nnx.as_pure(params), nnx.as_pure(batch_stats)
-
-
-def pure(state: nnx.State) -> dict:
-    """A network's arrays as nested dicts, without Flax's types."""
-    return nnx.to_pure_dict(state)
+    return nnx.graphdef(nnx.eval_shape(lambda: make_network(spec, jax.random.key(0))))

@@ -286,7 +286,7 @@ def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
     if spec.counted:
         return max(1, most)
     step_flops = training_flops(spec.network) * spec.batch_size
-    most = max(1, min(most, CALL_FLOPS // step_flops))
+    most = max(1, min(most, CALL_FLOPS // max(1, step_flops)))
     # A divisor leaves no single steps over, which would be a program of their own.
     fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
     return next(fitting, most)

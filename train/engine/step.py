@@ -32,6 +32,7 @@ from train.engine.types import (
     TestMetrics,
     TrainState,
 )
+from train.engine.variables import merge, split
 
 
 def make_optimizer_init(method: Method) -> Callable[[nnx.State], optax.OptState]:
@@ -91,11 +92,10 @@ def make_train(
         targets = share(targets)
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
-            # Copied: NNX refuses to change variables made outside the gradient's trace.
-            network = nnx.merge(graph, params, state.batch_stats, copy=True)
+            network = merge(graph, params, state.batch_stats)
             outputs = network(inputs, train=True)
             loss = jnp.mean(example_losses(outputs, targets))
-            return loss, (outputs, networks.split(network)[2])
+            return loss, (outputs, split(network)[2])
 
         (loss, (outputs, batch_stats)), grads = jax.value_and_grad(
             loss_fn, has_aux=True
@@ -106,7 +106,7 @@ def make_train(
 
         def loss_of(inputs: jax.Array, targets: jax.Array) -> jax.Array:
             """Of other examples, with the weights that the step starts from."""
-            network = nnx.merge(graph, state.params, state.batch_stats, copy=True)
+            network = merge(graph, state.params, state.batch_stats)
             outputs = network(_normalize(spec, share(inputs), data), train=True)
             return jnp.mean(example_losses(outputs, targets))
 
@@ -182,9 +182,8 @@ def make_test(spec: Spec) -> Callable[..., TestMetrics]:
     batches, size = spec.test_batches, spec.eval_batch_size
 
     def test(state, data, scores, first=0, count=None):
-        network = nnx.merge(graph, state.params, state.batch_stats)
-
         def body(number: jax.Array, scores: TestMetrics) -> TestMetrics:
+            network = merge(graph, state.params, state.batch_stats)
             inputs = devices.share(data.test_inputs[number], spec.num_devices)
             targets = data.test_targets[number]
             outputs = network(_normalize(spec, inputs, data), train=False)

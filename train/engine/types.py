@@ -12,7 +12,8 @@ class TrainState(NamedTuple):
 
     Attributes:
       params: float32 weights.
-      batch_stats: float32 running statistics of the normalisations.
+      batch_stats: all that the network carries besides: float32 running statistics;
+        of a network of one's own any other variable, such as those of random numbers.
       opt_state: the optimizer's.
       observed: the observer's.
       memory: float32 [train size], where the phase is decided by what was remembered of

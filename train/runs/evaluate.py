@@ -15,6 +15,7 @@ from train.data.parts import shrink_images
 from train.engine import devices, feed, networks, optimizers, program
 from train.engine.spec import Spec
 from train.engine.types import DeviceData, TrainState
+from train.engine.variables import split
 from train.errors import InputError
 from train.paths import expand
 from train.runs.loop import test_columns
@@ -174,7 +175,7 @@ def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
         mean=np.zeros(1, np.float32) if mean is None else mean,
         std=np.ones(1, np.float32) if std is None else std,
     )
-    params, batch_stats = networks.split(network.module)[1:]
+    params, batch_stats = split(network.module)[1:]
     state = TrainState(params, batch_stats, ())
     state, data = devices.put((state, data), spec.num_devices)
     scores = program.score(spec, state, data)

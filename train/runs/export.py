@@ -4,10 +4,11 @@ import io
 from pathlib import Path
 
 import numpy as np
+from flax import nnx
 
 from models import WideResNet
 from models.torch_weights import to_torch
-from train.engine import networks
+from train.engine.variables import pure
 from train.runs.checkpoint import by_path
 from train.runs.trained import TrainedNetwork, load_run
 from train.runs.writing import check_output, replace
@@ -40,9 +41,8 @@ def _arrays(network: TrainedNetwork) -> dict[str, np.ndarray]:
     if isinstance(network.module, WideResNet):
         arrays = to_torch(network.module)
     else:
-        arrays = {}
-        for state in networks.split(network.module)[1:]:
-            arrays |= by_path(networks.pure(state))
+        state = nnx.state(network.module, nnx.Not(nnx.RngState))
+        arrays = by_path(pure(nnx.as_pure(state)))
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 

@@ -21,6 +21,7 @@ from train.errors import BusyError, InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.writing import replace, writing
+from train.settings.own import network_sha256
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (
@@ -234,7 +235,17 @@ def check_claim(
             f"cannot read {folder / 'config.json'}, the options of the run to "
             f"continue: move {folder} away, or name another folder with --out."
         ) from None
-    ours = _flat(config_as_json(config) | facts)
+    ours = _flat(_with_network(config) | facts)
+    name, sha256 = ours.get("network"), ours.get("network_sha256")
+    if sha256 == saved.get("network_sha256"):
+        if sha256 and _function(str(saved.get("network"))) == _function(name):
+            ours["network"] = saved["network"]  # its file may have been moved
+    elif name == saved.get("network"):
+        raise InputError(
+            f"the file of --network {name} has changed since the run in "
+            f"{folder} began. To continue it, put the old file back: each run has a "
+            "copy, network.py, in its folder. For the new network, name another --out."
+        )
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
@@ -259,13 +270,25 @@ def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
 
 def digest(config: Any, **facts: Any) -> str:
     """A SHA-256 sum, equal for runs that can resume each other."""
-    options = _flat(config_as_json(config) | facts)
+    options = _flat(_with_network(config) | facts)
     fixed = {name: options[name] for name in options if name not in FREE_OPTIONS}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
 def _claim(config: Any, facts: dict[str, Any]) -> str:
-    return json.dumps(config_as_json(config) | facts, indent=2) + "\n"
+    return json.dumps(_with_network(config) | facts, indent=2) + "\n"
+
+
+def _function(network: str) -> str:
+    return network.rpartition(":")[2]
+
+
+def _with_network(config: Any) -> dict[str, Any]:
+    """The options, and the sum of the file of a network of the user's own."""
+    options = config_as_json(config)
+    text = options.get("model", options).get("network")
+    sha256 = network_sha256(text)
+    return options | ({} if sha256 is None else {"network_sha256": sha256})
 
 
 def config_as_json(config: Any) -> dict[str, Any]:

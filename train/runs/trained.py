@@ -1,5 +1,6 @@
 """A trained network, read back from the folder of its run."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 from flax import nnx
 
 from train.data import augmentation
-from train.engine import networks
+from train.engine import networks, own
 from train.engine.networks import NetworkSpec
+from train.engine.own import OwnNetwork
+from train.engine.variables import merge, pure
 from train.errors import InputError
 from train.paths import expand
 from train.runs import checkpoint
@@ -22,6 +25,7 @@ from train.runs.writing import replace
 from train.settings.options import Model
 
 NETWORK = "network.json"
+SOURCE = "network.py"  # a copy of the file of a user's own network
 
 
 class TrainedNetwork:
@@ -94,6 +98,8 @@ def write_network(
 ) -> None:
     """Writes what a run's network is, and how its inputs are normalised.
 
+    With a copy of the file of a user's own network, which may change or be moved.
+
     Raises:
       InputError: the disk does not take it.
     """
@@ -104,21 +110,30 @@ def write_network(
     }
     if len(spec.input_shape) == 3:  # images
         about |= {"mean": np.asarray(mean).tolist(), "std": np.asarray(std).tolist()}
+    if spec.own is not None:
+        about |= {"network_sha256": spec.own.sha256, "is_text": spec.own.is_text}
+        replace(folder / SOURCE, spec.own.source)
     replace(folder / NETWORK, json.dumps(about, indent=2) + "\n")
 
 
 def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
     """The network of a run, in evaluation mode, with its normalisation.
 
+    A network of a user's own is made by `network.py` in the folder, which is executed:
+    load such a run only if you trust whoever made it.
+
     Args:
       folder: of the run.
       step: steps taken at the checkpoint; None for the newest.
 
     Raises:
-      InputError: there is no run or no checkpoint, or one is damaged.
+      InputError: there is no run or no checkpoint, or one is damaged; or a user's own
+        network cannot be made any more.
     """
     folder = expand(Path(folder))
     spec, mean, std = _read_network(folder)
+    if spec.own is not None:
+        own.check(spec.own, spec.input_shape, spec.num_outputs)
     step, params, batch_stats = _read_arrays(folder, step)
     graph = networks.graph_of(spec)
     state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
@@ -126,7 +141,7 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
         _fill(folder, abstract, arrays)
         for abstract, arrays in zip(state, (params, batch_stats), strict=True)
     ]
-    return TrainedNetwork(spec, nnx.merge(graph, *filled), mean, std, step)
+    return TrainedNetwork(spec, merge(graph, *filled), mean, std, step)
 
 
 def _read_network(
@@ -146,6 +161,9 @@ def _read_network(
         }
         shape = tuple(int(side) for side in about["input_shape"])
         spec = NetworkSpec(Model(**model), shape, int(about["num_outputs"]))
+        if spec.model.own is not None:
+            copy = _read_own(folder, spec.model.own.function, about)
+            spec = spec._replace(own=copy)
         mean, std = (
             np.array(about[name], np.float32) if name in about else None
             for name in ("mean", "std")
@@ -163,12 +181,29 @@ def _read_network(
             f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
             "version of the program. Repeat the run's command."
         ) from None
+    except _ChangedError as error:
+        raise InputError(str(error)) from None
     except (OSError, InputError, *DAMAGED):
         raise InputError(
             f"cannot read {path}: it was changed or damaged. Resume the run with "
             "--resume, which writes it again."
         ) from None
     return spec, mean, std
+
+
+class _ChangedError(Exception):
+    """The copy of a network's file is not that of the run."""
+
+
+def _read_own(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork:
+    path = folder / SOURCE
+    source = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(source).hexdigest() != about["network_sha256"]:
+        raise _ChangedError(
+            f"{path}, the run's copy of its network's file, was changed or is missing. "
+            "Take it from a copy of the folder, or copy the file that you trained with."
+        )
+    return OwnNetwork(path, function, source, bool(about["is_text"]))
 
 
 def _read_arrays(
@@ -197,7 +232,7 @@ def _read_arrays(
 def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
     """Puts arrays by their names in the place of abstract ones."""
     found = checkpoint.by_path(arrays)
-    paths, tree = jax.tree_util.tree_flatten_with_path(networks.pure(abstract))
+    paths, tree = jax.tree_util.tree_flatten_with_path(pure(abstract))
     names = [checkpoint.path_of(keys) for keys, _ in paths]
     shapes = {name: leaf.shape for name, (_, leaf) in zip(names, paths, strict=True)}
     if shapes != {name: np.shape(array) for name, array in found.items()}:
@@ -206,5 +241,5 @@ def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.S
             "one of them was changed."
         )
     leaves = [jnp.asarray(found[name]) for name in names]
-    pure = jax.tree_util.tree_unflatten(tree, leaves)
-    return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(pure))
+    filled = jax.tree_util.tree_unflatten(tree, leaves)
+    return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(filled))

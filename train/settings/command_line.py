@@ -153,4 +153,6 @@ def _preset(typed: dict[str, Any]) -> Run | None:
         choice = typed.get(group, getattr(ours, group))
         if choice != getattr(ours, group):
             run = dataclasses.replace(run, **{group: type(ours)(choice)})
+    if typed.get("network") not in (None, "wide_resnet"):  # which presets have
+        run = dataclasses.replace(run, model=type(run.model)())
     return run

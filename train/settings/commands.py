@@ -20,7 +20,7 @@ from train.settings.checks import (
 )
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.finished import Evaluate, Export, Runs
-from train.settings.options import Data
+from train.settings.options import Data, Model
 from train.settings.suggestions import listing
 
 
@@ -136,6 +136,10 @@ class Study:
     data: str | None = None
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = Path("~/tensorflow_datasets")
+    #: Network to use instead of the study's own, as in `run`: FILE.py:FUNCTION is a
+    #: network of your own. Not for `domains`, `rates` and the plan's studies, which
+    #: have networks of their own.
+    network: str | None = None
     #: Seeds of initial weights, data order and augmentation, each at least 0. Default:
     #: the study's own.
     seeds: tuple[int, ...] | None = None
@@ -153,8 +157,8 @@ class Study:
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
     #: folder. This needs the package tensorboardX.
     tensorboard: bool = False
-    #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick and
-    #: the kind of --data if given.
+    #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
+    #: kind of --data and the name of --network if given.
     out: Path | None = None
 
     def __post_init__(self):
@@ -171,6 +175,13 @@ class Study:
         )
         if self.data is not None:
             Data(data=self.data)
+        if self.network is not None:
+            check(
+                self.name not in ("domains", "rates") and "plan-" not in self.name,
+                f"--network cannot be used with the study {self.name}, which has "
+                "networks of its own.",
+            )
+            Model(self.network)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ class Run(Experiment):
     """
 
     #: A published run, whose options replace the defaults. Other options that you give
-    #: override it. Another --optimizer or --schedule brings its own defaults. The
-    #: command `python -m train presets` lists the published runs.
+    #: override it. Another --optimizer, --schedule or --network brings its own
+    #: defaults. The command `python -m train presets` lists the published runs.
     preset: str | None = None
     optimizer: Optimizer = field(default_factory=Optimizer)
     #: Seed of initial weights, data order and augmentation, at least 0.

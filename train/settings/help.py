@@ -18,7 +18,7 @@ _TITLES = {
     "study": ("quick",),
     "arms": ("arms",),
     "data": ("data", "data_dir"),
-    "network": ("model",),
+    "network": ("model", "network"),
     "optimizer": ("optimizer",),
     "learning rate schedule": ("schedule",),
     "training": ("epochs", "batch_size", "drop_last", "on_nan"),

@@ -17,6 +17,7 @@ from train.settings.checks import (
     check_range,
     flag,
 )
+from train.settings.own import FORM, Own, parse_network
 from train.settings.relevance import check_relevance
 from train.settings.suggestions import did_you_mean, listing
 
@@ -126,7 +127,10 @@ class Model:
     #: - wide_resnet: a Wide ResNet, for images.
     #: - mlp: a multilayer perceptron, for tables and images.
     #: - transformer: a causal transformer, for text.
-    network: Literal["wide_resnet", "mlp", "transformer"] | None = None
+    #: - FILE.py:FUNCTION: a network of your own (Flax NNX), for any data. FUNCTION
+    #: makes it: FUNCTION(input_shape, num_outputs, *, rngs). docs/training.md has an
+    #: example.
+    network: str | None = None
     #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
     depth: int = 10
     #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
@@ -162,7 +166,13 @@ class Model:
             f"{self.heads}.",
         )
         if self.network is not None:
+            parse_network(self.network)
             check_relevance(self, "network")
+
+    @property
+    def own(self) -> Own | None:
+        """The user's own network; None if it is one that the program has."""
+        return None if self.network is None else parse_network(self.network)
 
     def for_kind(self, kind: str) -> "Model":
         """The same with the network that inputs of a kind get.
@@ -172,8 +182,9 @@ class Model:
         """
         takes = NETWORKS[kind]
         check(
-            self.network is None or self.network in takes,
-            f"--network must be {listing(takes)} for {kind}, got {self.network}.",
+            self.network is None or self.network in takes or self.own is not None,
+            f"--network must be {listing((*takes, FORM))} for {kind}, got "
+            f"{self.network}.",
         )
         if self.network is not None:
             return self

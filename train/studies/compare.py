@@ -11,6 +11,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import fingerprint
+from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
@@ -38,7 +39,9 @@ def compare(config: Compare) -> Path:
       InputError: the folder, the data, an arm or an option cannot be used.
       DivergedError: an arm diverged; all the rest is done.
     """
+    networks.check_own(config.model.network)
     dataset = sources.load_fitting(config)
+    networks.make_network_spec(config.model, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
     name = config.data.data.partition(":")[0]
     folder = open_folder(config, f"compare-{name}", **facts)

@@ -19,6 +19,14 @@ def make_experiment(
     study: Study, source: str, load: Callable[[Data], Dataset]
 ) -> Experiment:
     """The authors' network and schedule; in the quick form what two cores can do."""
+    experiment = _usual(study, source, load)
+    if study.network is not None:
+        experiment = dataclasses.replace(experiment, model=Model(study.network))
+    return experiment
+
+
+def _usual(study: Study, source: str, load: Callable[[Data], Dataset]) -> Experiment:
+    """The same with the study's own network."""
     data_dir = study.data_dir
     if study.data in NO_IMAGES:
         epochs = study.epochs or (12 if study.quick else 40)

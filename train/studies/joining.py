@@ -63,7 +63,6 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
     blocks = {}
     for block in rows.about["blocks"]:
         name = block["name"]
-        data, other_data = _data(rows, name), _data(other, name)
         blocks[name] = {
             "options": _fixed(block["experiment"]),
             "reference": block["reference"],
@@ -74,8 +73,13 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
                 if arm in _arms(other_blocks.get(name, {"arms": []}))
             },
         }
-        if data and other_data:  # a part without runs has none
-            blocks[name]["data"] = data
+        facts = {"data": "data_sha256"}
+        if ".py:" in (block["experiment"].get("model", {}).get("network") or ""):
+            facts["network"] = "network"  # with the sum of its file
+        for title, fact in facts.items():
+            ours, theirs = _seen(rows, name, fact), _seen(other, name, fact)
+            if ours and theirs:  # a part without runs has none
+                blocks[name][title] = ours
         plan, other_plan = block.get("plan"), other_blocks.get(name, {}).get("plan")
         if plan and other_plan:
             blocks[name]["plan"] = plan
@@ -91,20 +95,22 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
     }
 
 
-def _data(rows: StudyRows, block: str) -> str:
-    """The sums of the data that the runs of a block have seen."""
+def _seen(rows: StudyRows, block: str, fact: str) -> str:
+    """A fact of the runs of a block: of all the same, as a rule."""
     runs = [run for key, run in rows.runs.items() if key[0] == block]
-    return " ".join(sorted({run.facts["data_sha256"] for run in runs}))
+    return " ".join(sorted({str(run.facts[fact] or "") for run in runs}))
 
 
 def _fixed(options: dict[str, Any]) -> dict[str, Any]:
-    """Options that change numbers; the path of a file does not, if its data agree."""
+    """Options that change numbers; the path of a file does not, if it is the same."""
     fixed = {}
     for name, option in options.items():
         if isinstance(option, dict):
             fixed[name] = _fixed(option)
         elif name == "data":
             fixed[name] = option.partition(":")[0]
+        elif name == "network" and option is not None:
+            fixed[name] = option.rpartition(":")[2]
         elif name not in (*FREE_OPTIONS, "data_dir"):
             fixed[name] = option
     return fixed

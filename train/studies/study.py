@@ -11,6 +11,7 @@ from train import notes
 from train.data import sources
 from train.data.dataset import Dataset
 from train.data.description import remark
+from train.engine import networks
 from train.errors import InputError, advising
 from train.paths import expand
 from train.runs.folder import check_claim, check_folder, new_folder
@@ -38,8 +39,12 @@ def study(config: Study) -> Path:
     """
     folder = _folder(config)
     check_folder(folder, config, resume=(folder / "config.json").exists())
+    networks.check_own(config.network)
     load = cache(sources.load_dataset)
     blocks = make_blocks(config, load)
+    for block in blocks:  # refused before anything is written
+        experiment = block.experiment
+        networks.make_network_spec(experiment.model, load(experiment.data))
     description = STUDIES[config.name]
     about = rows.describe(
         config.name,
@@ -135,6 +140,7 @@ def report(config: Report) -> Path:
 
 def _folder(config: Study) -> Path:
     kind = f"-{config.data.partition(':')[0]}" if config.data else ""
+    kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
     name = f"study-{config.name}{'-quick' * config.quick}{kind}"
     return expand(config.out or Path("runs") / name)
 

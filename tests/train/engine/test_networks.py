@@ -32,8 +32,16 @@ def test_network_is_chosen_by_the_data(data, model, expected):
 @pytest.mark.parametrize(
     ("data", "model", "message"),
     [
-        (IMAGES, Model("transformer"), "must be wide_resnet or mlp .* got transformer"),
-        (TABLE, Model("wide_resnet"), "must be mlp for rows, got wide_resnet"),
+        (
+            IMAGES,
+            Model("transformer"),
+            r"wide_resnet, mlp or FILE\.py:FUNCTION .* got tran",
+        ),
+        (
+            TABLE,
+            Model("wide_resnet"),
+            r"must be mlp or FILE\.py:FUNCTION for rows, got wide",
+        ),
         (TABLE, Model(depth=16), "--depth belongs to .* rows get mlp"),
     ],
 )

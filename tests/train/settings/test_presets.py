@@ -10,6 +10,7 @@ from train import __main__ as program
 from train.__main__ import main
 from train.engine import schedules
 from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.settings.command_line import parse
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Data, Model
 from train.settings.presets import PRESETS
@@ -169,6 +170,18 @@ def test_another_optimizer_or_schedule_has_its_own_defaults(
     assert parsed[0].optimizer == (optimizer or preset.optimizer)
     assert parsed[0].schedule == (schedule or preset.schedule)
     assert parsed[0].data == preset.data
+
+
+@pytest.mark.parametrize("network", ["mlp", "nets/net.py:make"])
+def test_another_network_brings_its_own_defaults(network):
+    run = parse(["run", "--preset", "wrn-cifar10", "--network", network])
+    assert run.model == Model(network)
+    assert run.epochs == 200
+
+
+def test_network_of_a_preset_by_its_name_changes_nothing():
+    run = parse(["run", "--preset", "wrn-cifar10", "--network", "wide_resnet"])
+    assert run.model == Model("wide_resnet", depth=28, widen=10)
 
 
 def test_unknown_preset_gives_one_message_with_the_known(capsys):

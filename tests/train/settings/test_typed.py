@@ -55,6 +55,7 @@ def test_adamw_and_sgd_have_learning_rates_of_their_own():
         {"data": Data("npz:my images.npz", flip=True, crop_padding=2, every=3)},
         {"data": Data("cifar10", flip=False, data_dir=Path("~/sets"))},
         {"model": Model("mlp", hidden=(5, 6)), "drop_last": False, "epochs": 7},
+        {"model": Model("my nets/net.py:make")},
         {"model": Model(depth=16, widen=2, dtype="bfloat16"), "steps_per_call": 3},
         {"schedule": Schedule("step", milestones=(2, 4)), "test_epochs": 2},
     ],

@@ -6,7 +6,7 @@ from tests.train.studies.written import ARMS, BLOCK, run, study
 from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
-from train.settings.options import Data
+from train.settings.options import Data, Model
 from train.studies.arms import Arm, Plan
 from train.studies.joining import join
 
@@ -65,6 +65,10 @@ OTHER_PLAN = BLOCK._replace(plan=PLANNED.plan._replace(seeds=3))
 OTHER_EPOCHS = BLOCK._replace(experiment=Experiment(epochs=2))
 OTHER_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/b.npz"), epochs=1))
 SAME_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/a.npz"), epochs=1))
+OWN, MOVED = (
+    BLOCK._replace(experiment=Experiment(model=Model(f"{path}:make"), epochs=1))
+    for path in ("net.py", "there/net.py")
+)
 OTHER_RATE = BLOCK._replace(arms=(Arm("lcam", Optimizer(learning_rate=0.2)),))
 
 
@@ -86,6 +90,15 @@ def test_what_does_not_belong_together_is_refused(other, message):
         InputError, match=f"a and b do not belong together: .*{message}"
     ):
         join([(A, part(0)), (B, other)])
+
+
+def test_file_of_the_network_may_be_elsewhere_and_not_be_another():
+    known = {"network": "make of net.py (11111111)"}
+    ours = part(0, block=OWN, **known)
+    assert len(join([(A, ours), (B, part(1, block=MOVED, **known))]).runs) == 2
+    changed = part(1, block=OWN, network="make of net.py (22222222)")
+    with pytest.raises(InputError, match=r"network is make .*1\) and make .*2\)"):
+        join([(A, ours), (B, changed)])
 
 
 def test_parts_of_two_plans_are_refused():
