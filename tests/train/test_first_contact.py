@@ -156,7 +156,7 @@ REFUSED = {
     "run --milestones 31 61 91": "--milestones belongs to --schedule step",
     "run --ema-decay 0.99 --loss-average epoch": "--ema-decay belongs to --loss",
     "run --data english --depth 16": "Without --network, tokens get transformer.",
-    "run --data diabetes --network wide_resnet": "--network must be mlp for rows",
+    "run --data diabetes --network wide_resnet": "must be mlp or FILE.py:FUNC",
     "run --depth 10 --network mlp": "--depth belongs to --network wide_resnet",
     "run --resume": "--resume needs --out, the folder of what to continue.",
     # Data.
@@ -321,7 +321,11 @@ def assert_fits(lines):
     assert max(map(len, rest)) <= 80, rest
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [SIZES[0], pytest.param(SIZES[1], marks=pytest.mark.torture)],
+    ids=["80 columns", "0 x 0"],
+)
 def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
     size, tmp_path
 ):
