@@ -48,13 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
-        discard(sys.stdout)
         return 141
     except OSError as error:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            discard(sys.stdout)
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
             "read-only? A run or a comparison continues with --resume.",
@@ -64,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"error: {error}", 1)
     except StoppedError as error:
         return _fail(str(error), error.code)
+    finally:
+        _settle()
     return 0
 
 
@@ -222,9 +219,19 @@ def _run(config: Run, display: Display) -> None:
         ) from None
 
 
+def _settle() -> None:
+    """Leaves nothing in a buffer that would fail at Python's end, with code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            discard(stream)
+
+
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # of a terminal that is gone
         print(printable(message), file=sys.stderr)
+    _settle()
     if "jax" in sys.modules:
         from train.runs import processes
 

@@ -531,3 +531,18 @@ def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
     monkeypatch.setattr("train.engine.kept.keep_compiled", asked.append)
     assert main(["evaluate", str(finished), *options]) == 0
     assert asked == [not options]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("command", "code"), [("presets", 141), ("preset", 2)])
+def test_pipe_that_nobody_reads_ends_as_any_program(command, code, unbuffered):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "train", command],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(theirs)
+    assert done.returncode == code
