@@ -156,7 +156,7 @@ REFUSED = {
     "run --milestones 31 61 91": "--milestones belongs to --schedule step",
     "run --ema-decay 0.99 --loss-average epoch": "--ema-decay belongs to --loss",
     "run --data english --depth 16": "Without --network, tokens get transformer.",
-    "run --data diabetes --network wide_resnet": "must be mlp or FILE.py:FUNC",
+    "run --data diabetes --network wide_resnet": "--network must be mlp or FILE.py",
     "run --depth 10 --network mlp": "--depth belongs to --network wide_resnet",
     "run --resume": "--resume needs --out, the folder of what to continue.",
     # Data.
