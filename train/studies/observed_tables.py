@@ -52,7 +52,7 @@ def kappas(runs: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
     """Kappa of each run: 1 - misread / by chance, of all steps; NaN without chance."""
     sums = (
         [
-            sum(float(np.ravel(row["observed"][name])[0]) for row in run)
+            math.fsum(float(np.ravel(row["observed"][name])[0]) for row in run)
             for name in ("misread", "misread_by_chance")
         ]
         for run in runs

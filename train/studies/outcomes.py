@@ -1,5 +1,6 @@
 """What the runs of a study come to: outcomes, and comparisons of arms."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,7 @@ def run_outcomes(
         "train_loss": rows[-1]["train_loss"],
         **first,
         **{name: mean_of(rows, name) for name in (*PHASES, "mean_momentum")},
-        "seconds": sum(row["seconds"] for row in rows),
+        "seconds": math.fsum(row["seconds"] for row in rows),
     }
 
 

@@ -1,5 +1,6 @@
 """Writes what a study found, from its rows: Markdown, pictures, and CSV."""
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -162,7 +163,7 @@ def _where(rows: StudyRows) -> str:
         [f"Python {each['python']}", *map(" ".join, each["versions"].items())]
         for each in found
     ]
-    seconds = sum(row["seconds"] for run in runs for row in run.epochs)
+    seconds = math.fsum(row["seconds"] for run in runs for row in run.epochs)
     lines = [
         *(f"command: `{shlex.join(each)}`" for each in rows.about["commands"]),
         *(f"commit of the runs: {each[:12]}{each[40:]}" for each in commits),

@@ -175,7 +175,10 @@ def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
 def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     """Mean over the epochs of what a run reports; None if it has no such thing."""
     numbers = [row[name] for row in rows]
-    return None if None in numbers else sum(numbers) / len(numbers)
+    if None in numbers:
+        return None
+    # `sum` rounds otherwise in Python 3.12 than before.
+    return math.fsum(numbers) / len(numbers)
 
 
 def donor_seed(arm: Arm, seed: int) -> int:
