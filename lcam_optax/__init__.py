@@ -1,15 +1,15 @@
 """Loss-Controlled Asymmetric Momentum (LCAM) as an Optax transformation."""
 
-from lcam_optax._lcam import lcam as lcam
-from lcam_optax._lcam import scale_by_lcam as scale_by_lcam
-from lcam_optax._loss_average import LossAverage as LossAverage
-from lcam_optax._loss_average import ema_average as ema_average
-from lcam_optax._loss_average import epoch_average as epoch_average
-from lcam_optax._phase import Phase as Phase
-from lcam_optax._schedule import loss_phase_schedule as loss_phase_schedule
-from lcam_optax._states import LossPhaseState as LossPhaseState
-from lcam_optax._states import ScaleByLcamState as ScaleByLcamState
-from lcam_optax._states import WeightedMeanState as WeightedMeanState
+from ._lcam import lcam as lcam
+from ._lcam import scale_by_lcam as scale_by_lcam
+from ._loss_average import LossAverage as LossAverage
+from ._loss_average import ema_average as ema_average
+from ._loss_average import epoch_average as epoch_average
+from ._phase import Phase as Phase
+from ._schedule import loss_phase_schedule as loss_phase_schedule
+from ._states import LossPhaseState as LossPhaseState
+from ._states import ScaleByLcamState as ScaleByLcamState
+from ._states import WeightedMeanState as WeightedMeanState
 
 __all__ = (
     "LossAverage",

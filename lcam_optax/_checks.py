@@ -53,7 +53,7 @@ def check_number(
     if not isinstance(number, _NUMBER_TYPES) or not _is_real(number, whole):
         raise TypeError(
             f"`{name}` must be a {noun} in {bounds}{alternative}, got {shown(number)}."
-            f"{scheduling_hint(number)}"
+            f"{'' if whole else scheduling_hint(number)}"
         )
     if jnp.shape(number) != ():
         raise ValueError(

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from lcam_optax._checks import (
+from ._checks import (
     check_dtype,
     check_flag,
     check_number_or_schedule,
 )
-from lcam_optax._loss_average import LossAverage, as_loss_average
-from lcam_optax._schedule import DEFAULT_AVERAGE, LossPhaseSchedule
-from lcam_optax._states import ScaleByLcamState
+from ._loss_average import LossAverage, as_loss_average
+from ._schedule import DEFAULT_AVERAGE, LossPhaseSchedule
+from ._states import ScaleByLcamState
 
 
 def scale_by_lcam(

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from lcam_optax._checks import check_number, scheduling_hint, shown
-from lcam_optax._states import WeightedMeanState
+from ._checks import check_number, scheduling_hint, shown
+from ._states import WeightedMeanState
 
 
 class LossAverage(NamedTuple):
@@ -110,10 +110,13 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
     try:
         return ema_average(setting)
     except (TypeError, ValueError) as error:
+        hint = scheduling_hint(setting)
+        if setting is ema_average or setting is epoch_average:
+            hint = f" Call it: `{setting.__name__}(...)`."
         raise type(error)(
             "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
             "`epoch_average(391)`, or a number in [0, 1), the decay of an "
-            f"`ema_average`; got {shown(setting)}.{scheduling_hint(setting)}"
+            f"`ema_average`; got {shown(setting)}.{hint}"
         ) from None
 
 

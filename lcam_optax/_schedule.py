@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from lcam_optax._checks import (
+from ._checks import (
     check_flag,
     check_loss,
     check_number,
     check_number_or_schedule,
 )
-from lcam_optax._loss_average import LossAverage, as_loss_average, ema_average
-from lcam_optax._phase import Phase, detect_phase
-from lcam_optax._states import LossPhaseState
+from ._loss_average import LossAverage, as_loss_average, ema_average
+from ._phase import Phase, detect_phase
+from ._states import LossPhaseState
 
 _NEEDS_INJECTION = (
     "`loss_phase_schedule` keeps a state, and needs `inject_hyperparams`, as in "

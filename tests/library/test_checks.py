@@ -109,6 +109,17 @@ def test_schedule_where_none_goes_points_to_inject_hyperparams(name):
         lcam_optax.lcam(0.1, **{name: schedule})
 
 
+def test_number_of_steps_that_cannot_follow_a_schedule_is_not_said_to():
+    with pytest.raises(TypeError, match=r"`steps_per_epoch` must .*[^)]\.$"):
+        lcam_optax.epoch_average(optax.constant_schedule(3))
+
+
+@pytest.mark.parametrize("average", ["ema_average", "epoch_average"])
+def test_average_that_was_not_called_is_to_be_called(average):
+    with pytest.raises(TypeError, match=rf"\. Call it: `{average}\(\.\.\.\)`\.$"):
+        lcam_optax.lcam(0.1, loss_average=getattr(lcam_optax, average))
+
+
 @pytest.mark.parametrize(
     ("name", "setting"),
     [

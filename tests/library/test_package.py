@@ -2,8 +2,10 @@
 
 import doctest
 import email
+import importlib
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,6 +33,16 @@ def test_public_names_are_the_agreed_ones():
         "loss_phase_schedule",
         "scale_by_lcam",
     }
+
+
+def test_copy_inside_of_another_package_runs_its_own_code(tmp_path, monkeypatch):
+    ignored = shutil.ignore_patterns("__pycache__")
+    package = Path(lcam_optax.__file__).parent
+    shutil.copytree(package, tmp_path / "vendored" / "lcam_optax", ignore=ignored)
+    monkeypatch.syspath_prepend(tmp_path)
+    copy = importlib.import_module("vendored.lcam_optax")
+    for name in lcam_optax.__all__:
+        assert Path(inspect.getfile(getattr(copy, name))).is_relative_to(tmp_path)
 
 
 @pytest.fixture(scope="module")
