@@ -111,8 +111,9 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
         return ema_average(setting)
     except (TypeError, ValueError) as error:
         hint = scheduling_hint(setting)
-        if setting is ema_average or setting is epoch_average:
-            hint = f" Call it: `{setting.__name__}(...)`."
+        for average in (ema_average, epoch_average):
+            if setting is average:
+                hint = f" Call it: `{average.__name__}(...)`."
         raise type(error)(
             "`loss_average` must be a LossAverage, such as `ema_average(0.99)` or "
             "`epoch_average(391)`, or a number in [0, 1), the decay of an "

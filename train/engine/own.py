@@ -7,7 +7,7 @@ import inspect
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.interpreters import partial_eval
 
 from models.convolution import speed_up
 from train.engine.variables import merge, split
@@ -227,15 +228,8 @@ def _check_call(
             f"dtype: {listing(sorted(changed)[:3], 'and')}. Training needs the same "
             "variables after each step: make all of them in __init__."
         )
-    # Random numbers may be drawn in a test: some layers of Flax do that for nothing.
-    drawn = dict(_named(nnx.state(nnx.merge(graph, *state), nnx.RngState)))
-    changed = [name for name in changed if name not in drawn]
-    if changed and not train:
-        raise InputError(
-            f"the network of {own} changes {listing(sorted(changed)[:3], 'and')} when "
-            "it is called with train=False, so its test error would depend on the "
-            "batch. Pass use_running_average=not train to nnx.BatchNorm."
-        )
+    if not train:
+        _check_test(own, graph, state, inputs, changed)
     expected = (*shape[: 2 if own.is_text else 1], num_outputs)
     words = "batch, length, num_outputs" if own.is_text else "batch, num_outputs"
     got = (
@@ -247,6 +241,41 @@ def _check_call(
         raise InputError(
             f"the network of {own} must return logits [{words}], here float32 "
             f"{expected}; got {got} for inputs {shape}."
+        )
+
+
+def _check_test(
+    own: OwnNetwork,
+    graph: nnx.GraphDef,
+    state: tuple[nnx.State, nnx.State],
+    inputs: jax.ShapeDtypeStruct,
+    changed: Iterable[str],
+) -> None:
+    """Makes sure that a test changes no variable, and draws no random numbers."""
+    random = dict(_named(nnx.state(nnx.merge(graph, *state), nnx.RngState)))
+    kinds = dict(_named(nnx.state(nnx.merge(graph, *state), nnx.BatchStat)))
+    changed = sorted(name for name in changed if name not in random)
+    if changed:
+        advice = "Change them with train=True only."
+        if any(name in kinds for name in changed):
+            advice = "Pass use_running_average=not train to nnx.BatchNorm."
+        raise InputError(
+            f"the network of {own} changes {listing(changed[:3], 'and')} when it is "
+            f"called with train=False: a test must not. {advice}"
+        )
+    # Some layers of Flax draw random numbers for nothing: no output depends on those.
+    traced = jax.make_jaxpr(
+        lambda state, inputs: merge(graph, *state)(inputs, train=False)
+    )(state, inputs).jaxpr
+    _, used = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path((state, inputs))]
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+    needed = {name for name, is_used in zip(names, used, strict=True) if is_used}
+    if drawn := sorted(name for name in random if f"0/1/{name}" in needed):
+        raise InputError(
+            f"the outputs of the network of {own} depend on chance when it is called "
+            f"with train=False: it draws from {listing(drawn[:3], 'and')}. Pass "
+            "deterministic=not train to nnx.Dropout."
         )
 
 

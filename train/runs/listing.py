@@ -12,6 +12,7 @@ import filelock
 from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import records
+from train.runs.checkpoint import steps_in
 from train.settings.finished import Runs
 
 
@@ -42,20 +43,19 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _describe(folder: Path, path: Path) -> dict[str, Any] | None:
     """What is told of a run; None of a study or a comparison."""
-    try:
+    rows, epochs, state = [], None, "damaged"
+    with contextlib.suppress(*records.UNREADABLE):
         config = json.loads((path / "config.json").read_text())
-        epochs, on_nan = config["epochs"], config["on_nan"]
         if "seed" not in config:
             return None
-    except records.UNREADABLE:
-        return None
-    rows = []
-    with contextlib.suppress(*records.UNREADABLE):
-        rows = records.read_metrics(path)
+        epochs = int(config["epochs"])
+        if (path / "metrics.jsonl").exists():
+            rows = records.read_metrics(path)
+        state = _state(path, rows, config["on_nan"])
     tests = [row["test_error"] for row in rows if row.get("test_error") is not None]
     return {
         "name": str(path.relative_to(folder)) if path != folder else path.name,
-        "state": _state(path, rows, on_nan),
+        "state": state,
         "epochs_done": len(rows),
         "epochs": epochs,
         "test_error": tests[-1] if tests else None,
@@ -76,8 +76,8 @@ def _state(path: Path, rows: list[dict[str, Any]], on_nan: str) -> str:
         return "running"
     finally:
         lock.release()
-    step = rows[-1]["step"] if rows else 0
-    return f"stopped at step {step}"
+    # What is after the last checkpoint is lost.
+    return f"stopped at step {max(steps_in(path), default=0)}"
 
 
 def _table(runs: list[dict[str, Any]]) -> list[str]:
@@ -90,7 +90,7 @@ def _table(runs: list[dict[str, Any]]) -> list[str]:
             (
                 printable(run["name"]),
                 run["state"],
-                f"{run['epochs_done']}/{run['epochs']}",
+                f"{run['epochs_done']}/{run['epochs'] or '?'}",
                 "-" if error is None else f"{error:.2f} %",
                 f"{minutes}:{seconds:02}",
             )

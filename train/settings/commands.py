@@ -96,6 +96,8 @@ class Compare(Experiment):
             "keep out of training and choose by.",
         )
         check_different("--learning-rates", self.learning_rates)
+        # Of rates that do equally well the lowest is chosen, however they are typed.
+        object.__setattr__(self, "learning_rates", tuple(sorted(self.learning_rates)))
         if self.validation_seeds is None:
             object.__setattr__(self, "validation_seeds", (2000, 2001, 2002))
         check_seeds("--validation-seeds", self.validation_seeds)

@@ -82,6 +82,8 @@ def choose_rates(
     if not {(block.name, arm.name, seed) for arm in block.arms for seed in seeds} <= (
         found.runs.keys()
     ):
+        if not clock.is_over():
+            print("Its runs help to choose. Repeat the command when they have ended.")
         return None
     [result], _ = write_tables(folder / "report", found)
     errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
@@ -110,7 +112,8 @@ def _table(
     for place, rate in enumerate(rates):
         row = [f"{rate:g}"]
         for ours, best in zip(errors, chosen, strict=True):
-            row.append(_shown(ours[place]) + " *" * (place == best))
+            is_chosen = place == best and np.isfinite(ours[best])
+            row.append(f"{_shown(ours[place])} *" if is_chosen else _shown(ours[place]))
         cells.append(row)
     ends = {min(rates): "lowest", max(rates): "highest"}
     count = len(config.validation_seeds)
@@ -123,8 +126,8 @@ def _table(
             *(
                 f"warning: {arm} is best at {rates[best]:g}, the {ends[rates[best]]} "
                 "rate tried. Try others beyond it."
-                for arm, best in zip(config.arms, chosen, strict=True)
-                if rates[best] in ends
+                for arm, best, ours in zip(config.arms, chosen, errors, strict=True)
+                if rates[best] in ends and np.isfinite(ours[best])
             ),
         ]
     )

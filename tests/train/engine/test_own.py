@@ -145,7 +145,25 @@ class make(nnx.Module):
                 "    def __call__(self, x, *, train):\n"
                 "        return self.norm(self.layer(x))"
             ),
-            "changes norm/mean and norm/var when it is called with train=False",
+            "changes norm/mean and norm/var when it is called with train=False: a test "
+            "must not. Pass use_running_average=not train to nnx.BatchNorm.",
+        ),
+        (
+            changed(
+                "    def more(self, _): self.calls = nnx.Variable(jnp.zeros(()))\n"
+                "    def __call__(self, x, *, train):\n"
+                "        self.calls[...] += 1\n"
+                "        return self.layer(x)"
+            ),
+            "changes calls when .*: a test must not. Change them with train=True only.",
+        ),
+        (
+            changed(
+                "    def __call__(self, x, *, train):\n"
+                "        return self.drop(self.layer(x), deterministic=False)"
+            ),
+            "depend on chance when it is called with train=False: it draws from "
+            "drop/rngs/count and drop/rngs/key. Pass deterministic=not train",
         ),
     ],
 )

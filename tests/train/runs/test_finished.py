@@ -314,12 +314,18 @@ def test_bad_options_are_refused(make, message):
 @pytest.fixture
 def several(finished, tmp_path):
     """Runs in all states, and a folder of a comparison."""
-    for name in ("a/done", "b/stopped", "b/running", "b/diverged", "b/begun"):
+    states = ("begun", "cut", "diverged", "running", "stopped", "torn")
+    for name in ("a/done", *(f"b/{state}" for state in states)):
         shutil.copytree(finished, tmp_path / name)
-    for name in ("stopped", "running", "diverged", "begun"):
+    for name in states:
         (tmp_path / "b" / name / "finished.json").unlink()
     rows = (tmp_path / "b/stopped/metrics.jsonl").read_text().splitlines()
     (tmp_path / "b/stopped/metrics.jsonl").write_text(rows[0] + "\n")
+    checkpoints = tmp_path / "b/stopped/checkpoints"
+    (checkpoints / "44").rename(checkpoints / "30")
+    shutil.rmtree(tmp_path / "b/begun/checkpoints")
+    (tmp_path / "b/cut/metrics.jsonl").write_text(rows[0] + "\n" + rows[1][:9])
+    (tmp_path / "b/torn/config.json").write_text('{"seed": 0,')
     bad = json.loads(rows[0]) | {"train_loss": None}
     (tmp_path / "b/diverged/metrics.jsonl").write_text(json.dumps(bad) + "\n")
     (tmp_path / "b/begun/metrics.jsonl").unlink()
@@ -334,16 +340,18 @@ def test_runs_are_listed_with_their_state(several):
     assert {run["name"]: (run["state"], run["epochs_done"]) for run in runs} == {
         "a/done": ("finished", 2),
         "b/begun": ("stopped at step 0", 0),
+        "b/cut": ("damaged", 0),
         "b/diverged": ("diverged", 1),
         "b/running": ("running", 2),
-        "b/stopped": ("stopped at step 22", 1),
+        "b/stopped": ("stopped at step 30", 1),  # that of its checkpoint
+        "b/torn": ("damaged", 0),
     }
     assert runs[0]["test_error"] == last_row(several / "a/done")["test_error"]
 
 
 def test_table_of_runs_fits_a_terminal(several):
     lines = list_runs(Runs(several)).splitlines()
-    assert len(lines) == 1 + 5
+    assert len(lines) == 1 + 7
     assert max(map(len, lines)) <= 80
     assert lines[1].split()[:3] == ["a/done", "finished", "2/2"]
 

@@ -1,12 +1,15 @@
 """A comparison that chooses its learning rates on a validation split first."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from train.__main__ import main
 from train.runs import records
+from train.settings.command_line import parse
+from train.studies import choosing
 from train.studies import study as studies
 from train.studies.trials import run_trials
 
@@ -121,6 +124,25 @@ def test_arm_that_diverges_at_every_rate_ends_the_comparison(command, tmp_path, 
     words = [*command[0][:-1], str(tmp_path / "out")]
     words += ["--learning-rates", "1e6", "--validation-seeds", "7"]
     assert main(words) == 1
-    assert (
-        "sgd diverged at every learning rate: try lower ones" in capsys.readouterr().err
-    )
+    out, err = capsys.readouterr()
+    assert "sgd diverged at every learning rate: try lower ones" in err
+    assert "*" not in out.replace("* is chosen", "")
+    assert "warning" not in out
+
+
+def test_order_in_which_rates_are_typed_does_not_matter():
+    words = ["compare", "--validation", "9", "--learning-rates"]
+    assert parse([*words, "0.2", "0.1"]) == parse([*words, "0.1", "0.2"])
+
+
+def test_of_rates_that_do_equally_well_the_lowest_is_chosen(
+    compared, tmp_path, capsys, monkeypatch
+):
+    command, out = compared
+    shutil.copytree(out, tmp_path / "copy")
+    monkeypatch.setattr(choosing, "_error", lambda *_: 3.0)
+    monkeypatch.setattr(studies, "run_trials", lambda *_, **__: None)
+    main([*command[:-1], str(tmp_path / "copy"), "--resume"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "1e-05 3.00 * 3.00 *" in lines
+    assert "0.01 3.00 3.00" in lines
