@@ -123,7 +123,7 @@ def recipes():
 
 
 def test_recipes_print_what_their_comments_say(recipes):
-    assert len(recipes.said) == 9
+    assert len(recipes.said) == 10
     assert recipes.printed == recipes.said
 
 
