@@ -1,9 +1,14 @@
 """The command line: `python -m train run`, `compare`, `study` and their helpers."""
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C ends the program without a traceback: while it loads, and after `main`.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib.metadata
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator

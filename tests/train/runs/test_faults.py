@@ -271,6 +271,33 @@ def test_signal_at_the_start_ends_with_a_word(
         assert last in ("terminated", "interrupted") or "To continue" in last
 
 
+@pytest.mark.parametrize("moment", ["import", "exit"])
+def test_signal_before_and_after_the_program_has_its_own_way_leaves_no_traceback(
+    moment,
+):
+    script = f"""
+import atexit, runpy, signal, sys
+class Interrupting:
+    def find_spec(name, *_):
+        if name == "train.notes":
+            signal.raise_signal(signal.SIGINT)
+if "{moment}" == "import":
+    sys.meta_path.insert(0, Interrupting)
+else:
+    atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv[1:] = ["--version"]
+runpy.run_module("train", run_name="__main__", alter_sys=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == -signal.SIGINT  # which a shell shows as 130
+    assert done.stderr == ""
+
+
 def test_signal_between_runs_says_how_to_go_on():
     script = """
 import signal
