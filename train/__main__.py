@@ -15,9 +15,16 @@ from collections.abc import Iterator
 from functools import partial
 
 from train import notes
-from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
+from train.errors import (
+    ADVICE,
+    DivergedError,
+    InputError,
+    PeerError,
+    StoppedError,
+    advising,
+)
 from train.paths import printable
-from train.runs.display import Display, discard
+from train.runs.display import Display, discard, say_at_once
 from train.settings import help
 from train.settings.command_line import parse
 from train.settings.commands import (
@@ -79,8 +86,7 @@ def _terminable() -> Iterator[None]:
     words = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
     def end(number: int, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, "\n".join(["", *ADVICE, words[number], ""]).encode())
+        say_at_once("\n".join(["", *ADVICE, words[number], ""]))
         os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -210,11 +216,15 @@ def _run(config: Run, display: Display) -> None:
         ) from None
     if folder is None:
         return
-    display.stage("drawing")
     from train.runs.ending import summarize
-    from train.runs.plot import plot_run
 
-    lines = summarize(config, folder, plot_run(folder))
+    done = ["The run has finished, but for its picture.", *summarize(config, folder)]
+    display.stage("drawing")
+    with advising("\n".join(done)):
+        from train.runs.plot import plot_run
+
+        picture = plot_run(folder)
+    lines = summarize(config, folder, picture)
     try:
         display.summary(lines)
     except OSError as error:

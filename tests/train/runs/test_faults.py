@@ -316,6 +316,22 @@ with _terminable(), advising("To continue: again."):
     assert done.stderr == "\nTo continue: again.\ninterrupted\n"
 
 
+def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
+    command, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(
+        "train.runs.plot.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit, match="130"):
+        main([*command, "--out", str(out)])
+    text = capfd.readouterr().err
+    assert "The run has finished, but for its picture.\ntest error " in text
+    assert f"\nfolder: {out}\nnext: python" in text
+    assert text.endswith("\ninterrupted\n")
+
+
 def test_signal_while_a_program_compiles_ends_before_training(
     command, tmp_path, monkeypatch, capsys
 ):
