@@ -19,7 +19,7 @@ from train.settings.checks import (
 )
 from train.settings.own import FORM, Own, parse_network
 from train.settings.relevance import check_relevance
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.suggestions import closest, did_you_mean, listing
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
 DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
@@ -114,6 +114,9 @@ class Data:
 
 
 def _meant(source: str) -> str:
+    kind, _, path = source.partition(":")
+    if path and closest(kind, ["npz"]):
+        return f" Did you mean npz:{path}?"
     if source.endswith(".npz"):
         return f" Did you mean npz:{source}?"
     return did_you_mean(source, SOURCES)
