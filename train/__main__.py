@@ -17,6 +17,7 @@ from functools import partial
 from train import notes
 from train.errors import (
     ADVICE,
+    DiskError,
     DivergedError,
     InputError,
     PeerError,
@@ -51,12 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    command = None
     try:
         with _terminable():
             command = _parse(arguments)
             if command is not None:
                 _execute(command)
         sys.stdout.flush()
+    except DiskError as error:
+        return _fail(f"error: {error}{_how_to_go_on(command)}", 2)
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
@@ -64,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
-            "read-only? A run or a comparison continues with --resume.",
+            f"read-only?{_how_to_go_on(command)}",
             2,
         )
     except (DivergedError, PeerError) as error:
@@ -74,6 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         _settle()
     return 0
+
+
+def _how_to_go_on(command: Command | None) -> str:
+    """What to say where the disk failed it; empty if it has nothing to continue."""
+    if isinstance(command, Run | Compare):
+        return " With --out and --resume the same command continues."
+    return ""
 
 
 @contextlib.contextmanager
