@@ -306,6 +306,13 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     assert next_.endswith(f"--seeds 3 4 0 --out {out} --resume")
     shown = lines[next(i for i, line in enumerate(lines) if line.startswith("final")) :]
     assert max(map(len, shown)) <= 80
+    for folders in ("1-sgd", "2-lcam", "3-adamw"):
+        rates = [
+            row["images_per_second"]
+            for folder in (out / "runs" / "npz").glob(f"{folders}-seed*")
+            for row in records.read_metrics(folder)
+        ]
+        assert any(line.endswith(f"  {np.median(rates):,.0f}") for line in shown)
     # The first step's loss comes from the weights and the batch alone.
     first = {
         folder.name: records.read_steps(folder)["loss"][0]
