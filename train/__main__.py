@@ -211,7 +211,7 @@ def _run(config: Run, display: Display) -> None:
 
         processes.connect(config.cluster)
         dataset = processes.by_each_process(load)
-    notes.say(remark(dataset))
+    notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
     from train.engine.kept import keep_compiled
     from train.runs import loop

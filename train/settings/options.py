@@ -106,6 +106,11 @@ class Data:
         check_relevance(self, "data")
 
     @property
+    def tested(self) -> str:
+        """What the examples are that it is tested on: "test" or "validation"."""
+        return "validation" if self.validation else "test"
+
+    @property
     def kind(self) -> str:
         """The kind of inputs, a key of `NETWORKS`."""
         if self.data not in NO_IMAGES:
