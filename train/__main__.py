@@ -1,18 +1,31 @@
 """The command line: `python -m train run`, `compare`, `study` and their helpers."""
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C ends the program without a traceback: while it loads, and after `main`.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib.metadata
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
 
 from train import notes
-from train.errors import ADVICE, DivergedError, InputError, PeerError, StoppedError
+from train.errors import (
+    ADVICE,
+    DiskError,
+    DivergedError,
+    InputError,
+    PeerError,
+    StoppedError,
+    advising,
+)
 from train.paths import printable
-from train.runs.display import Display, discard
+from train.runs.display import Display, discard, say_at_once
 from train.settings import help
 from train.settings.command_line import parse
 from train.settings.commands import (
@@ -39,12 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    command = None
     try:
         with _terminable():
             command = _parse(arguments)
             if command is not None:
                 _execute(command)
         sys.stdout.flush()
+    except DiskError as error:
+        return _fail(f"error: {error}{_how_to_go_on(command)}", 2)
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except BrokenPipeError:  # as in `| head`: nobody reads on
@@ -52,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
-            "read-only? A run or a comparison continues with --resume.",
+            f"read-only?{_how_to_go_on(command)}",
             2,
         )
     except (DivergedError, PeerError) as error:
@@ -62,6 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         _settle()
     return 0
+
+
+def _how_to_go_on(command: Command | None) -> str:
+    """What to say where the disk failed it; empty if it has nothing to continue."""
+    if isinstance(command, Run | Compare):
+        return " With --out and --resume the same command continues."
+    return ""
 
 
 @contextlib.contextmanager
@@ -74,8 +97,7 @@ def _terminable() -> Iterator[None]:
     words = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
     def end(number: int, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, "\n".join(["", *ADVICE, words[number], ""]).encode())
+        say_at_once("\n".join(["", *ADVICE, words[number], ""]))
         os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -189,7 +211,7 @@ def _run(config: Run, display: Display) -> None:
 
         processes.connect(config.cluster)
         dataset = processes.by_each_process(load)
-    notes.say(remark(dataset))
+    notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
     from train.engine.kept import keep_compiled
     from train.runs import loop
@@ -205,11 +227,15 @@ def _run(config: Run, display: Display) -> None:
         ) from None
     if folder is None:
         return
-    display.stage("drawing")
     from train.runs.ending import summarize
-    from train.runs.plot import plot_run
 
-    lines = summarize(config, folder, plot_run(folder))
+    done = ["The run has finished, but for its picture.", *summarize(config, folder)]
+    display.stage("drawing")
+    with advising("\n".join(done)):
+        from train.runs.plot import plot_run
+
+        picture = plot_run(folder)
+    lines = summarize(config, folder, picture)
     try:
         display.summary(lines)
     except OSError as error:

@@ -15,6 +15,10 @@ class InputError(Exception):
     """
 
 
+class DiskError(InputError):
+    """What was to be written could not be: the program adds how its command goes on."""
+
+
 class BusyError(InputError):
     """Another process is using the folder of a run."""
 

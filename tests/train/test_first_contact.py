@@ -5,6 +5,7 @@ Training is cut out: a command that would train says `TRAINS`, and starts no JAX
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,9 +90,7 @@ def said(home, monkeypatch, capsys):
     yield type_
     for path in home.glob("runs/*"):  # what comparisons and studies claimed
         if path.name.startswith(("compare", "study")):
-            for file in path.iterdir():
-                file.unlink()
-            path.rmdir()
+            shutil.rmtree(path)
 
 
 # What is typed, and what the one message must hold.
@@ -163,6 +162,9 @@ REFUSED = {
     "run --data digit": "got 'digit'. Did you mean digits?",
     "run --data cifar": "Did you mean cifar10?",
     "run --data mine.npz": "Did you mean npz:mine.npz?",
+    "run --data a.npz": "Did you mean npz:a.npz?",
+    "run --data NPZ:mine.npz": "Did you mean npz:mine.npz?",
+    "run --data nzp:mine": "Did you mean npz:mine?",
     "run --data npz:nothere.npz": "no file nothere.npz: --data npz:PATH takes an .npz",
     "run --data npz:notes.txt": "cannot read notes.txt: it is not an .npz file",
     "run --data npz:w_missing.npz": "lacks x_test, y_test",
@@ -179,6 +181,11 @@ REFUSED = {
     "run --out runs/digits-lcam-seed0": "or add --resume to continue what is in it.",
     "run --out runs/thesis": "leave out --out to have one made.",
     "run --out runs/thesis --resume": "holds no config.json",
+    "run --out=": "--out must be a path, got ''. The current folder is written as a",
+    "compare --out=": "--out must be a path, got ''.",
+    "study ablation --quick --out=": "--out must be a path, got ''.",
+    "report runs/thesis --out=": "--out must be a path, got ''.",
+    "plot runs/thesis --out=": "--out must be a path, got ''.",
     "run --out notes.txt": "--out notes.txt is a file",
     "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
     "run --out runs/digits-lcam-seed0 --resume --seed 1": "seed was 0, is 1. Repeat "
@@ -218,6 +225,8 @@ REFUSED = {
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
     "compare --arms sgd": "--arms must name two optimizers or more, got 1.",
+    "compare --arms sgd,lcam": "or more, got 1. Put spaces between several.",
+    "compare --arms sgd,lcam adamw": "got 'sgd,lcam'. Put spaces between several.",
     "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",
     "compare --arms lcam sgd:momentum=0.9,momentum=0.8": "momentum stands there twice",
     "compare --learning-rates 0.1": "--learning-rates needs --validation N: the number",
@@ -243,6 +252,9 @@ ACCEPTED = {
     "run --out runs/nothere --resume": "nothing to continue in runs/nothere: --resume",
     "run --data diabetes": "data: 309 rows of 10 columns, a number to predict; 133",
     "run --batch_size 32 --epochs=3": "data: ",
+    "run --validation 400": "data: 1,037 images of 8 x 8 pixels, 1 channel, 10 "
+    "classes; 400 validation images",
+    "compare --learning-rates 0.1 0.2 --validation 400": "; 400 validation images",
     "compare --arms sgd lcam": "data: 1,437 images of 8 x 8 pixels",
     "compare --arms sgd lcam:ema-decay=None": "data: 1,437 images",
     "study ablation --quick --arms chance": "data: 1,437 images",

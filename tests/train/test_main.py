@@ -12,7 +12,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.errors import StoppedError
+from train.errors import DiskError, StoppedError
 from train.runs import loop, records
 from train.runs.folder import new_folder
 from train.settings.experiment import Run
@@ -306,6 +306,13 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     assert next_.endswith(f"--seeds 3 4 0 --out {out} --resume")
     shown = lines[next(i for i, line in enumerate(lines) if line.startswith("final")) :]
     assert max(map(len, shown)) <= 80
+    for folders in ("1-sgd", "2-lcam", "3-adamw"):
+        rates = [
+            row["images_per_second"]
+            for folder in (out / "runs" / "npz").glob(f"{folders}-seed*")
+            for row in records.read_metrics(folder)
+        ]
+        assert any(line.endswith(f"  {np.median(rates):,.0f}") for line in shown)
     # The first step's loss comes from the weights and the batch alone.
     first = {
         folder.name: records.read_steps(folder)["loss"][0]
@@ -516,6 +523,33 @@ def test_run_whose_output_is_on_a_full_disk_is_whole_and_says_so(
     rows = records.read_metrics(out)
     assert strip_times(rows) == strip_times(records.read_metrics(finished))
     assert records.has_finished(out)
+
+
+@pytest.mark.parametrize("error", [DiskError("full."), OSError("full")], ids=repr)
+@pytest.mark.parametrize(
+    ("command", "continues"),
+    [
+        ("run", True),
+        ("compare", True),
+        ("run --help", False),
+        ("export a b.npz", False),
+        ("evaluate a --predictions b.npz", False),
+    ],
+)
+def test_full_disk_is_told_with_resume_where_something_can_be_continued(
+    monkeypatch, capsys, command, continues, error
+):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("train.__main__._execute", fail)
+    monkeypatch.setattr("train.settings.help.describe", fail)
+    assert main(command.split()) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "full" in line
+    assert line.endswith(" With --out and --resume the same command continues.") == (
+        continues
+    )
 
 
 def test_closed_output_is_no_error():

@@ -12,13 +12,19 @@ _DARK = 1
 _FEW_CHANNELS = 4
 
 
-def remark(dataset: Dataset, title: str = "data") -> str:
-    """What to say before training: what it is on, and a warning of each oddity."""
-    odd = [f"warning: {oddity}" for oddity in oddities(dataset)]
-    return "\n".join([f"{printable(title)}: {describe(dataset)}", *odd])
+def remark(dataset: Dataset, title: str = "data", tested: str = "test") -> str:
+    """What to say before training: what it is on, and a warning of each oddity.
+
+    Args:
+      dataset: of the run.
+      title: what it is called.
+      tested: what its test set is: "test", or "validation" if kept out of training.
+    """
+    odd = [f"warning: {oddity}" for oddity in oddities(dataset, tested)]
+    return "\n".join([f"{printable(title)}: {describe(dataset, tested)}", *odd])
 
 
-def describe(dataset: Dataset) -> str:
+def describe(dataset: Dataset, tested: str = "test") -> str:
     """What a data set was understood to be: sizes, shapes, classes.
 
     Such as "1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images".
@@ -32,25 +38,26 @@ def describe(dataset: Dataset) -> str:
                 f"{_count(train, 'image')} of {height} x {width} pixels",
                 _count(channels, "channel"),
             ]
-            tested = _count(test, "test image")
+            what = "image"
         case "tokens":
             parts = [f"{_count(train, 'text')} of {_count(shape[0], 'token')}"]
-            tested = _count(test, "test text")
+            what = "text"
         case _:
             parts = [f"{_count(train, 'row')} of {_count(shape[0], 'column')}"]
-            tested = _count(test, "test row")
+            what = "row"
     if dataset.kind == "tokens":
         parts.append(f"{dataset.num_classes:,} different tokens")
     elif dataset.num_classes:
         parts.append(_count(dataset.num_classes, "class"))
     else:
         parts.append("a number to predict")
-    return f"{', '.join(parts)}; {tested}"
+    return f"{', '.join(parts)}; {_count(test, f'{tested} {what}')}"
 
 
-def oddities(dataset: Dataset) -> list[str]:
+def oddities(dataset: Dataset, tested: str = "test") -> list[str]:
     """What is likely a mistake in the data, though they can be trained on."""
-    return [*_odd_labels(dataset), *(_odd_images(dataset) if dataset.is_images else ())]
+    odd = _odd_labels(dataset, tested)
+    return [*odd, *(_odd_images(dataset) if dataset.is_images else ())]
 
 
 def _odd_images(dataset: Dataset) -> list[str]:
@@ -70,20 +77,20 @@ def _odd_images(dataset: Dataset) -> list[str]:
     return odd
 
 
-def _odd_labels(dataset: Dataset) -> list[str]:
+def _odd_labels(dataset: Dataset, tested: str) -> list[str]:
     labels, classes = dataset.train_targets, dataset.num_classes
     if labels.ndim != 1 or not classes:
         return []
     odd = []
-    trained, tested = len(np.unique(labels)), len(np.unique(dataset.test_targets))
+    trained, found = len(np.unique(labels)), len(np.unique(dataset.test_targets))
     if trained < classes:
         odd.append(
             f"{classes:,} classes, of which {trained:,} occur: the network gets "
             f"{classes:,} outputs. Number the classes 0, 1, 2, ..."
         )
-    if tested < min(trained, len(dataset.test_targets)):
+    if found < min(trained, len(dataset.test_targets)):
         odd.append(
-            f"the test set has {tested:,} of {trained:,} classes: is it a part of "
+            f"the {tested} set has {found:,} of {trained:,} classes: is it a part of "
             "sorted data?"
         )
     return odd

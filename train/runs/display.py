@@ -170,4 +170,4 @@ def discard(stream: TextIO) -> None:
 def say_at_once(text: str) -> None:
     """Writes to stderr past all buffers, if somebody reads: Ctrl-C ends `tee` too."""
     with contextlib.suppress(OSError):
-        os.write(2, text.encode())
+        os.write(2, text.encode(errors="backslashreplace"))  # paths too

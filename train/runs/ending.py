@@ -9,7 +9,7 @@ from train.settings.experiment import Run
 from train.settings.typed import compare_command
 
 
-def summarize(config: Run, folder: Path, picture: Path | None) -> list[str]:
+def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[str]:
     """What a run came to, where it is, and what can be done next, in lines.
 
     Args:

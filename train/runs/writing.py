@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.errors import InputError
+from train.errors import DiskError, InputError
 from train.paths import expand
 
 
@@ -13,7 +13,7 @@ def replace(path: Path, content: str | bytes) -> None:
     """Writes a file as `write_whole` does.
 
     Raises:
-      InputError: the disk does not take it.
+      DiskError: the disk does not take it.
     """
     with writing(path.parent):
         write_whole(path, content)
@@ -52,13 +52,12 @@ def writing(folder: Path) -> Iterator[None]:
     """Says where, and what to do, if the disk does not take what is written.
 
     Raises:
-      InputError: it does not.
+      DiskError: it does not.
     """
     try:
         yield
     except OSError as error:
-        raise InputError(
+        raise DiskError(
             f"cannot write into {folder}: {error.strerror}. Free some space, or make "
-            "the folder writable, and repeat the command; a run or a comparison with "
-            "--resume."
+            "the folder writable, and repeat the command."
         ) from None

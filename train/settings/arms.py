@@ -7,7 +7,7 @@ from train.settings.experiment import Experiment
 from train.settings.fields import Option, options_of, read_value
 from train.settings.optimizer import Optimizer
 from train.settings.relevance import applies, check_typed
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.suggestions import did_you_mean, listing, spaces_hint
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -20,6 +20,8 @@ def parse_arm(text: str) -> Optimizer:
     name, colon, rest = text.partition(":")
     options = options_of(Optimizer)
     try:
+        if hint := spaces_hint(name):
+            raise InputError(f"NAME must be one optimizer, got {name!r}.{hint}")
         values = {"optimizer": read_value(options["optimizer"], "NAME", name.strip())}
         for word in rest.split(",") if colon else ():
             key, equals, value = (part.strip() for part in word.partition("="))

@@ -21,7 +21,7 @@ from train.settings.checks import (
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.finished import Evaluate, Export, Runs
 from train.settings.options import Data, Model
-from train.settings.suggestions import listing
+from train.settings.suggestions import listing, spaces_hint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,10 @@ class Compare(Experiment):
         super().__post_init__()
         check_resume(self.out, self.resume)
         _check_work(self.budget, self.keep_checkpoints)
+        hint = spaces_hint(" ".join(self.arms))
         check(
             len(self.arms) >= 2,
-            f"--arms must name two optimizers or more, got {len(self.arms)}.",
+            f"--arms must name two optimizers or more, got {len(self.arms)}.{hint}",
         )
         check(
             len(set(self.arms)) == len(self.arms),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from train.errors import InputError
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.suggestions import did_you_mean, listing, spaces_hint
 
 
 class Option(NamedTuple):
@@ -108,6 +108,10 @@ def read_value(option: Option, shown: str, text: str) -> Any:
     """
     if option.is_optional and text == "None":
         return None
+    if option.kind is Path and not text:  # as of a variable of the shell without value
+        raise InputError(
+            f"{shown} must be a path, got ''. The current folder is written as a dot."
+        )
     if option.kind in (str, Path):
         return option.kind(text)
     if option.kind in (int, float):
@@ -115,7 +119,7 @@ def read_value(option: Option, shown: str, text: str) -> Any:
             return option.kind(text)
         except ValueError:
             what = "a whole number" if option.kind is int else "a number"
-            hint = " Put spaces between several." * (option.is_many and "," in text)
+            hint = spaces_hint(text) if option.is_many else ""
             raise InputError(f"{shown} must be {what}, got {text!r}.{hint}") from None
     values = {str(value): value for value in option.choices or (True, False)}
     if text not in values:

@@ -19,7 +19,7 @@ from train.settings.checks import (
 )
 from train.settings.own import FORM, Own, parse_network
 from train.settings.relevance import check_relevance
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.suggestions import closest, did_you_mean, listing
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
 DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
@@ -106,6 +106,11 @@ class Data:
         check_relevance(self, "data")
 
     @property
+    def tested(self) -> str:
+        """What the examples are that it is tested on: "test" or "validation"."""
+        return "validation" if self.validation else "test"
+
+    @property
     def kind(self) -> str:
         """The kind of inputs, a key of `NETWORKS`."""
         if self.data not in NO_IMAGES:
@@ -114,6 +119,9 @@ class Data:
 
 
 def _meant(source: str) -> str:
+    kind, _, path = source.partition(":")
+    if path and closest(kind, ["npz"]):
+        return f" Did you mean npz:{path}?"
     if source.endswith(".npz"):
         return f" Did you mean npz:{source}?"
     return did_you_mean(source, SOURCES)

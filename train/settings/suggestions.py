@@ -62,6 +62,11 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
     return f" Did you mean {words}?" if matches else ""
 
 
+def spaces_hint(text: str) -> str:
+    """What to append to a message where one word holds several with commas."""
+    return " Put spaces between several." if "," in text else ""
+
+
 def _beginning_like(word: str, known: list[str]) -> list[str]:
     """The known words whose part before the first hyphen is closest to the word's."""
     first = closest(_first_part(word.strip("-")), map(_first_part, known))

@@ -17,6 +17,9 @@ SEEDS = (0, 1, 2)
 # Of SGD and LCAM: what a fair comparison gives to both.
 _SHARED = ("learning_rate", "weight_decay", "nesterov")
 
+# Of a comparison: typed apart, or, as the limit of time, for one start only.
+_PLACED = ("arms", "out", "resume", "budget")
+
 
 def compare_command(run: Run) -> str | None:
     """The command that compares a run's optimizer with SGD, or SGD with LCAM.
@@ -61,9 +64,11 @@ def _words(comparison: Compare) -> list[str]:
     words = ["python", "-m", "train", "compare"]
     words += _options(Experiment(**_experiment(comparison)))
     words += ["--arms", *comparison.arms]
-    for name in ("learning_rates", "validation_seeds", "seeds"):
-        if numbers := getattr(comparison, name):
-            words += [flag(name), *map(str, numbers)]
+    elsewhere = {*_experiment(comparison), *_PLACED}
+    for option in dataclasses.fields(Compare):
+        value = getattr(comparison, option.name)
+        if option.name not in elsewhere and value != option.default:
+            words += _typed(comparison, option.name, value)
     return words
 
 

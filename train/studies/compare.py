@@ -15,6 +15,7 @@ from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
+from train.runs.progress import as_rate
 from train.settings.commands import Compare
 from train.settings.typed import SEEDS, more_seeds_command
 from train.studies import rows, statistics
@@ -121,7 +122,7 @@ def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -
         # None: an epoch that was resumed for its test alone.
         speed = np.nanmedian([row["images_per_second"] or np.nan for row in epochs])
         shown = mean_cells(list(runs.values()), means)
-        cells.append([arm, error, *shown, f"{speed:.0f}"])
+        cells.append([arm, error, *shown, as_rate(speed)])
     mine = [each for each in comparisons if each.outcome == "last_error"]
     lines = [
         f"{each.arm} against {each.reference}: "

@@ -86,7 +86,10 @@ def run_blocks(
     rows.write_about(folder, about)
     data = [block.experiment.data for block in blocks]
     several = len({each.data for each in data}) > 1
-    remarks = [remark(load(each), each.data if several else "data") for each in data]
+    remarks = [
+        remark(load(each), each.data if several else "data", each.tested)
+        for each in data
+    ]
     for text in rows.unique(remarks):
         notes.say(text)
     run_trials(

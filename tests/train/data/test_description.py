@@ -55,6 +55,13 @@ def test_data_are_described_by_size_shape_and_what_is_learned(dataset, expected)
     assert len(f"data: {expected}") <= 80
 
 
+def test_validation_examples_are_not_called_those_of_a_test():
+    dataset = dataclasses.replace(GOOD, test_targets=np.ones(6, np.int32))
+    first, second = remark(dataset, tested="validation").splitlines()
+    assert first.endswith("; 6 validation images")
+    assert second.startswith("warning: the validation set has 1 of 3 classes")
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -271,6 +271,33 @@ def test_signal_at_the_start_ends_with_a_word(
         assert last in ("terminated", "interrupted") or "To continue" in last
 
 
+@pytest.mark.parametrize("moment", ["import", "exit"])
+def test_signal_before_and_after_the_program_has_its_own_way_leaves_no_traceback(
+    moment,
+):
+    script = f"""
+import atexit, runpy, signal, sys
+class Interrupting:
+    def find_spec(name, *_):
+        if name == "train.notes":
+            signal.raise_signal(signal.SIGINT)
+if "{moment}" == "import":
+    sys.meta_path.insert(0, Interrupting)
+else:
+    atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv[1:] = ["--version"]
+runpy.run_module("train", run_name="__main__", alter_sys=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == -signal.SIGINT  # which a shell shows as 130
+    assert done.stderr == ""
+
+
 def test_signal_between_runs_says_how_to_go_on():
     script = """
 import signal
@@ -287,6 +314,22 @@ with _terminable(), advising("To continue: again."):
     )
     assert done.returncode == 130
     assert done.stderr == "\nTo continue: again.\ninterrupted\n"
+
+
+def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
+    command, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(
+        "train.runs.plot.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit, match="130"):
+        main([*command, "--out", str(out)])
+    text = capfd.readouterr().err
+    assert "The run has finished, but for its picture.\ntest error " in text
+    assert f"\nfolder: {out}\nnext: python" in text
+    assert text.endswith("\ninterrupted\n")
 
 
 def test_signal_while_a_program_compiles_ends_before_training(

@@ -90,6 +90,15 @@ def test_comparison_goes_on_with_more_seeds(seeds, more):
     )
 
 
+@pytest.mark.parametrize(
+    "options", [{"keep_checkpoints": 1}, {"report": True}, {"compile_cache": False}]
+)
+def test_added_seeds_leave_what_the_others_left(options):
+    out, comparison = Path("out"), Compare(budget=9, **options)
+    again = parse(shlex.split(more_seeds_command(comparison, out))[len(PREFIX) :])
+    assert again == Compare(seeds=(0, 1, 2), out=out, resume=True, **options)
+
+
 def test_rates_to_choose_from_are_part_of_the_command():
     comparison = Compare(
         data=Data(validation=9), learning_rates=(0.1, 0.2), validation_seeds=(7,)
