@@ -20,7 +20,9 @@ def reference(images, kernel, stride, padding):
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.torture)]
+)
 @pytest.mark.parametrize(
     ("height", "width", "size", "stride", "padding"),
     [
