@@ -52,7 +52,8 @@ def more_seeds_command(comparison: Compare, folder: Path) -> str:
       comparison: with fewer.
       folder: its own.
     """
-    more = (seed for seed in itertools.count() if seed not in comparison.seeds)
+    taken = {*comparison.seeds, *(comparison.validation_seeds or ())}
+    more = (seed for seed in itertools.count() if seed not in taken)
     missing = len(SEEDS) - len(comparison.seeds)
     seeds = [*comparison.seeds, *itertools.islice(more, missing)]
     words = _words(dataclasses.replace(comparison, seeds=tuple(seeds)))

@@ -99,6 +99,14 @@ def test_added_seeds_leave_what_the_others_left(options):
     assert again == Compare(seeds=(0, 1, 2), out=out, resume=True, **options)
 
 
+def test_added_seeds_are_none_that_chose_the_rates():
+    comparison = Compare(
+        data=Data(validation=9), learning_rates=(0.1, 0.2), validation_seeds=(1, 3)
+    )
+    command = more_seeds_command(comparison, Path("out"))
+    assert parse(shlex.split(command)[len(PREFIX) :]).seeds == (0, 2, 4)
+
+
 def test_rates_to_choose_from_are_part_of_the_command():
     comparison = Compare(
         data=Data(validation=9), learning_rates=(0.1, 0.2), validation_seeds=(7,)
