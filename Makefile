@@ -25,7 +25,7 @@ test: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
 # take long; half an hour.
 torture: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
-	  tests/train tests/benchmarks tests/docs
+	  tests/train tests/benchmarks tests/docs tests/models
 
 # Small changes to the library, one at a time: do its tests notice? Half an hour.
 mutants: $(VENV)/.test
