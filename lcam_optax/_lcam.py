@@ -7,6 +7,7 @@ https://arxiv.org/abs/2309.02130.
 from __future__ import annotations  # short signatures in `help`
 
 import math
+import numbers
 from collections.abc import Hashable
 from typing import Any
 
@@ -220,10 +221,13 @@ def lcam(
       optimizer: pass the mean of the micro-batches' losses with the last one.
     """
     check_number_or_schedule("learning_rate", learning_rate, -math.inf, math.inf)
-    if not callable(learning_rate) and jnp.issubdtype(
+    # Optax negates it, which integers may not survive.
+    if isinstance(learning_rate, numbers.Integral):
+        learning_rate = float(learning_rate)
+    elif not callable(learning_rate) and jnp.issubdtype(
         jnp.result_type(learning_rate), jnp.unsignedinteger
     ):
-        learning_rate = jnp.asarray(learning_rate, jnp.float32)  # Optax negates it
+        learning_rate = jnp.asarray(learning_rate, jnp.float32)
     return optax.chain(
         scale_by_lcam(
             high_loss_momentum,

@@ -137,6 +137,12 @@ def test_setting_of_a_wrong_type_is_refused(name, setting):
         lcam_optax.lcam(0.1, **{name: setting})
 
 
+def test_learning_rate_that_no_integer_can_negate_is_negated():
+    optimizer = lcam_optax.lcam(-(2**31))
+    updates, _ = optimizer.update(jnp.ones(()), optimizer.init(jnp.ones(())), value=1.0)
+    assert updates == 2.0**31
+
+
 @pytest.mark.parametrize("kind", [np.uint8, jnp.uint8])
 def test_unsigned_learning_rate_still_descends(kind):
     optimizer = lcam_optax.lcam(kind(2))
