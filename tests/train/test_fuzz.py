@@ -836,6 +836,11 @@ drawn_steps = st.lists(
     metrics_content=None,
     steps_content=b"step,loss,average_loss,phase,momentum\n1,1,1,0,inf\n",
 )
+@example(
+    metrics_content=b'{"epoch": 1, "train_loss": 1, "train_error": 1, "test_error": 1, '
+    b'"low_loss_share": 0, "mean_momentum": 7e13}\n',
+    steps_content=None,
+)
 def test_any_run_is_drawn_or_refused_in_one_line(
     drawable, tmp_path_factory, metrics_content, steps_content
 ):

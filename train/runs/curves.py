@@ -98,7 +98,8 @@ def _check_drawable(
     phase, momentum = steps["phase"], steps["momentum"]
     if not (np.isin(phase, (0, 1)).all() or np.isnan(phase).all()):
         raise ValueError("phases are others than 0 and 1")
-    if not (((momentum >= 0) & (momentum <= 1)).all() or np.isnan(momentum).all()):
-        raise ValueError("momentum is not in [0, 1]")
+    for column in (momentum, metrics["mean_momentum"]):
+        if not (((column >= 0) & (column <= 1)).all() or np.isnan(column).all()):
+            raise ValueError("momentum is not in [0, 1]")
     if any(np.isinf(column).any() for column in metrics.values()):
         raise ValueError("metrics are infinite, which would be null")
