@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from train.studies.joining import join
+from train.studies.rows import read_rows
 from train.studies.statistics import detectable, equivalence_power
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -47,3 +49,17 @@ def test_what_40_seeds_can_see():
     assert equivalence_power(0.84, 85, 0.3, LEVEL) > 0.8
     assert equivalence_power(0.84, 84, 0.3, LEVEL) < 0.8
     assert f"{detectable(0.84, 40, LEVEL):.2f}" == "0.42"
+
+
+@pytest.mark.parametrize("study", ["plan-5k", "plan-50k"])
+def test_parts_that_were_run_belong_together(study):
+    parts = sorted((RESULTS / study).glob("part-*"))
+    runs = join([(part, read_rows(part)) for part in parts]).runs
+    seeds = {arm: [] for _, arm, _ in runs}
+    for _, arm, seed in runs:
+        seeds[arm].append(seed)
+    # Each arm has the first seeds, in whole pairs.
+    assert len({tuple(each) for each in seeds.values()}) == 1
+    [first, *_] = seeds.values()
+    assert first == list(range(len(first)))
+    assert len(first) % 2 == 0

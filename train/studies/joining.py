@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from train.errors import InputError
-from train.runs.folder import FREE_OPTIONS
+from train.runs.folder import FREE_OPTIONS, config_as_json
+from train.settings.experiment import Experiment
+from train.settings.optimizer import Optimizer
 from train.studies.rows import RunRows, StudyRows, unique
 
 # In these the same run may differ, made twice.
 _TIMES = ("seconds", "images_per_second", "commit", "device")
+
+_EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer())
 
 
 def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
@@ -64,10 +68,10 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
     for block in rows.about["blocks"]:
         name = block["name"]
         blocks[name] = {
-            "options": _fixed(block["experiment"]),
+            "options": _fixed(_filled(block["experiment"], _EXPERIMENT)),
             "reference": block["reference"],
             "arms": {
-                arm: _fixed(about["optimizer"])
+                arm: _fixed(_filled(about["optimizer"], _OPTIMIZER))
                 | {option: about.get(option) for option in ("matched", "epochs")}
                 for arm, about in _arms(block).items()
                 if arm in _arms(other_blocks.get(name, {"arms": []}))
@@ -99,6 +103,16 @@ def _seen(rows: StudyRows, block: str, fact: str) -> str:
     """A fact of the runs of a block: of all the same, as a rule."""
     runs = [run for key, run in rows.runs.items() if key[0] == block]
     return " ".join(sorted({str(run.facts[fact] or "") for run in runs}))
+
+
+def _filled(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The options; those that an older part did not know are at their defaults."""
+    groups = {
+        name: _filled(options[name], default)
+        for name, default in defaults.items()
+        if isinstance(default, dict) and name in options
+    }
+    return defaults | options | groups
 
 
 def _fixed(options: dict[str, Any]) -> dict[str, Any]:

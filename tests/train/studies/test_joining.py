@@ -53,6 +53,18 @@ def test_parts_may_have_other_arms():
 PLANNED = BLOCK._replace(plan=Plan({"sgd-0.9": "Is it better?"}, 0.3, 2))
 
 
+def test_part_of_before_an_option_was_there_had_it_at_its_default():
+    old, new = part(0), part(1)
+    [block] = old.about["blocks"]
+    del block["experiment"]["data"]["label_noise"]
+    for arm in block["arms"]:
+        del arm["optimizer"]["high_loss_b1"]
+    assert len(join([(A, old), (B, new)]).runs) == 2
+    noisy = BLOCK._replace(experiment=Experiment(data=Data(label_noise=0.2)))
+    with pytest.raises(InputError, match=r"label_noise is 0\.0 and 0\.2"):
+        join([(A, old), (B, part(1, block=noisy))])
+
+
 @pytest.mark.parametrize("old_first", [True, False])
 def test_part_of_before_the_plan_was_kept_belongs_to_it(old_first):
     old, new = part(0), part(1, block=PLANNED)
