@@ -155,8 +155,10 @@ def make_run(experiment: Experiment, **options: Any) -> Run:
     Raises:
       InputError: the options do not go together.
     """
-    shared = {
-        option.name: getattr(experiment, option.name)
-        for option in dataclasses.fields(Experiment)
-    }
-    return Run(**shared, **options)
+    return Run(**shared_options(experiment), **options)
+
+
+def shared_options(options: Experiment) -> dict[str, Any]:
+    """The options that runs and comparisons have."""
+    names = [option.name for option in dataclasses.fields(Experiment)]
+    return {name: getattr(options, name) for name in names}

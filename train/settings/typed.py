@@ -9,7 +9,7 @@ from typing import Any
 from train.errors import InputError
 from train.settings.checks import flag
 from train.settings.commands import Compare
-from train.settings.experiment import Experiment, Run
+from train.settings.experiment import Experiment, Run, shared_options
 from train.settings.optimizer import Optimizer
 
 SEEDS = (0, 1, 2)
@@ -39,7 +39,7 @@ def compare_command(run: Run) -> str | None:
     if ours.optimizer == "sgd":
         arms.reverse()
     try:
-        comparison = Compare(**_experiment(run), arms=tuple(arms), seeds=SEEDS)
+        comparison = Compare(**shared_options(run), arms=tuple(arms), seeds=SEEDS)
     except InputError:
         return None
     return shlex.join(_words(comparison))
@@ -63,20 +63,14 @@ def more_seeds_command(comparison: Compare, folder: Path) -> str:
 def _words(comparison: Compare) -> list[str]:
     """What has to be typed for a comparison; without its folder."""
     words = ["python", "-m", "train", "compare"]
-    words += _options(Experiment(**_experiment(comparison)))
+    words += _options(Experiment(**shared_options(comparison)))
     words += ["--arms", *comparison.arms]
-    elsewhere = {*_experiment(comparison), *_PLACED}
+    elsewhere = {*shared_options(comparison), *_PLACED}
     for option in dataclasses.fields(Compare):
         value = getattr(comparison, option.name)
         if option.name not in elsewhere and value != option.default:
             words += _typed(comparison, option.name, value)
     return words
-
-
-def _experiment(options: Experiment) -> dict[str, Any]:
-    """The options that runs and comparisons have."""
-    names = [option.name for option in dataclasses.fields(Experiment)]
-    return {name: getattr(options, name) for name in names}
 
 
 def _arm(optimizer: Optimizer) -> str:

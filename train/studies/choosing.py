@@ -1,6 +1,5 @@
 """The arms of a comparison, and the choice of their learning rates by validation."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from train.errors import DivergedError
 from train.runs.writing import writing
 from train.settings.arms import parse_arms
 from train.settings.commands import Compare
-from train.settings.experiment import Experiment
+from train.settings.experiment import Experiment, shared_options
 from train.studies import rows
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
@@ -23,10 +22,9 @@ from train.studies.table import aligned
 def make_block(config: Compare, arms: Sequence[str], dataset: Dataset) -> Block:
     """The block of a comparison: `arms` as they are typed, the first its reference."""
     steps = len(dataset.train_inputs) // config.batch_size
-    names = [option.name for option in dataclasses.fields(Experiment)]
     return Block(
         config.data.data.partition(":")[0],
-        Experiment(**{name: getattr(config, name) for name in names}),
+        Experiment(**shared_options(config)),
         tuple(
             Arm(
                 name,
@@ -83,7 +81,10 @@ def choose_rates(
         found.runs.keys()
     ):
         if not clock.is_over():
-            print("Its runs help to choose. Repeat the command when they have ended.")
+            print(
+                "Its runs help to choose. When they have ended: the same command with "
+                f"--out {folder.parent} --resume"
+            )
         return None
     [result], _ = write_tables(folder / "report", found)
     errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
