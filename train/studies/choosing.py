@@ -16,7 +16,7 @@ from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
 from train.studies.outcomes import Result, write_tables
 from train.studies.study import run_blocks
-from train.studies.table import aligned
+from train.studies.table import WIDTH, aligned
 
 
 def make_block(config: Compare, arms: Sequence[str], dataset: Dataset) -> Block:
@@ -107,15 +107,14 @@ def _error(result: Result, arm: str) -> float:
 def _table(
     config: Compare, errors: Sequence[Sequence[float]], chosen: Sequence[int]
 ) -> str:
-    """A row for each rate, and a warning where the best one is at the end."""
+    """A row for each arm, and a warning where its best rate is at the end."""
     rates = config.learning_rates
-    cells = [["learning rate", *config.arms]]
-    for place, rate in enumerate(rates):
-        row = [f"{rate:g}"]
-        for ours, best in zip(errors, chosen, strict=True):
-            is_chosen = place == best and np.isfinite(ours[best])
-            row.append(f"{_shown(ours[place])} *" if is_chosen else _shown(ours[place]))
-        cells.append(row)
+    cells = [["learning rate", *(f"{rate:g}" for rate in rates)]]
+    for arm, ours, best in zip(config.arms, errors, chosen, strict=True):
+        row = [_shown(error) for error in ours]
+        if np.isfinite(ours[best]):
+            row[best] += " *"
+        cells.append([arm, *row])
     ends = {min(rates): "lowest", max(rates): "highest"}
     count = len(config.validation_seeds)
     return "\n".join(
@@ -123,7 +122,7 @@ def _table(
             "validation error after the last epoch, "
             + (f"mean of {count} seeds" if count > 1 else "one seed")
             + "; * is chosen",
-            *aligned(cells),
+            *aligned(cells, WIDTH),
             *(
                 f"warning: {arm} is best at {rates[best]:g}, the {ends[rates[best]]} "
                 "rate tried. Try others beyond it."

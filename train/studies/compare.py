@@ -24,9 +24,7 @@ from train.studies.clock import Clock
 from train.studies.outcomes import Comparison, Result, task_of, write_tables
 from train.studies.report import write_report
 from train.studies.study import run_blocks
-from train.studies.table import aligned, mean_cells
-
-WIDTH = 80  # of what is printed
+from train.studies.table import WIDTH, aligned, mean_cells
 
 
 def compare(config: Compare) -> Path:

@@ -9,6 +9,8 @@ import numpy as np
 from train.studies import statistics
 from train.studies.statistics import signed as text
 
+WIDTH = 80  # of what is printed
+
 
 def aligned(rows: Sequence[Sequence[str]], width: float = math.inf) -> list[str]:
     """Lines of a table, its columns aligned to the left; under the first row a rule.
