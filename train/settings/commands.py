@@ -129,7 +129,7 @@ class Study:
     name: Literal[
         *("baseline", "priority", "noise", "domains", "ablation", "mechanism"),
         "rates",
-        *("plan-5k", "plan-50k", "plan-half", "plan-pairs", "plan-noise"),
+        *("plan-5k", "plan-dose", "plan-epochs", "plan-pairs"),
     ]
     #: A small version: a small network on the digits, or on a part of your --data. It
     #: takes some minutes on two cores.

@@ -20,7 +20,8 @@ class Arm(NamedTuple):
         learning rate, so that the effective step lr / (1 - momentum) is that of this
         mean; the share of low-loss steps over the whole run, drawn by chance; its
         phases, shuffled within each epoch; or its phases in their order, from the run
-        with another seed ("borrowed") or from that of `twin-donor` ("twin").
+        with another seed ("borrowed") or with the same seed ("twin").
+      donor: name of the arm that it is matched with.
       about: what it is, in the report's table of arms.
       folder: of its runs, where the name cannot be one.
       other_weights: whether its initial weights are those of no other arm.
@@ -33,6 +34,7 @@ class Arm(NamedTuple):
         Literal["momentum", "step", "share", "phases", "borrowed", "twin"] | None
     ) = None
     about: str = ""
+    donor: str = "lcam"
     folder: str = ""
     other_weights: bool = False
     epochs: int | None = None
@@ -191,7 +193,28 @@ def twin_arms(decay: float) -> tuple[Arm, ...]:
         "control: LCAM with the phases of `twin-donor`: the same batches in the same "
         "order, other initial weights"
     )
-    return donor._replace(other_weights=True), Arm("twin", switched, "twin", about)
+    return donor._replace(other_weights=True), Arm(
+        "twin", switched, "twin", about, "twin-donor"
+    )
+
+
+def dose_study_arms(decay: float) -> tuple[Arm, ...]:
+    """LCAM with coefficients far apart: by order and timing, own or borrowed phases."""
+    arms = []
+    for timing, lagged in (("", False), ("-lagged", True)):
+        for order, high, low in (("", 0.8, 0.98), ("-reversed", 0.98, 0.8)):
+            name = f"lcam{timing}{order}"
+            coefficients = {"high_loss_momentum": high, "low_loss_momentum": low}
+            about = f"LCAM: momentum {low:g} in the low-loss phase, {high:g} otherwise"
+            about += ", one step late" * lagged
+            own = lcam_arm(name, decay, about, lagged=lagged, **coefficients)
+            replay = Optimizer(
+                "lcam", ema_decay=UNUSED_DECAY, lagged=lagged, **coefficients
+            )
+            about = f"control: `{name}` with the phases of its run with another seed"
+            borrowed = Arm(f"borrowed{timing}{order}", replay, "borrowed", about, name)
+            arms += [own, borrowed]
+    return tuple(arms)
 
 
 def oracle_arms(decay: float) -> tuple[Arm, ...]:

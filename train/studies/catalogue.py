@@ -86,11 +86,7 @@ def _only(names: Sequence[str], block: Block) -> Block:
             f"always runs: {listing(others)}."
         )
     wanted = {block.reference, *names}
-    matched = {arm.matched for arm in block.arms if arm.name in wanted}
-    if matched - {None, "twin"}:
-        wanted.add("lcam")
-    if "twin" in matched:
-        wanted.add("twin-donor")
+    wanted |= {arm.donor for arm in block.arms if arm.name in wanted and arm.matched}
     return block._replace(arms=tuple(arm for arm in block.arms if arm.name in wanted))
 
 
@@ -247,15 +243,16 @@ STUDIES = {
         (16, 16),
         plan.make_5k,
     ),
-    "plan-50k": Description(
-        "Does the loss matter, and is LCAM better than a fixed momentum, on CIFAR-10?",
-        (8, 8),
-        plan.make_50k,
+    "plan-dose": Description(
+        "Does a run's own loss add anything to another run's, with coefficients far "
+        "apart, in both orders, at once and one step late?",
+        (48, 48),
+        plan.make_dose,
     ),
-    "plan-half": Description(
-        "Is LCAM in half of the epochs as good as SGD in all of them?",
-        (40, 40),
-        plan.make_half,
+    "plan-epochs": Description(
+        "How many epochs does LCAM save?",
+        (24, 24),
+        plan.make_epochs,
     ),
     "plan-pairs": Description(
         "Does the better order of the coefficients depend on the number of classes, "
@@ -263,11 +260,6 @@ STUDIES = {
         (16, 16),
         plan.make_pairs,
         interaction=("lcam", "lcam-reversed"),
-    ),
-    "plan-noise": Description(
-        "How well is the phase told, with wrong labels, and small and large batches?",
-        (8, 8),
-        plan.make_noise,
     ),
 }
 

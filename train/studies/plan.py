@@ -15,13 +15,12 @@ from train.studies.arms import (
     average_decay,
     control_arms,
     dose_arm,
+    dose_study_arms,
     example_arm,
     lcam_arm,
-    margin_arm,
     oracle_arms,
     reversed_arm,
     sgd_arm,
-    slower_arm,
     twin_arms,
 )
 
@@ -47,35 +46,25 @@ def make_5k(study: Study, load: Load) -> list[Block]:
     return [Block("5k", experiment, arms, "lcam", plan=_two_questions(seeds=80))]
 
 
-def make_50k(study: Study, load: Load) -> list[Block]:
-    """All training images."""
-    experiment = Experiment(
-        data=_images(study),
-        schedule=Schedule("cosine"),
-        epochs=study.epochs or 8,
-        batch_size=128,
-        test_epochs=3,
-    )
-    decay = average_decay(experiment, load(experiment.data))
-    arms = (*_primary(decay), oracle_arms(decay)[0])
-    return [Block("50k", experiment, arms, "lcam", plan=_two_questions(seeds=40))]
-
-
-def make_half(study: Study, load: Load) -> list[Block]:
-    """LCAM in half of the epochs, and SGD in all of them and in half."""
+def make_dose(study: Study, load: Load) -> list[Block]:
+    """The setting of `plan-5k`, with coefficients far apart."""
     experiment = small_experiment(study)
     decay = average_decay(experiment, load(experiment.data))
-    half = {"epochs": max(experiment.epochs // 2, 1)}
-    lcam = lcam_arm("lcam-half", decay, "LCAM in half of the epochs")
-    sgd = sgd_arm("sgd-0.9-half")._replace(about="SGD in half of the epochs")
-    arms = (lcam._replace(**half), sgd_arm(), sgd._replace(**half))
-    plan = Plan(
-        {"sgd-0.9": "Is LCAM in half of the epochs as good as SGD in all of them?"},
-        MARGIN,
-        seeds=40,
-        one_sided=True,
-    )
-    return [Block("half", experiment, arms, "lcam-half", plan=plan)]
+    arms = (*dose_study_arms(decay), sgd_arm(), dose_arm())
+    return [Block("5k", experiment, arms, "lcam")]
+
+
+def make_epochs(study: Study, load: Load) -> list[Block]:
+    """The setting of `plan-5k`, trained for all, three quarters and half as long."""
+    experiment = small_experiment(study)
+    decay = average_decay(experiment, load(experiment.data))
+    arms = []
+    for quarters in (4, 3, 2):
+        epochs = max(experiment.epochs * quarters // 4, 1)
+        for arm in (lcam_arm("lcam", decay), sgd_arm()):
+            name, about = f"{arm.name}-{epochs}", f"{arm.about}; {epochs} epochs"
+            arms.append(arm._replace(name=name, about=about, epochs=epochs))
+    return [Block("5k", experiment, tuple(arms), arms[0].name)]
 
 
 def make_pairs(study: Study, load: Load) -> list[Block]:
@@ -94,33 +83,6 @@ def make_pairs(study: Study, load: Load) -> list[Block]:
         decay = average_decay(experiment, load(experiment.data))
         arms = (lcam_arm("lcam", decay), sgd_arm(), reversed_arm(decay))
         blocks.append(Block(source, experiment, arms, "lcam"))
-    return blocks
-
-
-def make_noise(study: Study, load: Load) -> list[Block]:
-    """Wrong labels, and small and large batches: how well the phase is told."""
-    blocks = []
-    for percent in (0, 20, 40):
-        for batch_size in (32, 128):
-            experiment = small_experiment(study)
-            experiment = dataclasses.replace(
-                experiment,
-                data=dataclasses.replace(experiment.data, label_noise=percent / 100),
-                batch_size=batch_size,
-                observe="fixed",
-            )
-            rate = {"learning_rate": 0.1 * batch_size / 64}
-            decay = average_decay(experiment, load(experiment.data))
-            arms = (
-                sgd_arm(**rate),
-                lcam_arm("lcam", decay, **rate),
-                slower_arm(decay, **rate),
-                margin_arm(0.05, decay, **rate),
-                *(_at(arm, rate) for arm in oracle_arms(decay)[:1]),
-                _at(example_arm(decay), rate),
-            )
-            name = f"noise-{percent}-batch-{batch_size}"
-            blocks.append(Block(name, experiment, arms, "lcam"))
     return blocks
 
 
@@ -144,10 +106,6 @@ def _two_questions(seeds: int) -> Plan:
         "matched-step": "Is LCAM better than a fixed momentum?",
     }
     return Plan(questions, MARGIN, seeds)
-
-
-def _at(arm: Arm, options: dict[str, float]) -> Arm:
-    return arm._replace(optimizer=dataclasses.replace(arm.optimizer, **options))
 
 
 def small_experiment(study: Study) -> Experiment:

@@ -182,7 +182,7 @@ def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 
 def donor_seed(arm: Arm, seed: int) -> int:
-    """The seed of the run of `lcam` that an arm is matched with: most often its own.
+    """The seed of the run that an arm is matched with: most often its own.
 
     Seeds borrow in pairs, 0 and 1, 2 and 3, so that more seeds change no donor.
     """
@@ -245,7 +245,7 @@ def _check_same(
 
 
 def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
-    """The arm's optimizer, with what it takes from LCAM's run of a seed.
+    """The arm's optimizer, with what it takes from its donor's run of a seed.
 
     Raises:
       BusyError: another process is at work on that run.
@@ -253,13 +253,12 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
     """
     if arm.matched is None:
         return arm.optimizer
-    name = "twin-donor" if arm.matched == "twin" else "lcam"
-    donor = next(arm for arm in block.arms if arm.name == name)
+    donor = next(each for each in block.arms if each.name == arm.donor)
     trial = read_trial(folder, block, donor, seed)
     if trial is None:
         raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
     if trial.diverged:
-        raise DivergedError(f"{name} diverged, so there is nothing to match.")
+        raise DivergedError(f"{arm.donor} diverged, so there is nothing to match.")
     momentum = mean_of(trial.rows, "mean_momentum")
     match arm.matched:
         case "momentum":
