@@ -1,4 +1,4 @@
-"""Checks a user's arguments: settings at construction, the loss while tracing.
+"""Checks a user's arguments: settings at construction, all else while tracing.
 
 Only Python (and NumPy) numbers have their range checked. A `jax.Array` may be a
 tracer, whose number is not known yet: `optax.inject_hyperparams` turns every float
@@ -7,11 +7,13 @@ argument into one.
 
 import math
 import numbers
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+State = TypeVar("State", bound=tuple[Any, ...])
 
 _NUMBER_TYPES: tuple[type[Any], ...] = (numbers.Real, np.ndarray, jax.Array)
 
@@ -68,6 +70,12 @@ def check_number(
         number = known = math.inf
     if not (math.isfinite(known) and low <= known < high):
         raise ValueError(f"`{name}` must be in {bounds}, got {number}.")
+    # It acts in float32: 1 - 1e-9 would be a momentum or a decay of 1.
+    if math.isfinite(high) and not whole and np.float32(known) >= high:
+        raise ValueError(
+            f"`{name}` must be in {bounds}, got {number!r}, which float32 rounds to "
+            f"{high}."
+        )
 
 
 def check_number_or_schedule(name: str, setting: Any, low: float, high: float) -> None:
@@ -112,6 +120,101 @@ def check_dtype(name: str, dtype: Any) -> Any:
             f"`{name}` must be a dtype of numbers or None, got {shown(dtype)}."
         )
     return known
+
+
+def check_state(state: Any, kind: type[State], advice: str) -> State:
+    """Returns `state`, or says how it came not to be a `kind`; else gives `advice`.
+
+    Raises:
+      TypeError: `state` is not a `kind`.
+    """
+    if isinstance(state, kind):
+        return state
+    name = kind.__name__
+    got = f"got {type(state).__name__}"
+    if type(state).__name__ == name:
+        got += " of another copy of the module"
+        advice = (
+            "The module was reloaded, or imported twice: make the state anew with "
+            "`init`, or restart Python."
+        )
+    elif isinstance(state, dict) and "phase" in state:
+        advice = (
+            "It was restored without a target: pass the state of `init` as the target, "
+            "as docs/recipes.md shows."
+        )
+    raise TypeError(
+        f"`state` must be the {name} that `init` or the last `update` returned, {got}. "
+        f"{advice}"
+    )
+
+
+def check_average(returned: Any, state: Any) -> tuple[jax.Array, Any]:
+    """Checks what the `update` of a `LossAverage` returned, while tracing.
+
+    Args:
+      returned: what should be `(average, state)`.
+      state: what it was called with.
+
+    Returns:
+      The average as a float32 scalar, and the state.
+
+    Raises:
+      TypeError: it is no pair, or the average is no real number, or the state changes
+        its structure or a dtype.
+      ValueError: the average is not a scalar, or the state changes a shape.
+    """
+    rule = "`loss_average.update` must return `(average, state)`"
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"{rule}, got {type(returned).__name__}.")
+    average, new_state = returned
+    number = f"{rule}: `average` must be a real scalar"
+    try:
+        average = jnp.asarray(average)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{number}, got {type(average).__name__}. Are the two exchanged?"
+        ) from None
+    if average.shape != ():
+        raise ValueError(
+            f"{number}, got an array of shape {average.shape}. Are the two exchanged?"
+        )
+    if not _is_real(average):
+        raise TypeError(f"{number}, got dtype {average.dtype}.")
+    _check_same_types(f"{rule}: `state` must stay as `init` made it", new_state, state)
+    return average.astype(jnp.float32), new_state
+
+
+def check_average_state(state: Any, initial: Any) -> None:
+    """Refuses a state that another average made.
+
+    Raises:
+      TypeError: `state` has another structure or dtypes than `initial`.
+      ValueError: it has other shapes.
+    """
+    rule = "the state must be of this `loss_average`. Was it saved with another one? It"
+    _check_same_types(rule, state, initial)
+
+
+def _check_same_types(rule: str, found: Any, expected: Any) -> None:
+    structure = jax.tree.structure(expected)
+    if jax.tree.structure(found) != structure:
+        raise TypeError(
+            f"{rule}: has the structure {shown(jax.tree.structure(found))}, expected "
+            f"{shown(structure)}."
+        )
+    leaves = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    for ours, theirs in leaves:
+        if jnp.shape(ours) != jnp.shape(theirs):
+            raise ValueError(
+                f"{rule}: has an array of shape {jnp.shape(ours)}, expected "
+                f"{jnp.shape(theirs)}."
+            )
+        if jnp.result_type(ours) != jnp.result_type(theirs):
+            raise TypeError(
+                f"{rule}: has an array of {jnp.result_type(ours)}, expected "
+                f"{jnp.result_type(theirs)}."
+            )
 
 
 def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:

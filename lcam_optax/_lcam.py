@@ -9,6 +9,7 @@ from __future__ import annotations  # short signatures in `help`
 import math
 import numbers
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from ._checks import (
     check_dtype,
     check_flag,
     check_number_or_schedule,
+    check_state,
 )
 from ._loss_average import LossAverage, as_loss_average
 from ._schedule import DEFAULT_AVERAGE, LossPhaseSchedule
@@ -60,10 +62,13 @@ def scale_by_lcam(
         accumulator_dtype = check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init_fn(params: optax.Params) -> ScaleByLcamState:
+        monitored, momentum = _varying_as(
+            params, (schedule.init(), jnp.zeros((), jnp.float32))
+        )
         return ScaleByLcamState(
-            **schedule.init()._asdict(),
+            **monitored._asdict(),
             trace=optax.tree.zeros_like(params, dtype=accumulator_dtype),
-            momentum=jnp.zeros((), jnp.float32),
+            momentum=momentum,
         )
 
     # Where the authors' code differs from Optax's habits (the rest is told at
@@ -84,12 +89,11 @@ def scale_by_lcam(
         **extra_args: Any,
     ) -> tuple[optax.Updates, ScaleByLcamState]:
         del params
-        if not isinstance(state, ScaleByLcamState):
-            raise TypeError(
-                "`state` must be the ScaleByLcamState that `init` or the last `update` "
-                f"returned, got {type(state).__name__}. The order of arguments is "
-                "`update(updates, state, params)`."
-            )
+        state = check_state(
+            state,
+            ScaleByLcamState,
+            "The order of arguments is `update(updates, state, params)`.",
+        )
         # Loss monitor, phase detector and momentum scheduler. What comes of them is a
         # scalar: a `where` on the trees would cost more and gain nothing, and a
         # `lax.cond` over them copies them.
@@ -128,27 +132,25 @@ def lcam(
     accumulator_dtype: Any | None = None,
     axis_name: Hashable | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Loss-Controlled Asymmetric Momentum (LCAM).
+    """Loss-Controlled Asymmetric Momentum (LCAM).
 
     Momentum SGD that picks its momentum coefficient each step by comparing the loss
     with its running average. It replaces `optax.sgd(learning_rate, momentum)`, with
     one obligation: every `update` needs the loss of the batch, `value=loss`.
 
-    .. math::
-        a_t &= \mathrm{average}(\ell_1, \dots, \ell_t) \\
-        \mu_t &= \begin{cases} \mu_\mathrm{low} & \ell_t < a_t \\
-                 \mu_\mathrm{high} & \text{otherwise} \end{cases} \\
-        m_t &= \mu_t \, m_{t-1} + g_t \\
-        \theta_t &= \theta_{t-1} - \eta \, m_t
+    A step has the loss `value`, and `updates` are its gradients::
 
-    with the loss :math:`\ell_t` (`value`), the gradient :math:`g_t` (`updates`),
-    :math:`a_t` from `loss_average`, :math:`\mu_\mathrm{low}` = `low_loss_momentum`,
-    :math:`\mu_\mathrm{high}` = `high_loss_momentum` and :math:`\eta` =
-    `learning_rate`. With equal coefficients it is `optax.sgd` bit for bit.
+        average  = loss_average of the losses so far, this one included
+        momentum = low_loss_momentum if loss < average, else high_loss_momentum
+        trace    = momentum * trace + gradient
+        params   = params - learning_rate * trace
+
+    With equal coefficients it is `optax.sgd` bit for bit.
 
     Every number may be traced, so `optax.inject_hyperparams` works; only Python
-    numbers have their range checked. A `value` that is not finite changes neither
-    average nor phase, and the step is taken with that phase's coefficient.
+    numbers have their range checked. A `value` that is not finite, or that would make
+    the average infinite, changes neither average nor phase, and the step is taken with
+    that phase's coefficient.
 
     When not to use it: where there is no scalar loss to hand, or where it jumps for
     reasons that have nothing to do with progress (several tasks in turn, curricula).
@@ -164,8 +166,8 @@ def lcam(
         float or a schedule. The default is the authors' headline run, 0.93; their
         CIFAR-10 figures use 0.95.
       loss_average: what the loss is compared with: `ema_average(decay)`, or just the
-        decay, `epoch_average(steps_per_epoch)` (the authors') or a `LossAverage` of
-        your own.
+        decay; `median_average(window)`, which forgets a spike at once;
+        `epoch_average(steps_per_epoch)`, the authors'; or a `LossAverage` of your own.
       margin: relative dead band, at least 0: the phase turns low below
         `average - margin * abs(average)`, high at or above
         `average + margin * abs(average)`, and stays as it was in between.
@@ -176,10 +178,12 @@ def lcam(
         parameters'. The loss statistics are float32 whatever the parameters are, under
         x64 too. Losses that float32 cannot tell apart, such as 1e6 and 1e6 + 0.01, are
         equal to it. Pass `value=loss - first_loss` then: with `margin=0` only
-        differences count.
+        differences count. Losses beyond float32's range, below 1e-37 or above 1e38, are
+        always high-loss: pass `value=scale * loss`.
       axis_name: mapped axis, or axes, over which `value` is averaged first, so that
         replicas under `shard_map`, `pmap` or `vmap(axis_name=...)` that see different
-        losses agree on the phase. Average the gradients yourself.
+        losses agree on the phase. The gradients are yours to average, and `shard_map`
+        may have summed them already: see "Replicas" in docs/recipes.md.
 
     Returns:
       An `optax.GradientTransformationExtraArgs`. Its
@@ -241,6 +245,19 @@ def lcam(
         ),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def _varying_as(params: optax.Params, state: Any) -> Any:
+    """Lets numbers vary over the same devices of a `shard_map` as the parameters.
+
+    Members of a population, a device each, have losses of their own. A `scan` over
+    their steps refuses a state that begins alike on all devices and then varies.
+    """
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        return state
+    never = jnp.zeros_like(leaves[0], shape=(), dtype=bool)
+    return jax.tree.map(partial(jnp.where, never), state, state)
 
 
 def _like_a_number(scalar: jax.Array, dtype: Any) -> jax.Array:

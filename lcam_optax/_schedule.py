@@ -9,6 +9,7 @@ from __future__ import annotations  # short signatures in `help`
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -17,10 +18,13 @@ import optax
 from jax.typing import ArrayLike
 
 from ._checks import (
+    check_average,
+    check_average_state,
     check_flag,
     check_loss,
     check_number,
     check_number_or_schedule,
+    check_state,
 )
 from ._loss_average import LossAverage, as_loss_average, ema_average
 from ._phase import Phase, detect_phase
@@ -32,7 +36,7 @@ _NEEDS_INJECTION = (
     "lcam_optax.loss_phase_schedule(0.9, 0.95))`."
 )
 
-DEFAULT_AVERAGE = ema_average(0.99)
+DEFAULT_AVERAGE = ema_average()
 
 
 # Where the paper, its authors' code and the rest of the field differ, and what is done
@@ -50,7 +54,8 @@ DEFAULT_AVERAGE = ema_average(0.99)
 #   upstream's timing.
 # - A tie is high loss, there and here.
 # - A loss that is not finite. Upstream lets a NaN into the mean, which makes the rest
-#   of the epoch high loss. Here it changes neither average nor phase.
+#   of the epoch high loss. Here it changes neither average nor phase. So does a finite
+#   loss that would make the average infinite.
 @dataclass(eq=False)  # hashable, as a static argument of `jit` must be
 class LossPhaseSchedule:
     """An `optax.schedules.StatefulSchedule`; see `loss_phase_schedule`."""
@@ -71,10 +76,16 @@ class LossPhaseSchedule:
         """The state before the first loss: high loss."""
         return LossPhaseState(
             count=jnp.zeros((), jnp.int32),
-            loss_average=self.loss_average.init(),
+            # Python numbers become arrays of a fixed dtype, as they are after a step.
+            loss_average=jax.tree.map(_as_array, self.loss_average.init()),
             average_loss=jnp.zeros((), jnp.float32),
             phase=jnp.asarray(Phase.HIGH_LOSS, jnp.int32),
         )
+
+    @cached_property  # an update outside of `jit` would pay for it each time
+    def _initial(self) -> LossPhaseState:
+        """The shapes and dtypes of `init`'s state."""
+        return jax.eval_shape(self.init)
 
     def _used_alone(self, *_: Any) -> Any:
         """What an optimizer does with a number, where the schedule stands for one."""
@@ -101,8 +112,7 @@ class LossPhaseSchedule:
         **extra_args: Any,
     ) -> ArrayLike:
         """The value for the step whose loss is `value`."""
-        if not isinstance(state, LossPhaseState):
-            raise TypeError(_NEEDS_INJECTION)
+        check_state(state, LossPhaseState, _NEEDS_INJECTION)
         if value is None:  # `inject_hyperparams` asks once before the first loss
             return self._value_in(state.phase, state.count)
         return self.step(state, value, extra_args)[0]
@@ -121,11 +131,15 @@ class LossPhaseSchedule:
         if self.axis_name is not None:
             loss = jax.lax.pmean(loss, self.axis_name)
 
-        # Loss monitor. The average never sees a non-finite loss.
+        # Loss monitor. The average never sees a non-finite loss. A finite one that the
+        # average cannot take in is left out too: an infinite mean would stay for ever.
+        check_average_state(state.loss_average, self._initial.loss_average)
         is_finite = jnp.isfinite(loss)
         loss = jnp.where(is_finite, loss, state.average_loss)
-        average, average_state = self.loss_average.update(state.loss_average, loss)
-        average = jnp.asarray(average, jnp.float32)
+        average, average_state = check_average(
+            self.loss_average.update(state.loss_average, loss), state.loss_average
+        )
+        is_finite &= jnp.isfinite(average)
 
         # Phase detector.
         phase = detect_phase(loss, average, state.phase, self.margin)
@@ -204,8 +218,8 @@ def loss_phase_schedule(
       ...     b1 = opt_state.hyperparams["b1"]
       ...     print(f"loss {loss}  average {average:.2f}  b1 {b1:.2f}")
       loss 4.0  average 4.00  b1 0.90
-      loss 2.0  average 2.99  b1 0.95
-      loss 4.0  average 3.33  b1 0.90
+      loss 2.0  average 2.95  b1 0.95
+      loss 4.0  average 3.34  b1 0.90
     """
     check_number_or_schedule("high_loss_value", high_loss_value, -math.inf, math.inf)
     check_number_or_schedule("low_loss_value", low_loss_value, -math.inf, math.inf)
@@ -217,6 +231,10 @@ def loss_phase_schedule(
         lagged,
         axis_name,
     )
+
+
+def _as_array(leaf: Any) -> jax.Array:
+    return jnp.asarray(leaf, jnp.asarray(leaf).dtype)
 
 
 def _at(setting: optax.ScalarOrSchedule, count: jax.Array) -> ArrayLike:

@@ -19,6 +19,18 @@ class WeightedMeanState(NamedTuple):
     mean: jax.Array
 
 
+class RecentLossesState(NamedTuple):
+    """The last losses; state of `median_average`.
+
+    Attributes:
+      number: int32 scalar, how many there are, at most the window.
+      losses: float32 [window], the newest last; 0 where there is none yet.
+    """
+
+    number: jax.Array
+    losses: jax.Array
+
+
 class LossPhaseState(NamedTuple):
     """State of `loss_phase_schedule`.
 
@@ -27,7 +39,7 @@ class LossPhaseState(NamedTuple):
 
     Attributes:
       count: int32 scalar, update calls so far; schedules are called with it.
-      loss_average: state of the `LossAverage`; stands still on a non-finite loss.
+      loss_average: state of the `LossAverage`; stands still on a loss that is left out.
       average_loss: float32 scalar, the average the last finite loss was compared
         with; 0 before the first. A diagnostic: `update` only falls back to it.
       phase: int32 scalar, a `Phase`: the outcome of the last comparison. It acted on

@@ -18,7 +18,7 @@ from train.runs.palette import PHASE_COLORS
 from train.runs.records import read_steps
 
 STEPS = slice(60, 150)  # the loss still falls, and both phases are there
-OPTIONS = "--ema-decay 0.9 --low-loss-momentum 0.95 --epochs 8"
+OPTIONS = "--low-loss-momentum 0.95 --epochs 8"
 LOW, HIGH = (PHASE_COLORS[phase] for phase in (Phase.LOW_LOSS, Phase.HIGH_LOSS))
 
 

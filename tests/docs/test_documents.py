@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
+from flax.training import train_state
 
 import lcam_optax
 import train.data.sources
@@ -123,7 +125,7 @@ def recipes():
 
 
 def test_recipes_print_what_their_comments_say(recipes):
-    assert len(recipes.said) == 10
+    assert len(recipes.said) == 13
     assert recipes.printed == recipes.said
 
 
@@ -184,11 +186,14 @@ def test_sam_recipe_does_what_optax_does(recipes_with_sgd):
 
 def test_multi_steps_recipe_equals_the_full_batch(recipes):
     names = recipes
-    multi_steps = optax.MultiSteps(names.optimizer, every_k_schedule=2)
-    ours, state = names.params, multi_steps.init(names.params)
+    ours, state = names.params, names.multi_steps.init(names.params)
+    mean_loss = jnp.zeros(())
     full, full_state = names.params, names.opt_state
     for _ in range(4):
-        ours, state = names.accumulate(multi_steps, ours, state, names.halves)
+        for part in (slice(0, 2), slice(2, 4)):
+            ours, state, mean_loss = names.micro_step(
+                ours, state, mean_loss, names.x[part], names.y[part]
+            )
         loss, grads = jax.value_and_grad(names.loss_fn)(full, names.x, names.y)
         updates, full_state = names.optimizer.update(
             grads, full_state, full, value=loss
@@ -204,15 +209,79 @@ def test_train_state_recipe_takes_lcams_step(recipes):
     assert recipes.flax_state.step == 1
 
 
-def test_replicas_recipes_agree_on_the_phase(recipes):
+def fp8_losses(names, state_class, optimizer, **keywords):
+    """Losses of a layer whose scales are overwritten by their gradients."""
+    dense = linen.Dense(4, dot_general_cls=linen.Fp8DirectDotGeneralOp)
+    inputs = jax.random.normal(jax.random.key(0), (8, 4))
+    state = state_class.create(
+        apply_fn=dense.apply, params=dense.init(jax.random.key(1), inputs), tx=optimizer
+    )
+    losses = []
+    for _ in range(4):
+        loss, grads = jax.value_and_grad(
+            lambda params: jnp.mean((dense.apply(params, inputs) - 1) ** 2)
+        )(state.params)
+        state = state.apply_gradients(
+            grads=grads, **{name: loss for name in keywords.values()}
+        )
+        losses.append(loss)
+    return losses
+
+
+def test_train_state_recipe_trains_fp8_layers_as_flax_does(recipes):
+    ours = fp8_losses(
+        recipes,
+        recipes.ValueTrainState,
+        lcam_optax.lcam(0.1, 0.9, 0.9),
+        loss="value",
+    )
+    theirs = fp8_losses(recipes, train_state.TrainState, SGD)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def steps_of(names, step, data):
+    params, state = names.params, names.parallel.init(names.params)
+    for _ in range(3):
+        params, state = step(params, state, *data)
+    return params
+
+
+def test_replicas_recipes_take_the_steps_of_the_whole_batch(recipes):
     # `out_axes=None` and `out_specs=P()` refuse replicas that differ.
+    def whole_step(params, state, x, y):
+        loss, grads = jax.value_and_grad(recipes.loss_fn)(params, x, y)
+        optimizer = lcam_optax.lcam(0.1)
+        updates, state = optimizer.update(grads, state, params, value=loss)
+        return optax.apply_updates(params, updates), state
+
+    whole = steps_of(recipes, whole_step, (recipes.x, recipes.y))
     for step, data in (
         (recipes.sharded_step, recipes.sharded),
-        (recipes.replica_step, recipes.replicas),
+        (recipes.in_parts, recipes.replicas),
     ):
-        params, state = step(recipes.params, recipes.opt_state, *data)
-        _, state = step(params, state, *data)
-        assert optax.tree.get(state, "phase") == lcam_optax.Phase.LOW_LOSS
+        chex.assert_trees_all_close(steps_of(recipes, step, data), whole, rtol=1e-5)
+
+
+def test_population_recipe_trains_each_member_as_alone(recipes):
+    found = recipes.train_member(recipes.members)
+    params, state, losses = {"w": jnp.eye(4)[2]}, recipes.opt_state, []
+    for _ in range(3):
+        loss, grads = jax.value_and_grad(recipes.loss_fn)(params, recipes.x, recipes.y)
+        updates, state = recipes.optimizer.update(grads, state, params, value=loss)
+        params = optax.apply_updates(params, updates)
+        losses.append(loss)
+    np.testing.assert_allclose(np.asarray(found)[2], losses, rtol=1e-5)
+
+
+def test_equinox_recipe_takes_a_step_that_lowers_the_loss(recipes):
+    def loss(network):
+        return jnp.mean((jax.vmap(network)(recipes.x) - recipes.y) ** 2)
+
+    after, state = recipes.eqx_step(
+        recipes.network, recipes.eqx_state, recipes.x, recipes.y
+    )
+    assert loss(after) < loss(recipes.network)
+    assert optax.tree.get(state, "count") == 2
 
 
 def test_state_survives_orbax(recipes, tmp_path):

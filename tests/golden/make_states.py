@@ -29,10 +29,11 @@ def transforms():
             lambda state, loss: optimizer.update(GRADIENT, state, value=loss)[1],
         )
 
-    schedule = lcam_optax.loss_phase_schedule(0.5, 0.75)
+    schedule = lcam_optax.loss_phase_schedule(0.5, 0.75, loss_average=0.99)
     return {
         "ema": core(loss_average=0.9),
         "epoch lagged": core(loss_average=lcam_optax.epoch_average(3), lagged=True),
+        "median": core(loss_average=lcam_optax.median_average(3)),
         "schedule": (
             schedule.init,
             lambda state, loss: schedule.update(state, value=loss),

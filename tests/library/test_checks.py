@@ -31,6 +31,123 @@ def test_state_in_the_place_of_params_is_pointed_out():
         optimizer.update(params, params, state, value=1.0)
 
 
+# --- States that are not ours ---------------------------------------------------------
+
+
+def reloaded(state):
+    """The state as it is after its module was loaded again: of another class."""
+    other = type(type(state).__name__, (tuple,), {"_fields": state._fields})
+    return other(state)
+
+
+def test_state_of_a_reloaded_module_is_told_from_a_wrong_argument():
+    optimizer = lcam_optax.scale_by_lcam()
+    state = reloaded(optimizer.init(0.0))
+    with pytest.raises(TypeError, match=r"another copy of .* reloaded.* anew") as told:
+        optimizer.update(0.0, state, value=1.0)
+    assert "order of arguments" not in str(told.value)
+
+
+def test_state_restored_without_a_target_says_so():
+    optimizer = lcam_optax.scale_by_lcam()
+    state = optimizer.init(0.0)._asdict()
+    with pytest.raises(TypeError, match=r"got dict\. It was restored without a targ"):
+        optimizer.update(0.0, state, value=1.0)
+
+
+@pytest.mark.parametrize("broken", [reloaded, lambda state: state._asdict()])
+def test_state_of_a_schedule_gets_the_same_advice(broken):
+    schedule = lcam_optax.loss_phase_schedule(0.9, 0.95)
+    with pytest.raises(TypeError, match=r"reloaded|restored without a target"):
+        schedule(broken(schedule.init()), value=1.0)
+
+
+def test_state_of_another_average_is_refused():
+    saved = lcam_optax.scale_by_lcam(loss_average=0.9).init(0.0)
+    optimizer = lcam_optax.scale_by_lcam(loss_average=lcam_optax.median_average(5))
+    with pytest.raises(
+        TypeError, match=r"of this `loss_average`. Was it saved with an"
+    ):
+        optimizer.update(0.0, saved, value=1.0)
+
+
+def test_state_of_another_window_is_refused():
+    saved = lcam_optax.scale_by_lcam(loss_average=lcam_optax.median_average(7))
+    optimizer = lcam_optax.scale_by_lcam(loss_average=lcam_optax.median_average(5))
+    with pytest.raises(
+        ValueError, match=r"has an array of shape \(7,\), expected \(5,\)"
+    ):
+        optimizer.update(0.0, saved.init(0.0), value=1.0)
+
+
+# --- A LossAverage of one's own -------------------------------------------------------
+
+
+def update_with_average(init, update):
+    average = lcam_optax.LossAverage(init, update)
+    optimizer = lcam_optax.scale_by_lcam(loss_average=average)
+    return optimizer.update(0.0, optimizer.init(0.0), value=2.0)
+
+
+@pytest.mark.parametrize(
+    ("init", "update", "error", "message"),
+    [
+        (lambda: 0.0, lambda s, x: x, TypeError, "return `.average, state.`, got "),
+        (lambda: 0.0, lambda s, x: None, TypeError, "`, got NoneType"),
+        (lambda: 0.0, lambda s, x: (x, s, s), TypeError, "`, got tuple"),
+        (lambda: jnp.zeros(3), lambda s, x: (s, x), ValueError, "shape .3,.*exchanged"),
+        (lambda: (0.0, 0.0), lambda s, x: (s, x), ValueError, "shape .2,.*exchanged"),
+        (lambda: {"a": 0.0}, lambda s, x: (s, x), TypeError, "dict.*exchanged"),
+        (lambda: 0.0, lambda s, x: (x + 1j, s), TypeError, "scalar, got dtype complex"),
+        (lambda: 0.0, lambda s, x: (x < 1, s), TypeError, "scalar, got dtype bool"),
+        (
+            lambda: jnp.zeros(0),
+            lambda s, x: (x, jnp.append(s, x)),
+            ValueError,
+            r"as `init` made it: has an array of shape \(1,\), expected \(0,\)",
+        ),
+        (
+            lambda: 0,
+            lambda s, x: (x, s + x),
+            TypeError,
+            "has an array of float32, expected int32",
+        ),
+        (
+            lambda: (0.0,),
+            lambda s, x: (x, [x]),
+            TypeError,
+            "has the structure .*, expected",
+        ),
+    ],
+)
+def test_mistake_in_an_average_of_ones_own_is_named(init, update, error, message):
+    with pytest.raises(error, match=f"`loss_average.update` must .*{message}"):
+        update_with_average(init, update)
+
+
+@pytest.mark.parametrize("functions", [(None, None), (lambda: 0.0, 0.9)])
+def test_average_of_ones_own_without_functions_is_refused(functions):
+    average = lcam_optax.LossAverage(*functions)
+    with pytest.raises(TypeError, match="a LossAverage of two functions, `init` and"):
+        lcam_optax.lcam(0.1, loss_average=average)
+
+
+def test_state_that_begins_with_python_numbers_compiles_once():
+    average = lcam_optax.LossAverage(
+        init=lambda: (0.0, 0), update=lambda s, x: (s[0] + x, (s[0] + x, s[1] + 1))
+    )
+    optimizer = lcam_optax.scale_by_lcam(loss_average=average)
+    traces = []
+
+    @jax.jit
+    def update(state):
+        traces.append("trace")
+        return optimizer.update(0.0, state, value=jnp.float32(2))[1]
+
+    update(update(optimizer.init(0.0)))
+    assert len(traces) == 1
+
+
 def test_misspelt_value_is_pointed_out():
     with pytest.raises(TypeError, match=r"`value`.* got only the keywords `loss`"):
         update_with(loss=1.0)
@@ -68,6 +185,15 @@ def test_value_is_checked_while_tracing():
 def test_momentum_out_of_range_is_refused(name, number):
     with pytest.raises(ValueError, match=rf"`{name}` .* \[0, 1\), got {number}"):
         lcam_optax.lcam(0.1, **{name: number})
+
+
+@pytest.mark.parametrize(
+    "setting", ["high_loss_momentum", "low_loss_momentum", "loss_average"]
+)
+def test_number_that_float32_rounds_to_1_is_refused(setting):
+    with pytest.raises(ValueError, match=r"got 0\.999999999.*float32 rounds.*1\.$"):
+        lcam_optax.lcam(0.1, **{setting: 1 - 1e-9})
+    lcam_optax.lcam(0.1, **{setting: 1 - 1e-7})  # the next float32 below 1
 
 
 def test_setting_of_several_numbers_is_refused():
@@ -114,7 +240,7 @@ def test_number_of_steps_that_cannot_follow_a_schedule_is_not_said_to():
         lcam_optax.epoch_average(optax.constant_schedule(3))
 
 
-@pytest.mark.parametrize("average", ["ema_average", "epoch_average"])
+@pytest.mark.parametrize("average", ["ema_average", "epoch_average", "median_average"])
 def test_average_that_was_not_called_is_to_be_called(average):
     with pytest.raises(TypeError, match=rf"\. Call it: `{average}\(\.\.\.\)`\.$"):
         lcam_optax.lcam(0.1, loss_average=getattr(lcam_optax, average))

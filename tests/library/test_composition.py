@@ -16,12 +16,13 @@ from jax.sharding import PartitionSpec as P
 
 import lcam_optax
 from lcam_optax import Phase
-from tests.library.older_jax import enable_x64
+from tests.library.older_jax import enable_x64, vary
 
 OPTIONS = {
     "defaults": {},
     "ema_average": {"loss_average": lcam_optax.ema_average(0.5)},
     "epoch_average": {"loss_average": lcam_optax.epoch_average(3)},
+    "median_average": {"loss_average": lcam_optax.median_average(3)},
     "margin": {"margin": 0.05},
     "lagged": {"lagged": True},
     "nesterov": {"nesterov": True},
@@ -158,10 +159,42 @@ def identity_like():
         "conditionally_transform": optax.conditionally_transform(
             lcam, lambda step: step >= 0
         ),
+        "conditionally_mask": optax.conditionally_mask(lcam, lambda step: step >= 0),
         "flatten": optax.flatten(lcam),
         "with_extra_args_support": optax.with_extra_args_support(lcam),
         "reduce_on_plateau": optax.chain(lcam, optax.contrib.reduce_on_plateau()),
     }
+
+
+@pytest.mark.skipif(
+    not hasattr(optax.transforms, "selective_transform"),
+    reason="this Optax has no selective_transform",
+)
+def test_value_reaches_lcam_through_selective_transform(alone):
+    lcam = lcam_optax.lcam(0.1, 0.5, 0.75)
+    wrapped = optax.transforms.selective_transform(lcam, freeze_mask=False)
+    chex.assert_trees_all_close(fed(wrapped)[0], alone[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        optax.contrib.mechanize,
+        lambda lcam: optax.chain(lcam, optax.scale_by_backtracking_linesearch(5)),
+        lambda lcam: optax.chain(lcam, optax.scale_by_zoom_linesearch(5)),
+    ],
+    ids=["mechanize", "backtracking", "zoom"],
+)
+def test_value_reaches_lcam_through_what_scales_its_steps(wrap):
+    optimizer = wrap(lcam_optax.lcam(0.1, 0.5, 0.75))
+    params = jnp.zeros(3)
+    state = optimizer.init(params)
+    for loss in LOSSES:
+        _, state = optimizer.update(
+            jnp.ones(3), state, params, value=loss, grad=jnp.ones(3), value_fn=jnp.sum
+        )
+    # Averages of 4, 2, 3, 1 with a decay of 0.9: the last loss is below.
+    assert optax.tree.get(state, "phase") == Phase.LOW_LOSS
 
 
 @pytest.mark.parametrize("wrapper", identity_like())
@@ -337,7 +370,7 @@ def test_replicas_with_an_axis_name_stay_identical(mapping):
     for leaf in (params, phase, average):
         np.testing.assert_array_equal(leaf[0], leaf[1])
     np.testing.assert_array_equal(phase, [Phase.LOW_LOSS] * 2)
-    np.testing.assert_allclose(average, [(0.99 * 4 + 2) / 1.99] * 2, rtol=1e-6)
+    np.testing.assert_allclose(average, [(0.9 * 4 + 2) / 1.9] * 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mapping", ["vmap", "pmap", "shard_map"])
@@ -345,6 +378,104 @@ def test_replicas_without_an_axis_name_drift_apart(mapping):
     params, phase, _ = mapped(None, mapping)
     np.testing.assert_array_equal(phase, [Phase.LOW_LOSS, Phase.HIGH_LOSS])
     assert jnp.all(params[0] != params[1])
+
+
+def sharded(function, in_specs, out_specs, check_vma):
+    mesh = jax.make_mesh((2,), ("replica",), axis_types=(AxisType.Auto,))
+    return jax.jit(
+        jax.shard_map(
+            function,
+            mesh=mesh,
+            in_specs=in_specs,
+            out_specs=out_specs,
+            check_vma=check_vma,
+        )
+    )
+
+
+def trained_in_parts(part, mapping):
+    """The weights after some steps, each on the means over two halves of a batch."""
+    num_steps = 5
+    optimizer = lcam_optax.lcam(0.1, 0.5, 0.75, axis_name="replica")
+
+    def train(params, x, y):
+        def step(carry, _):
+            params, state = carry
+            loss, grads = jax.value_and_grad(loss_fn)(part(params), x, y)
+            grads = jax.lax.pmean(grads, "replica")
+            updates, state = optimizer.update(grads, state, params, value=loss)
+            return (optax.apply_updates(params, updates), state), None
+
+        carry = (params, optimizer.init(params))
+        (params, state), _ = jax.lax.scan(step, carry, length=num_steps)
+        return params, optax.tree.get(state, "average_loss")
+
+    halves = jnp.asarray(X).reshape(2, 4, 3), jnp.asarray(Y).reshape(2, 4)
+    if mapping in ("vmap", "pmap"):
+        mapped = getattr(jax, mapping)(train, axis_name="replica", in_axes=(None, 0, 0))
+        return jax.tree.map(lambda leaf: leaf[0], mapped(jnp.zeros(3), *halves))
+    specs = (P(), P("replica"), P("replica"))
+    run = sharded(train, specs, P(), check_vma=mapping == "shard_map")
+    return run(jnp.zeros(3), jnp.asarray(X), jnp.asarray(Y))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "part"),
+    [
+        ("shard_map", lambda params: vary(params, "replica")),
+        ("shard_map, unchecked", lambda params: vary(params, "replica")),
+        ("shard_map, unchecked", lambda params: params),
+        ("pmap", lambda params: vary(params, "replica")),
+        ("pmap", lambda params: params),
+        ("vmap", lambda params: params),
+    ],
+)
+def test_replicas_take_the_steps_of_the_whole_batch(mapping, part):
+    whole = full_batches(lcam_optax.lcam(0.1, 0.5, 0.75))
+    chex.assert_trees_all_close(trained_in_parts(part, mapping), whole, rtol=1e-5)
+
+
+def test_sharded_arrays_take_the_steps_of_the_whole_batch():
+    mesh = jax.make_mesh((2,), ("replica",), axis_types=(AxisType.Auto,))
+    split = jax.NamedSharding(mesh, P("replica"))
+    x, y = jax.device_put((jnp.asarray(X), jnp.asarray(Y)), split)
+    optimizer = lcam_optax.lcam(0.1, 0.5, 0.75)
+
+    @jax.jit
+    def step(params, state):
+        loss, grads = jax.value_and_grad(loss_fn)(params, x, y)
+        updates, state = optimizer.update(grads, state, params, value=loss)
+        return optax.apply_updates(params, updates), state
+
+    params = jnp.zeros(3)
+    state = optimizer.init(params)
+    for _ in range(5):
+        params, state = step(params, state)
+    found = params, optax.tree.get(state, "average_loss")
+    chex.assert_trees_all_close(found, full_batches(optimizer), rtol=1e-5)
+
+
+# --- A population: each member has weights of its own ---------------------------------
+
+
+@pytest.mark.parametrize("check_vma", [False, True])
+@pytest.mark.parametrize("average", [0.9, lcam_optax.median_average(3)])
+def test_members_on_devices_of_their_own_train_as_they_would_alone(average, check_vma):
+    optimizer = lcam_optax.lcam(0.1, 0.5, 0.75, loss_average=average)
+
+    def train(params):
+        def step(carry, _):
+            params, state = carry
+            loss, grads = jax.value_and_grad(loss_fn)(params, X, Y)
+            updates, state = optimizer.update(grads, state, params, value=loss)
+            return (optax.apply_updates(params, updates), state), loss
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), length=5)[1]
+
+    members = jnp.array([[0.0, 1.0, 2.0], [3.0, -1.0, 0.5], [1.0, 1.0, 1.0], [9, 0, 0]])
+    run = sharded(jax.vmap(train), P("replica"), P("replica"), check_vma)
+    alone = jnp.stack([train(member) for member in members])
+    np.testing.assert_allclose(run(members), alone, rtol=1e-5)
 
 
 # --- Odd pytrees and dtypes -----------------------------------------------------------

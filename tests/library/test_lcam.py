@@ -193,6 +193,7 @@ def every_option():
     return {
         "defaults": {},
         "epoch_average": {"loss_average": lcam_optax.epoch_average(3)},
+        "median_average": {"loss_average": lcam_optax.median_average(3)},
         "margin": {"margin": 0.05},
         "lagged": {"lagged": True},
         "nesterov": {"nesterov": True},
@@ -300,7 +301,7 @@ def test_fields_are_found_by_name_in_a_nested_state():
     assert optax.tree.get(states[-1], "phase") == LOW
     assert optax.tree.get(states[-1], "momentum") == 0.75
     np.testing.assert_allclose(
-        optax.tree.get(states[-1], "average_loss"), (0.99 * 2 + 1) / 1.99, rtol=1e-6
+        optax.tree.get(states[-1], "average_loss"), (0.9 * 2 + 1) / 1.9, rtol=1e-6
     )
 
 
@@ -318,7 +319,7 @@ def test_replicas_with_an_axis_name_agree_on_the_phase():
     losses = jnp.array([[7.0, 1.0], [1.0, 3.0]])
     state = jax.vmap(replica, axis_name="replica")(losses)
     np.testing.assert_array_equal(state.phase, [LOW, LOW])
-    np.testing.assert_allclose(state.average_loss, [(0.99 * 4 + 2) / 1.99] * 2)
+    np.testing.assert_allclose(state.average_loss, [(0.9 * 4 + 2) / 1.9] * 2)
 
 
 def test_a_number_for_the_loss_average_is_the_decay():
@@ -390,6 +391,33 @@ def test_non_finite_loss_changes_neither_average_nor_phase(loss, lagged):
     assert after.momentum == 0.75
     assert after.trace == 0.75 * before.trace + 1
     assert after.count == 3
+
+
+@pytest.mark.parametrize("average", [0.9, lcam_optax.epoch_average(7)])
+def test_finite_loss_that_would_make_the_average_infinite_is_left_out(average):
+    # The mean moves by a fraction of 3.4e38 - -3.4e38, which float32 does not hold.
+    optimizer = lcam_optax.scale_by_lcam(0.5, 0.75, loss_average=average)
+    losses = [1.0, -3.4e38, 3.4e38, 1.0]
+    states, _, _ = run(optimizer, [jnp.ones(())] * 4, losses, jnp.ones(()))
+    _, before, after, last = states
+    chex.assert_trees_all_equal(
+        (after.loss_average, after.average_loss, after.phase),
+        (before.loss_average, before.average_loss, before.phase),
+    )
+    assert after.momentum == 0.75  # low-loss, as before
+    assert np.isfinite(last.average_loss)
+    assert last.phase == HIGH
+
+
+def test_average_of_ones_own_that_is_not_finite_is_left_out():
+    logarithm = lcam_optax.LossAverage(
+        init=lambda: jnp.float32(0),
+        update=lambda state, loss: (jnp.log(loss), state + 1),
+    )
+    optimizer = lcam_optax.scale_by_lcam(loss_average=logarithm)
+    states, _, _ = run(optimizer, [jnp.ones(())] * 2, [1.0, -1.0], jnp.ones(()))
+    assert field(states, "average_loss") == [0.0, 0.0]
+    assert field(states, "loss_average") == [1.0, 1.0]
 
 
 def test_a_non_finite_first_loss_leaves_the_average_to_the_next():

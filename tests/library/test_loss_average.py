@@ -36,10 +36,49 @@ def test_epoch_average_of_a_hand_table_restarts_every_third_call():
     )
 
 
-def test_default_decay_is_0_99():
-    # Weights 0.99 and 1 of losses 4 and 2.
+def test_default_decay_is_0_9():
+    # Weights 0.9 and 1 of losses 4 and 2.
     np.testing.assert_allclose(
-        averages_of(lcam_optax.ema_average(), [4.0, 2.0])[1], 5.96 / 1.99, rtol=1e-6
+        averages_of(lcam_optax.ema_average(), [4.0, 2.0])[1], 5.6 / 1.9, rtol=1e-6
+    )
+
+
+def test_median_of_a_hand_table():
+    # Sorted, of the last three: 2; 2, 100; 2, 3, 100; 1, 3, 100; 1, 1, 3.
+    np.testing.assert_array_equal(
+        averages_of(lcam_optax.median_average(3), [2.0, 100.0, 3.0, 1.0, 1.0]),
+        [2.0, 51.0, 3.0, 3.0, 1.0],
+    )
+
+
+@pytest.mark.parametrize("window", [1, 2, 21, 500])
+def test_median_is_numpys_of_the_last_losses(window):
+    expected = [
+        np.median(NOISY_LOSSES[max(0, end - window) : end])
+        for end in range(1, len(NOISY_LOSSES) + 1)
+    ]
+    np.testing.assert_allclose(
+        averages_of(lcam_optax.median_average(window), NOISY_LOSSES),
+        expected,
+        rtol=1e-6,
+    )
+
+
+def test_default_window_is_21():
+    assert lcam_optax.median_average().init().losses.shape == (21,)
+
+
+@pytest.mark.parametrize("spike", [100.0, 1e8, 3.4e38])
+def test_median_forgets_a_spike_at_once(spike):
+    losses = NOISY_LOSSES.copy()
+    losses[100] = spike
+    medians = averages_of(lcam_optax.median_average(), losses)
+    assert np.max(medians) < np.max(NOISY_LOSSES)
+
+
+def test_median_of_two_large_losses_is_finite():
+    np.testing.assert_allclose(
+        averages_of(lcam_optax.median_average(), [3e38, 3.2e38])[1], 3.1e38, rtol=1e-6
     )
 
 
@@ -64,7 +103,12 @@ def test_ema_average_is_optax_ema_with_bias_correction():
 
 
 @pytest.mark.parametrize(
-    "loss_average", [lcam_optax.ema_average(0.99), lcam_optax.epoch_average(7)]
+    "loss_average",
+    [
+        lcam_optax.ema_average(0.99),
+        lcam_optax.epoch_average(7),
+        lcam_optax.median_average(4),
+    ],
 )
 def test_constant_loss_equals_its_average_exactly(loss_average):
     losses = np.full(50, 0.1, np.float32)
@@ -88,6 +132,28 @@ def test_decay_may_be_traced():
         return averages_of(lcam_optax.ema_average(decay), NOISY_LOSSES)[-1]
 
     np.testing.assert_allclose(jax.jit(last_average)(0.9), last_average(0.9), rtol=1e-6)
+
+
+@pytest.mark.parametrize("window", [0, -1, 2**31])
+def test_window_out_of_range_is_refused(window):
+    with pytest.raises(ValueError, match=rf"`window` must be .* got {window}"):
+        lcam_optax.median_average(window)
+
+
+@pytest.mark.parametrize("window", [21.0, "21", None, True, np.array(3.0)])
+def test_window_that_is_no_integer_is_refused(window):
+    with pytest.raises(TypeError, match="`window` must be a positive integer"):
+        lcam_optax.median_average(window)
+
+
+@pytest.mark.parametrize("window", [np.int64(3), np.array(3), jnp.int8(3)])
+def test_window_may_be_any_integer(window):
+    assert lcam_optax.median_average(window).init().losses.shape == (3,)
+
+
+def test_traced_window_is_refused():
+    with pytest.raises(TypeError):
+        jax.jit(lambda n: lcam_optax.median_average(n).init())(3)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan"), np.float32(1)])
@@ -122,5 +188,11 @@ def test_steps_per_epoch_that_is_no_integer_is_refused(steps):
 
 
 def test_averages_are_shown_as_the_calls_that_make_them():
-    shown = repr([lcam_optax.ema_average(0.5), lcam_optax.epoch_average(3)])
-    assert shown == "[ema_average(0.5), epoch_average(3)]"
+    shown = repr(
+        [
+            lcam_optax.ema_average(0.5),
+            lcam_optax.epoch_average(3),
+            lcam_optax.median_average(5),
+        ]
+    )
+    assert shown == "[ema_average(0.5), epoch_average(3), median_average(5)]"

@@ -25,12 +25,14 @@ def test_public_names_are_the_agreed_ones():
         "LossAverage",
         "LossPhaseState",
         "Phase",
+        "RecentLossesState",
         "ScaleByLcamState",
         "WeightedMeanState",
         "ema_average",
         "epoch_average",
         "lcam",
         "loss_phase_schedule",
+        "median_average",
         "scale_by_lcam",
     }
 
@@ -164,7 +166,7 @@ def test_public_names_say_the_public_module(name):
 def test_signature_of_lcam_is_readable():
     signature = str(inspect.signature(lcam_optax.lcam))
     assert "learning_rate: 'optax.ScalarOrSchedule', " in signature
-    assert "loss_average: 'LossAverage | ArrayLike' = ema_average(0.99), " in signature
+    assert "loss_average: 'LossAverage | ArrayLike' = ema_average(0.9), " in signature
 
 
 def test_library_imports_jax_and_optax_only_and_needs_no_installation():
@@ -183,4 +185,4 @@ def test_library_imports_jax_and_optax_only_and_needs_no_installation():
 def test_docstring_examples_print_what_they_say():
     results = doctest.testmod(lcam_optax)
     assert results.failed == 0
-    assert results.attempted == 11
+    assert results.attempted == 19

@@ -674,7 +674,7 @@ def test_any_config_is_that_of_the_run_or_refused(folder, content, only_saved):
         return
     ours = _flat(config_as_json(Run()))
     saved = _flat(json.loads(content))
-    for option in saved.keys() & ours.keys() - {*FREE_OPTIONS, "ema_decay"}:
+    for option in saved.keys() & ours.keys() - {*FREE_OPTIONS}:
         assert saved[option] == ours[option]
 
 
@@ -694,7 +694,7 @@ def test_any_option_that_was_another_is_refused(folder, changed):
     is_same = all(
         saved[option] == json.loads(json.dumps(value))
         for option, value in changed.items()
-        if option not in (*FREE_OPTIONS, "ema_decay")  # which the data decide
+        if option not in FREE_OPTIONS
     )
     with unchanged(folder / "config.json", content):
         _, error = tried(check_claim, folder, Run())

@@ -80,7 +80,6 @@ def method_of(config: Optimizer) -> Method:
 
 def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparameters:
     """What about an optimizer's options is data."""
-    config = config.with_average(steps_per_epoch)
     if config.optimizer == "sgd":
         high = low = config.momentum
     elif config.optimizer == "adamw":

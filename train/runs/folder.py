@@ -252,7 +252,6 @@ def check_claim(
         if key not in FREE_OPTIONS
         and not (key in free and type(saved.get(key)) is int)
         and (key in saved or not only_saved)
-        and (key, number) != ("ema_decay", None)  # the data decide it, later
         and number != saved.get(key)
     ]
     if differing:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -58,8 +57,6 @@ def run(
       StoppedError: a signal ended it; where it was is saved.
       PeerError: another process that trains with this one is gone.
     """
-    steps = len(dataset.train_inputs) // config.batch_size
-    config = replace(config, optimizer=config.optimizer.with_average(steps))
     with contextlib.ExitStack() as stack:
         if display is None:
             display = stack.enter_context(showing(bar_only=quiet))

@@ -3,7 +3,6 @@
 As in `train.settings.options`, the comment above a field is its help text.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,8 @@ from train.settings.checks import (
     flag,
 )
 from train.settings.relevance import SIGNALS, UNUSED_DECAY, check_relevance
+
+DEFAULT_DECAY = 0.9  # of `lcam_optax.ema_average`
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Optimizer:
     #: - epoch: the mean of this epoch so far, as the authors do.
     loss_average: Literal["ema", "epoch"] = "ema"
     #: lcam, and adamw by phase: decay of the moving average per step, in [0, 1). A
-    #: decay d averages over about 1 / (1 - d) steps. Default: an average over a
-    #: quarter of an epoch.
+    #: decay d averages over about 1 / (1 - d) steps. Default: 0.9, the library's.
     ema_decay: float | None = None
     #: lcam, and adamw by phase: dead band around the average, relative to the average,
     #: at least 0. Inside the band the phase does not change.
@@ -121,8 +121,9 @@ class Optimizer:
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
             "together: give both or neither.",
         )
-        if self.ema_decay is None and not self._has_moving_average:
-            object.__setattr__(self, "ema_decay", UNUSED_DECAY)
+        if self.ema_decay is None:
+            decay = DEFAULT_DECAY if self._has_moving_average else UNUSED_DECAY
+            object.__setattr__(self, "ema_decay", decay)
 
     @property
     def by_phase(self) -> bool:
@@ -133,20 +134,6 @@ class Optimizer:
     def _has_moving_average(self) -> bool:
         """Whether a moving average decides the phase."""
         return self.by_phase and self.loss_average == "ema" and self.phase in SIGNALS
-
-    def with_average(self, steps_per_epoch: int) -> "Optimizer":
-        """The same, whose moving average has a decay."""
-        if self.ema_decay is not None:
-            return self
-        return dataclasses.replace(self, ema_decay=average_decay(steps_per_epoch))
-
-
-def average_decay(steps_per_epoch: int) -> float:
-    """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
-
-    The average must be as quick as the loss, whatever the number of steps.
-    """
-    return round(1 - 4 / max(steps_per_epoch, 8), 4)
 
 
 @dataclass(frozen=True)

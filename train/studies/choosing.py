@@ -19,16 +19,15 @@ from train.studies.study import run_blocks
 from train.studies.table import WIDTH, aligned
 
 
-def make_block(config: Compare, arms: Sequence[str], dataset: Dataset) -> Block:
+def make_block(config: Compare, arms: Sequence[str]) -> Block:
     """The block of a comparison: `arms` as they are typed, the first its reference."""
-    steps = len(dataset.train_inputs) // config.batch_size
     return Block(
         config.data.data.partition(":")[0],
         Experiment(**shared_options(config)),
         tuple(
             Arm(
                 name,
-                optimizer.with_average(steps),
+                optimizer,
                 folder=f"{number}-{optimizer.optimizer}",
             )
             for number, (name, optimizer) in enumerate(
@@ -62,7 +61,7 @@ def choose_rates(
       DivergedError: an arm diverged at every rate.
     """
     by_arm = config.arms_at_rates()
-    block = make_block(config, [arm for tried in by_arm for arm in tried], dataset)
+    block = make_block(config, [arm for tried in by_arm for arm in tried])
     about = rows.describe(
         "validation",
         "At which learning rate has each optimizer the lowest validation error?",

@@ -57,7 +57,7 @@ def compare(config: Compare) -> Path:
             config, arms=arms, data=data, learning_rates=None, validation_seeds=None
         )
         dataset = sources.load_fitting(config)
-    block = make_block(config, config.arms, dataset)
+    block = make_block(config, config.arms)
     about = rows.describe(
         "comparison",
         "Which of these optimizers has the lowest test error?",

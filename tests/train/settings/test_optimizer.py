@@ -85,18 +85,11 @@ def test_bad_option_is_refused_by_its_name(make, message):
 
 
 @pytest.mark.parametrize(
-    ("steps", "expected"),
-    # 1 - 4 / steps: an average over a quarter of them, and over two steps at least.
-    [(390, 0.9897), (22, 0.8182), (8, 0.5), (1, 0.5)],
-)
-def test_average_is_over_a_quarter_of_an_epoch(steps, expected):
-    assert Optimizer("lcam").with_average(steps).ema_decay == expected
-
-
-@pytest.mark.parametrize(
     ("optimizer", "expected"),
     [
-        (Optimizer("lcam", ema_decay=0.9), 0.9),
+        (Optimizer("lcam"), 0.9),
+        (Optimizer("lcam", phase="fixed"), 0.9),
+        (Optimizer("lcam", ema_decay=0.5), 0.5),
         # Where no moving average decides, the number is that of all earlier runs.
         (Optimizer("sgd"), 0.99),
         (Optimizer("adamw"), 0.99),
@@ -104,8 +97,8 @@ def test_average_is_over_a_quarter_of_an_epoch(steps, expected):
         (Optimizer("lcam", phase="chance"), 0.99),
     ],
 )
-def test_number_of_steps_changes_no_other_average(optimizer, expected):
-    assert optimizer.with_average(22).ema_decay == expected
+def test_decay_is_the_librarys_where_a_moving_average_decides(optimizer, expected):
+    assert optimizer.ema_decay == expected
 
 
 @pytest.mark.parametrize(
