@@ -15,9 +15,12 @@ from train.settings.checks import (
     check_range,
     flag,
 )
-from train.settings.relevance import SIGNALS, UNUSED_DECAY, check_relevance
-
-DEFAULT_DECAY = 0.9  # of `lcam_optax.ema_average`
+from train.settings.relevance import (
+    DEFAULT_DECAY,
+    SIGNALS,
+    UNUSED_DECAY,
+    check_relevance,
+)
 
 
 @dataclass(frozen=True)

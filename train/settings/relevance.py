@@ -7,6 +7,7 @@ from typing import Any
 from train.settings.checks import check, flag
 from train.settings.suggestions import listing
 
+DEFAULT_DECAY = 0.9  # that of `lcam_optax.ema_average`
 # Decay of an average that decides nothing: against it SGD's phases are recorded.
 UNUSED_DECAY = 0.99
 SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
@@ -51,8 +52,8 @@ _ALSO_APPLIES_TO = {
     "low_loss_share": {"phase": ("chance",)},
 }
 
-# What an option is set to where it is ignored, if that is not its default.
-_UNUSED = {"ema_decay": UNUSED_DECAY}
+# What an option may be where it is ignored, besides its default.
+_UNUSED = {"ema_decay": (DEFAULT_DECAY, UNUSED_DECAY)}
 
 
 def applies(option: str, choice: str) -> bool:
@@ -89,8 +90,10 @@ def check_relevance(group: Any, choice: str, typed: Iterable[str] = ()) -> None:
 
 
 def _is_default(group: Any, option: dataclasses.Field) -> bool:
-    unused = _UNUSED.get(option.name, option.default)
-    return getattr(group, option.name) in (option.default, unused)
+    return getattr(group, option.name) in (
+        option.default,
+        *_UNUSED.get(option.name, ()),
+    )
 
 
 def check_typed(group: Any, typed: Iterable[str]) -> None:
