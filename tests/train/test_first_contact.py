@@ -341,7 +341,7 @@ def assert_fits(lines):
 def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
     size, tmp_path
 ):
-    command = f"-m train run {SMALL} --epochs 2".split()
+    command = f"-m train run {SMALL} --epochs 2 --ema-decay 0.8".split()
     code, text = on_terminal(*command, size=size, folder=tmp_path)
     assert code == 0
     lines = text.splitlines()
