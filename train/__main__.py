@@ -146,7 +146,7 @@ def _execute(config: Command) -> None:
             keep_compiled(config.compile_cache)
             study(config)
         case Report():
-            from train.studies.study import report
+            from train.studies.report import report
 
             print(f"report: {report(config)}")
         case Evaluate():
