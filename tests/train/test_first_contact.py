@@ -299,7 +299,7 @@ def test_jax_does_not_start_for_what_is_refused(home):
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ("", ["usage: python -m train COMMAND", "quadratic", "--version", "examples:"]),
+        ("", ["usage: python -m train COMMAND", "presets", "--version", "examples:"]),
         ("--help", ["usage: python -m train COMMAND"]),
         ("--version", ["lcam_optax "]),
         ("run --help", ["usage: python -m train run [OPTIONS]", "--widen INT"]),
