@@ -1,14 +1,14 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from train.data.dataset import Dataset, fingerprint
-from train.engine.optimizers import method_of
 from train.errors import ADVICE, BusyError, DivergedError
 from train.runs import loop, records
 from train.runs.folder import check_claim
+from train.runs.progress import as_clock
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
@@ -91,11 +91,9 @@ def run_trials(
                 if key not in unmatched and read_trial(folder, *key[1:], key[0]) is None
             ]
             trial = read_trial(folder, block, arm, seed)
-            clock.count(_program(block, arm), trial.rows if trial else [])
-            rest = clock.left([_program(block, arm) for _, block, arm in waiting])
             print(
                 f"[{total - len(waiting)}/{total}] {title}: {_result(block, trial)} "
-                f"({_clock(rest)} left)",
+                f"({as_clock(clock.after_run(len(waiting)))} left)",
                 flush=True,
             )
         if len(left) == len(todo):
@@ -103,14 +101,6 @@ def run_trials(
             print(f"Another process works on {runs} in {folder}.")
             return
         todo = left
-
-
-def _program(block: Block, arm: Arm) -> Hashable:
-    """What the program of an arm's runs is compiled for: arms may share it."""
-    method = method_of(arm.optimizer)
-    if arm.matched not in (None, "momentum", "step"):
-        method = method._replace(signal="noise")
-    return block.name, method
 
 
 def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
@@ -231,9 +221,3 @@ def _result(block: Block, trial: Trial | None) -> str:
 
 def _minutes(number: float) -> str:
     return f"{number:g} minute{'s' if number != 1 else ''}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
