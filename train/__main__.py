@@ -34,7 +34,6 @@ from train.settings.commands import (
     Compare,
     Plot,
     Presets,
-    Quadratic,
     Report,
     Studies,
     Study,
@@ -135,10 +134,6 @@ def _execute(config: Command) -> None:
             from train.studies.catalogue import describe
 
             print(describe())
-        case Quadratic():
-            from train.studies.quadratic import print_tables
-
-            print_tables()
         case Study():
             from train.engine.kept import keep_compiled
             from train.studies.study import study
@@ -146,7 +141,7 @@ def _execute(config: Command) -> None:
             keep_compiled(config.compile_cache)
             study(config)
         case Report():
-            from train.studies.study import report
+            from train.studies.report import report
 
             print(f"report: {report(config)}")
         case Evaluate():

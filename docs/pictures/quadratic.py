@@ -1,7 +1,7 @@
 """Draws quadratic.png: what switching does to a noisy quadratic.
 
 Run as `python -m docs.pictures.quadratic`. It reads the tables in docs/mechanism.md,
-which `python -m train quadratic` prints.
+which `python -m docs.theory.quadratic` prints.
 """
 
 import re

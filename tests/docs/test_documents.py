@@ -23,7 +23,7 @@ import train.runs.export
 import train.runs.listing
 import train.runs.processes
 import train.studies.plotting
-import train.studies.quadratic
+import train.studies.report
 import train.studies.study
 from train.__main__ import main
 
@@ -99,8 +99,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.data.sources, "load_dataset", stop)
     monkeypatch.setattr(train.runs.processes, "connect", stop)
     monkeypatch.setattr(train.studies.study, "study", stop)
-    monkeypatch.setattr(train.studies.study, "report", stop)
-    monkeypatch.setattr(train.studies.quadratic, "print_tables", stop)
+    monkeypatch.setattr(train.studies.report, "report", stop)
     monkeypatch.setattr(train.studies.plotting, "plot", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
     monkeypatch.setattr(train.runs.export, "export", stop)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from train.studies.quadratic import print_tables
+from docs.theory.quadratic import print_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/mechanism.md").read_text()

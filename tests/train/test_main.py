@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,8 +303,7 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     *lines, folder, picture, next_ = table.splitlines()
     assert folder == f"folder: {out}"
     assert picture == f"picture: {out / 'comparison.png'}"
-    assert next_.startswith("next: python -m train compare --data npz:")
-    assert next_.endswith(f"--seeds 3 4 0 --out {out} --resume")
+    assert next_ == f"next: the same command with --seeds 3 4 0 --out {out} --resume"
     shown = lines[next(i for i, line in enumerate(lines) if line.startswith("final")) :]
     assert max(map(len, shown)) <= 80
     for folders in ("1-sgd", "2-lcam", "3-adamw"):
@@ -490,6 +490,20 @@ def test_help_explains_the_options_without_loading_jax():
     )
     assert "--low-loss-momentum FLOAT" in done.stdout
     assert "--widen INT" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["runs", "report", "plot"])
+def test_what_only_reads_rows_does_not_load_jax(command, tmp_path):
+    rows = Path(__file__).parents[2] / "results" / "plan-5k-pilot"
+    shutil.copytree(rows, tmp_path / "rows")
+    code = (
+        "import sys, train.__main__ as program\n"
+        "assert program.main(sys.argv[1:]) == 0\n"
+        "assert 'jax' not in sys.modules"
+    )
+    line = [sys.executable, "-c", code, command, str(tmp_path / "rows")]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -67,9 +67,13 @@ class Hyperparameters(NamedTuple):
 
 
 def method_of(config: Optimizer) -> Method:
-    """What about an optimizer's options is code."""
+    """What about an optimizer's options is code.
+
+    Raises:
+      KeyError: the engine does not know the optimizer.
+    """
     return Method(
-        adaptive=config.optimizer == "adamw",
+        adaptive={"sgd": False, "lcam": False, "adamw": True}[config.optimizer],
         epoch_average=config.loss_average == "epoch",
         signal=config.phase if config.phase in SIGNALS else "noise",
         lagged=config.lagged,
@@ -79,15 +83,18 @@ def method_of(config: Optimizer) -> Method:
 
 
 def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparameters:
-    """What about an optimizer's options is data."""
-    if config.optimizer == "sgd":
-        high = low = config.momentum
-    elif config.optimizer == "adamw":
-        high, low = config.high_loss_b1, config.low_loss_b1
-        if not config.by_phase:
-            high = low = config.adam_b1
-    else:
-        high, low = config.high_loss_momentum, config.low_loss_momentum
+    """What about an optimizer's options is data.
+
+    Raises:
+      KeyError: the engine does not know the optimizer.
+    """
+    high, low = {
+        "sgd": (config.momentum, config.momentum),
+        "lcam": (config.high_loss_momentum, config.low_loss_momentum),
+        "adamw": (config.high_loss_b1, config.low_loss_b1)
+        if config.by_phase
+        else (config.adam_b1, config.adam_b1),
+    }[config.optimizer]
     return Hyperparameters(
         weight_decay=jnp.float32(config.weight_decay),
         high_loss_momentum=jnp.float32(high),

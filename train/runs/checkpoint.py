@@ -16,8 +16,7 @@ import numpy as np
 
 from train.engine.types import StepMetrics, TrainState
 from train.errors import InputError
-
-FOLDER = "checkpoints"
+from train.runs.records import CHECKPOINTS
 
 
 class Snapshot(NamedTuple):
@@ -66,7 +65,8 @@ class Checkpoints:
                 primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
             ),
         )
-        self._path = (folder / FOLDER).resolve()  # Orbax insists on an absolute path
+        # Orbax insists on an absolute path.
+        self._path = (folder / CHECKPOINTS).resolve()
         with self._explained("write", "Is the disk full, or the folder read-only?"):
             self._path.mkdir(exist_ok=True)
             self._manager = ocp.CheckpointManager(self._path, options=options)
@@ -147,14 +147,6 @@ class Checkpoints:
         return _explained(self._path, verb, advice)
 
 
-def steps_in(folder: Path) -> list[int]:
-    """The steps of the checkpoints of a run, oldest first."""
-    path = folder / FOLDER
-    # Orbax gives a checkpoint its number when it is whole.
-    names = [each.name for each in path.iterdir()] if path.is_dir() else []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
-
-
 def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads weights and running statistics of a checkpoint, as nested dicts.
 
@@ -167,7 +159,7 @@ def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any
     import orbax.checkpoint as ocp
 
     _expect_noise()
-    path = (folder / FOLDER / str(step)).resolve()
+    path = (folder / CHECKPOINTS / str(step)).resolve()
     advice = "Name an earlier one with --step, or repeat the run."
     with _explained(path, "read", advice):
         with ocp.StandardCheckpointer() as reader:

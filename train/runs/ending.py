@@ -6,7 +6,6 @@ from pathlib import Path
 from train.runs import records
 from train.runs.progress import as_clock
 from train.settings.experiment import Run
-from train.settings.typed import compare_command
 
 
 def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[str]:
@@ -40,8 +39,12 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
         lines.append(f"picture: {picture}")
     if config.tensorboard:
         lines.append(f"charts: tensorboard --logdir {shlex.quote(str(folder))}")
-    if command := compare_command(config):
-        lines.append(f"next: {command}")
+    if config.optimizer.phases_of is None:
+        ours = config.optimizer.optimizer
+        arms = "sgd lcam" if ours == "sgd" else f"sgd {ours}"
+        lines.append(
+            f"next: the same with compare --arms {arms} --seeds 0 1 2 in place of run"
+        )
     return lines
 
 

@@ -7,10 +7,8 @@ its colour; the dashes of their lines differ.
 from collections.abc import Mapping
 from typing import Any
 
-from lcam_optax import Phase
-
 INK, GREY = "#222222", "#6b6b6b"
-PHASE_COLORS = {Phase.LOW_LOSS: "#0072B2", Phase.HIGH_LOSS: "#D55E00"}
+PHASE_COLORS = {1: "#0072B2", 0: "#D55E00"}  # as in steps.csv: low and high loss
 ARM_COLORS = {
     "sgd": "#000000",
     "lcam": "#0072B2",

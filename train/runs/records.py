@@ -8,7 +8,7 @@ import contextlib
 import csv
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ DAMAGED = (
 UNREADABLE = (OSError, *DAMAGED)
 
 FINISHED = "finished.json"
+CHECKPOINTS = "checkpoints"
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
@@ -155,3 +156,34 @@ def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
         if has_diverged(rows) and config["on_nan"] == "stop":
             return rows
     return None
+
+
+def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
+    """Whether the rows of a run hold the numbers that outcomes are made of."""
+    # Losses are null where they diverged, the momentum where there is none.
+    names = {"train_loss", "mean_momentum", "seconds"}
+    names |= {"observed"} if watched else set()
+    if not all(isinstance(row, dict) and names <= row.keys() for row in rows):
+        return False
+    numbers = [row["seconds"] for row in rows]
+    if not has_diverged(rows):
+        numbers.append(rows[-1].get("test_error"))
+    numbers += [row["test_error"] for row in rows if row.get("test_error") is not None]
+    return all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
+
+
+def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    """Mean over the epochs of what a run reports; None if it has no such thing."""
+    numbers = [row[name] for row in rows]
+    if None in numbers:
+        return None
+    # `sum` rounds otherwise in Python 3.12 than before.
+    return math.fsum(numbers) / len(numbers)
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps of the checkpoints of a run, oldest first."""
+    path = folder / CHECKPOINTS
+    # Orbax gives a checkpoint its number when it is whole.
+    names = [each.name for each in path.iterdir()] if path.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())

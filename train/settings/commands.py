@@ -255,14 +255,6 @@ class Presets:
     """Lists the published runs that `run --preset` knows."""
 
 
-@dataclass(frozen=True)
-class Quadratic:
-    """Shows what switching does on a noisy quadratic, where theory gives the answer.
-
-    Prints the tables of docs/mechanism.md. Takes some minutes.
-    """
-
-
 def _check_work(budget: float | None, keep_checkpoints: int) -> None:
     if budget is not None:
         check_positive("--budget", budget)
@@ -270,16 +262,6 @@ def _check_work(budget: float | None, keep_checkpoints: int) -> None:
 
 
 Command = (
-    Run
-    | Compare
-    | Study
-    | Report
-    | Studies
-    | Plot
-    | Evaluate
-    | Export
-    | Runs
-    | Presets
-    | Quadratic
+    Run | Compare | Study | Report | Studies | Plot | Evaluate | Export | Runs | Presets
 )
 COMMANDS = {kind.__name__.lower(): kind for kind in typing.get_args(Command)}

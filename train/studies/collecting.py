@@ -1,8 +1,8 @@
-"""Collects the rows of a study from the folders of its runs."""
+"""Reads the runs of a study from their folders."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from train.errors import InputError
 from train.runs import records
@@ -17,7 +17,20 @@ from train.studies.rows import (
     read_rows,
     unique,
 )
-from train.studies.trials import read_trial_at
+
+
+class Trial(NamedTuple):
+    """A run that has ended.
+
+    Attributes:
+      rows: of `metrics.jsonl`, one an epoch.
+      diverged: whether a loss stopped being finite.
+      folder: what it wrote.
+    """
+
+    rows: list[dict[str, Any]]
+    diverged: bool
+    folder: Path
 
 
 def read_study(folder: Path) -> StudyRows:
@@ -69,6 +82,23 @@ def collect(about: dict[str, Any], folder: Path) -> StudyRows:
     ]
     found = {"commands": unique(commands), "environments": unique(environments)}
     return StudyRows(about | found, runs)
+
+
+def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
+    """Reads the run in a folder; None if it has not ended.
+
+    Raises:
+      InputError: its rows were changed or damaged.
+    """
+    rows = records.read_ended(path, epochs)
+    if rows is None and not records.has_finished(path):
+        return None
+    if rows is None or not records.are_rows(rows, watched=watched):
+        raise InputError(
+            f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
+            "this run will be repeated."
+        )
+    return Trial(rows, records.has_diverged(rows), path)
 
 
 def _folders(block: Path, arm: str) -> dict[int, Path]:

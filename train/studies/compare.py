@@ -17,7 +17,6 @@ from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
 from train.runs.progress import as_rate
 from train.settings.commands import Compare
-from train.settings.typed import SEEDS, more_seeds_command
 from train.studies import rows, statistics
 from train.studies.choosing import choose_rates, make_block
 from train.studies.clock import Clock
@@ -83,7 +82,7 @@ def compare(config: Compare) -> Path:
     if config.report or (folder / "report" / "report.md").exists():
         print(f"report: {write_report(folder / 'report', found)}")
     if result.runs:
-        print(f"next: {_next_command(asked, folder)}")
+        print(f"next: {_next(asked, folder)}")
     if result.diverged:
         raise DivergedError(
             "; ".join(
@@ -147,9 +146,12 @@ def _wrapped(line: str) -> str:
     return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _next_command(config: Compare, folder: Path) -> str:
-    """What to do next: more seeds, then a report, then look at the runs."""
-    if len(config.seeds) < len(SEEDS):
-        return more_seeds_command(config, folder)
-    command = "runs" if config.report else "report"
-    return shlex.join(["python", "-m", "train", command, str(folder)])
+def _next(config: Compare, folder: Path) -> str:
+    """What to do next: three seeds at least, then a report, then look at the runs."""
+    name = shlex.quote(str(folder))
+    if len(config.seeds) >= 3:
+        return f"python -m train {'runs' if config.report else 'report'} {name}"
+    taken = {*config.seeds, *(config.validation_seeds or ())}
+    others = (seed for seed in range(len(taken) + 3) if seed not in taken)
+    seeds = " ".join(map(str, [*config.seeds, *others][:3]))
+    return f"the same command with --seeds {seeds} --out {name} --resume"

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from train.runs.records import has_diverged
+from train.runs.records import has_diverged, mean_of
 from train.runs.task import Task, make_task
 from train.runs.writing import writing
 from train.studies import planned, statistics
 from train.studies.rows import RunRows, StudyRows, named, write_csv, write_rows
 from train.studies.statistics import Difference
-from train.studies.trials import mean_of
 
 OUTCOMES = {
     "last_epochs_error": "test error, mean of the last epochs",

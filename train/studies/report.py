@@ -2,11 +2,19 @@
 
 import math
 import shlex
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from train.runs.writing import replace
+from train.errors import InputError
+from train.paths import expand
+from train.runs.records import UNREADABLE
+from train.runs.writing import replace, writing
+from train.settings.commands import Report
 from train.studies import interaction, observed_tables, planned, table
+from train.studies.collecting import is_study, read_study
+from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
 from train.studies.rows import StudyRows
 from train.studies.section import section, seeds_text
@@ -178,3 +186,41 @@ def _where(rows: StudyRows) -> str:
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def report(config: Report) -> Path:
+    """Makes the report of a study from its rows, and returns its path.
+
+    Raises:
+      InputError: a folder holds no rows, or its rows do not belong to the others', or
+        the report cannot be written.
+    """
+    folders = [expand(folder) for folder in config.folders]
+    found = join([(folder, read_study(folder)) for folder in folders])
+    if config.out is not None:
+        out = expand(config.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(
+                f"--out {out} exists and is not an empty folder: name a new one."
+            )
+    else:
+        [folder] = folders
+        out = folder / "report" if is_study(folder) else folder
+    names = " ".join(map(str, folders))
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = write_report(Path(scratch), found)
+        except (*UNREADABLE, ArithmeticError, AttributeError) as error:
+            raise InputError(
+                f"cannot make a report of {names}: study.json or the rows are damaged "
+                f"({type(error).__name__}: {error}). Take fresh copies, or repeat the "
+                "study's command, which writes them again."
+            ) from None
+        if path is None:
+            raise InputError(
+                f"{names}: no run has finished yet. Repeat the command of the study "
+                "to continue it."
+            )
+        with writing(out):  # only what is whole takes the place of what was there
+            shutil.copytree(scratch, out, dirs_exist_ok=True)
+    return out / path.name

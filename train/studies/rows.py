@@ -19,7 +19,6 @@ from train.runs import records
 from train.runs.folder import config_as_json
 from train.runs.writing import replace, writing
 from train.studies.arms import Arm, Block, Plan
-from train.studies.trials import are_rows
 
 FORMAT = 1
 ABOUT = "study.json"
@@ -306,7 +305,7 @@ def _check_whole(
             raise ValueError(
                 f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
             )
-        if not are_rows(run.epochs, watched=watched):
+        if not records.are_rows(run.epochs, watched=watched):
             raise ValueError(f"a number is missing of {arm} with seed {seed}")
         seen = [_lengths(row.get("observed", {})) for row in run.epochs]
         shapes.setdefault(block, seen[0])

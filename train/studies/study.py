@@ -1,7 +1,5 @@
-"""Runs a study and writes its report; makes reports from rows."""
+"""Runs a study and writes its report."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,19 +10,16 @@ from train.data import sources
 from train.data.dataset import Dataset
 from train.data.description import remark
 from train.engine import networks
-from train.errors import InputError, advising
+from train.errors import advising
 from train.paths import expand
 from train.runs.folder import check_claim, check_folder, new_folder
-from train.runs.records import UNREADABLE
-from train.runs.writing import writing
-from train.settings.commands import Compare, Report, Study
+from train.settings.commands import Compare, Study
 from train.settings.options import Data
 from train.studies import rows
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
 from train.studies.clock import Clock
-from train.studies.collecting import collect, is_study, read_study
-from train.studies.joining import join
+from train.studies.collecting import collect
 from train.studies.outcomes import OUTCOMES
 from train.studies.report import write_report
 from train.studies.rows import StudyRows
@@ -101,44 +96,6 @@ def run_blocks(
         keep_checkpoints=config.keep_checkpoints,
     )
     return collect(about, folder)
-
-
-def report(config: Report) -> Path:
-    """Makes the report of a study from its rows, and returns its path.
-
-    Raises:
-      InputError: a folder holds no rows, or its rows do not belong to the others', or
-        the report cannot be written.
-    """
-    folders = [expand(folder) for folder in config.folders]
-    found = join([(folder, read_study(folder)) for folder in folders])
-    if config.out is not None:
-        out = expand(config.out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(
-                f"--out {out} exists and is not an empty folder: name a new one."
-            )
-    else:
-        [folder] = folders
-        out = folder / "report" if is_study(folder) else folder
-    names = " ".join(map(str, folders))
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = write_report(Path(scratch), found)
-        except (*UNREADABLE, ArithmeticError, AttributeError) as error:
-            raise InputError(
-                f"cannot make a report of {names}: study.json or the rows are damaged "
-                f"({type(error).__name__}: {error}). Take fresh copies, or repeat the "
-                "study's command, which writes them again."
-            ) from None
-        if path is None:
-            raise InputError(
-                f"{names}: no run has finished yet. Repeat the command of the study "
-                "to continue it."
-            )
-        with writing(out):  # only what is whole takes the place of what was there
-            shutil.copytree(scratch, out, dirs_exist_ok=True)
-    return out / path.name
 
 
 def _folder(config: Study) -> Path:

@@ -1,36 +1,21 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
-from train.engine.optimizers import method_of
-from train.errors import ADVICE, BusyError, DivergedError, InputError
+from train.errors import ADVICE, BusyError, DivergedError
 from train.runs import loop, records
 from train.runs.folder import check_claim
+from train.runs.progress import as_clock
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 from train.settings.suggestions import listing
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
-
-
-class Trial(NamedTuple):
-    """A run that has ended.
-
-    Attributes:
-      rows: of `metrics.jsonl`, one an epoch.
-      diverged: whether a loss stopped being finite.
-      folder: what it wrote.
-    """
-
-    rows: list[dict[str, Any]]
-    diverged: bool
-    folder: Path
+from train.studies.collecting import Trial, read_trial_at
 
 
 def run_trials(
@@ -106,11 +91,9 @@ def run_trials(
                 if key not in unmatched and read_trial(folder, *key[1:], key[0]) is None
             ]
             trial = read_trial(folder, block, arm, seed)
-            clock.count(_program(block, arm), trial.rows if trial else [])
-            rest = clock.left([_program(block, arm) for _, block, arm in waiting])
             print(
                 f"[{total - len(waiting)}/{total}] {title}: {_result(block, trial)} "
-                f"({_clock(rest)} left)",
+                f"({as_clock(clock.after_run(len(waiting)))} left)",
                 flush=True,
             )
         if len(left) == len(todo):
@@ -118,14 +101,6 @@ def run_trials(
             print(f"Another process works on {runs} in {folder}.")
             return
         todo = left
-
-
-def _program(block: Block, arm: Arm) -> Hashable:
-    """What the program of an arm's runs is compiled for: arms may share it."""
-    method = method_of(arm.optimizer)
-    if arm.matched not in (None, "momentum", "step"):
-        method = method._replace(signal="noise")
-    return block.name, method
 
 
 def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
@@ -136,49 +111,9 @@ def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
     return read_trial_at(path, epochs, watched=watched)
 
 
-def read_trial_at(path: Path, epochs: int, *, watched: bool) -> Trial | None:
-    """Reads the run in a folder; None if it has not ended.
-
-    Raises:
-      InputError: its rows were changed or damaged.
-    """
-    rows = records.read_ended(path, epochs)
-    if rows is None and not records.has_finished(path):
-        return None
-    if rows is None or not are_rows(rows, watched=watched):
-        raise InputError(
-            f"{path / 'metrics.jsonl'} was changed or damaged: move {path} away, and "
-            "this run will be repeated."
-        )
-    return Trial(rows, records.has_diverged(rows), path)
-
-
-def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
-    """Whether the rows of a run hold the numbers that outcomes are made of."""
-    # Losses are null where they diverged, the momentum where there is none.
-    names = {"train_loss", "mean_momentum", "seconds"}
-    names |= {"observed"} if watched else set()
-    if not all(isinstance(row, dict) and names <= row.keys() for row in rows):
-        return False
-    numbers = [row["seconds"] for row in rows]
-    if not records.has_diverged(rows):
-        numbers.append(rows[-1].get("test_error"))
-    numbers += [row["test_error"] for row in rows if row.get("test_error") is not None]
-    return all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
-
-
 def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
     """Where a run of a study is kept."""
     return folder / "runs" / block.name / f"{arm.folder or arm.name}-seed{seed}"
-
-
-def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
-    """Mean over the epochs of what a run reports; None if it has no such thing."""
-    numbers = [row[name] for row in rows]
-    if None in numbers:
-        return None
-    # `sum` rounds otherwise in Python 3.12 than before.
-    return math.fsum(numbers) / len(numbers)
 
 
 def donor_seed(arm: Arm, seed: int) -> int:
@@ -259,7 +194,7 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
         raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
     if trial.diverged:
         raise DivergedError(f"{arm.donor} diverged, so there is nothing to match.")
-    momentum = mean_of(trial.rows, "mean_momentum")
+    momentum = records.mean_of(trial.rows, "mean_momentum")
     match arm.matched:
         case "momentum":
             changes = {"momentum": momentum}
@@ -268,7 +203,7 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
             stretch = (1 - arm.optimizer.momentum) / (1 - momentum)
             changes = {"learning_rate": arm.optimizer.learning_rate * stretch}
         case "share":
-            share = min(mean_of(trial.rows, "low_loss_share"), 0.999999)
+            share = min(records.mean_of(trial.rows, "low_loss_share"), 0.999999)
             changes = {"phase": "chance", "low_loss_share": share}
         case "phases":
             changes = {"phase": "shuffled", "phases_of": trial.folder}
@@ -286,9 +221,3 @@ def _result(block: Block, trial: Trial | None) -> str:
 
 def _minutes(number: float) -> str:
     return f"{number:g} minute{'s' if number != 1 else ''}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

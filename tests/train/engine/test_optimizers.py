@@ -29,6 +29,12 @@ def built(config, steps_per_epoch=4):
     )
 
 
+@pytest.mark.parametrize("made", [method_of, lambda o: hyperparameters_of(o, 4)])
+def test_optimizer_that_the_engine_does_not_know_is_not_trained_as_another(made):
+    with pytest.raises(KeyError, match="lion"):
+        made(Optimizer("lion"))
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_is_optax_sgd_behind_weight_decay_bit_for_bit(nesterov):
     config = Optimizer("sgd", momentum=0.8, weight_decay=0.01, nesterov=nesterov)

@@ -1,5 +1,7 @@
 """What is said of a run that has finished."""
 
+from pathlib import Path
+
 import pytest
 
 from train.runs import records
@@ -49,8 +51,21 @@ def test_summary_has_the_result_the_phases_the_folder_and_what_is_next(
         "low-loss phase in 70% of the steps, 5 switches",
         f"folder: {tmp_path}",
         f"picture: {tmp_path / 'curves.png'}",
-        "next: python -m train compare --arms sgd lcam --seeds 0 1 2",
+        "next: the same with compare --arms sgd lcam --seeds 0 1 2 in place of run",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "arms"),
+    [("sgd", "sgd lcam"), ("lcam", "sgd lcam"), ("adamw", "sgd adamw")],
+)
+def test_next_is_a_comparison_with_sgd_or_of_it(summary, ours, arms):
+    assert f"the same with compare --arms {arms} --seeds" in summary(ROWS, ours)[-1]
+
+
+def test_run_with_the_phases_of_another_is_not_compared(summary):
+    lines = summary(ROWS, phase="borrowed", phases_of=Path("runs/a"))
+    assert not any(line.startswith("next: ") for line in lines)
 
 
 def test_one_is_not_several(summary):

@@ -24,7 +24,7 @@ def command(tmp_path_factory):
     command = ["compare", "--data", "diabetes", "--hidden", "8", "--epochs", "1"]
     command += ["--arms", "sgd", "lcam:low-loss-momentum=0.95", "--seeds", "0", "1"]
     command += ["--learning-rates", *RATES, "--validation", "100"]
-    command += ["--validation-seeds", "7", "8", "--out", str(out)]
+    command += ["--validation-seeds", "2", "8", "--out", str(out)]
     return command, out
 
 
@@ -73,7 +73,7 @@ def test_rates_are_chosen_on_training_examples_and_compared_on_the_test_set(comp
             out / "runs" / "diabetes",
         )
     )
-    assert choosing == {(100, 7), (100, 8)}
+    assert choosing == {(100, 2), (100, 8)}
     assert comparing == {(0, 0), (0, 1)}
 
 
@@ -92,6 +92,16 @@ def test_finished_comparison_chooses_the_same_and_shows_why(
     [sgd] = [line for line in lines if re.fullmatch(r"sgd [\d.]+ [\d.]+ \* .*", line)]
     assert sgd.endswith(" * diverged")
     assert "lcam:low-loss-momentum=0.95,learning-rate=0.01" in " ".join(lines)
+
+
+def test_seeds_that_chose_the_rates_are_not_among_those_to_add(
+    compared, capsys, monkeypatch
+):
+    command, out = compared
+    monkeypatch.setattr(studies, "run_trials", lambda *_, **__: None)
+    assert main([*command, "--resume"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"next: the same command with --seeds 0 1 3 --out {out} --resume" in lines
 
 
 def test_nothing_is_compared_before_all_rates_were_tried(command, tmp_path, capsys):

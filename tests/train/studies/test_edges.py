@@ -14,20 +14,12 @@ from train.runs import records, writing
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.studies import rows, trials
-from train.studies.arms import (
-    Arm,
-    Block,
-    authors_arm,
-    control_arms,
-    lcam_arm,
-    sgd_arm,
-)
+from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
 from train.studies.collecting import collect
 from train.studies.joining import join
 from train.studies.outcomes import make_results
 from train.studies.report import write_report
-from train.studies.trials import _program
 
 MLP = ["--network", "mlp", "--hidden", "8"]
 RESULTS = Path(__file__).parents[3] / "results"
@@ -138,17 +130,6 @@ def test_arm_is_not_lost_to_a_seed_that_nobody_asked_for():
     runs |= {(arm, s): run() for arm in ("lcam", "borrowed") for s in (2, 3)}
     [result] = make_results(study(runs))
     assert "borrowed" in result.runs
-
-
-def test_time_left_counts_each_program_that_is_compiled():
-    # SGD is LCAM with equal coefficients; controls by chance share a program.
-    arms = (lcam_arm("lcam", 0.5), sgd_arm(), *control_arms(), authors_arm())
-    block = Block("digits", Experiment(), arms, "lcam")
-    programs = {arm.name: _program(block, arm) for arm in arms}
-    same = {"lcam", "sgd-0.9", "mean-momentum", "matched-step"}
-    assert len({programs[name] for name in same}) == 1
-    assert len({programs[name] for name in ("chance", "shuffled", "borrowed")}) == 1
-    assert len(set(programs.values())) == 3
 
 
 def test_arm_without_a_match_is_no_run_and_did_not_diverge(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tests.train.studies.test_moments import sigmas
-from train.studies.moments import fixed_variance, switched_moments
-from train.studies.quadratic import below_average, print_tables, simulate
+from docs.theory.moments import fixed_variance, switched_moments
+from docs.theory.quadratic import below_average, print_tables, simulate
+from tests.docs.theory.test_moments import sigmas
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Switched momentum on a noisy quadratic, simulated, and the tables of both.
 
-Chosen by chance the coefficient has an exact theory: see `train.studies.moments`.
+Chosen by chance the coefficient has an exact theory: see `docs.theory.moments`.
 Chosen by the loss it has to be simulated, and compared with the same phases borrowed:
 the difference is what the loss knows.
+
+`python -m docs.theory.quadratic` prints the tables of docs/mechanism.md, in some
+minutes.
 """
 
 import itertools
@@ -11,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from train.studies.moments import fixed_variance, markov_moments, switched_moments
+from docs.theory.moments import fixed_variance, markov_moments, switched_moments
 
 
 class Estimate(NamedTuple):
@@ -197,3 +200,7 @@ def _estimate(numbers: NDArray[np.float64]) -> Estimate:
     """Mean over the chains, the first axis."""
     deviation = np.std(numbers, axis=0, ddof=1)
     return Estimate(np.mean(numbers, axis=0), deviation / np.sqrt(len(numbers)))
+
+
+if __name__ == "__main__":
+    print_tables()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from train.studies.moments import fixed_variance, markov_moments, switched_moments
+from docs.theory.moments import fixed_variance, markov_moments, switched_moments
 
 
 def sigmas(estimate, expected):
