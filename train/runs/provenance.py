@@ -29,6 +29,7 @@ def environment(*more_packages: str) -> dict[str, Any]:
         "num_devices": jax.device_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "threads": num_threads(),
         "python": platform.python_version(),
         "versions": {
             name: version
@@ -36,6 +37,16 @@ def environment(*more_packages: str) -> dict[str, Any]:
             if (version := _version(name))
         },
     }
+
+
+def num_threads() -> int:
+    """The threads of XLA's pool on a CPU: the cores that the process may use.
+
+    Sums are split by this number, so other numbers of threads round otherwise.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

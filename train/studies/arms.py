@@ -39,22 +39,6 @@ class Arm(NamedTuple):
     epochs: int | None = None
 
 
-class Plan(NamedTuple):
-    """What was fixed of a block before its first run; see results/PLAN.md.
-
-    Attributes:
-      questions: the primary ones, by the arm that the reference is compared with.
-      margin: points of test error; smaller differences count as none.
-      seeds: 0 to `seeds` - 1 are run before anything is judged.
-      one_sided: whether a question asks only that the reference is not worse.
-    """
-
-    questions: dict[str, str]
-    margin: float
-    seeds: int
-    one_sided: bool = False
-
-
 class Block(NamedTuple):
     """Arms that are run with the same seeds on the same data.
 
@@ -64,7 +48,6 @@ class Block(NamedTuple):
       arms: `lcam` before those that are matched with it.
       reference: name of the arm that the others are compared with.
       reach: test errors in percent; the first epoch at most there is reported.
-      plan: of the block's primary questions, if there is one.
     """
 
     name: str
@@ -72,7 +55,6 @@ class Block(NamedTuple):
     arms: tuple[Arm, ...]
     reference: str
     reach: tuple[float, ...] = ()
-    plan: Plan | None = None
 
 
 def average_decay(experiment: Experiment, dataset: Dataset) -> float:

@@ -238,8 +238,8 @@ STUDIES = {
         _mechanism,
     ),
     "plan-5k": Description(
-        "Does the loss matter, and is LCAM better than a fixed momentum, on a tenth of "
-        "CIFAR-10?",
+        "Does a run's own loss add anything to another run's, and is LCAM better than "
+        "SGD of its effective step, on a tenth of CIFAR-10?",
         (16, 16),
         plan.make_5k,
     ),

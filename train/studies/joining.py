@@ -15,7 +15,7 @@ from train.settings.optimizer import Optimizer
 from train.studies.rows import RunRows, StudyRows, unique
 
 # In these the same run may differ, made twice.
-_TIMES = ("seconds", "images_per_second", "commit", "device")
+_TIMES = ("seconds", "images_per_second", "commit", "device", "threads")
 
 _EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer())
 
@@ -51,11 +51,7 @@ def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
             (_arms(block), _arms(theirs[block["name"]])), key=len, reverse=True
         )
         arms = first | second
-        found = {"arms": list(arms.values())}
-        # Older parts do not know of the plan.
-        if plan := block.get("plan") or theirs[block["name"]].get("plan"):
-            found["plan"] = plan
-        about["blocks"].append(block | found)
+        about["blocks"].append(block | {"arms": list(arms.values())})
     for name in ("commands", "environments"):
         about[name] = unique([*about[name], *part.about[name]])
     return StudyRows(about, part.runs | whole.runs)
@@ -84,9 +80,6 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
             ours, theirs = _seen(rows, name, fact), _seen(other, name, fact)
             if ours and theirs:  # a part without runs has none
                 blocks[name][title] = ours
-        plan, other_plan = block.get("plan"), other_blocks.get(name, {}).get("plan")
-        if plan and other_plan:
-            blocks[name]["plan"] = plan
     return {
         "study": rows.about["study"],
         "outcomes": rows.about["outcomes"],

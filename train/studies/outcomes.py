@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 from train.runs.records import has_diverged, mean_of
 from train.runs.task import Task, make_task
 from train.runs.writing import writing
-from train.studies import planned, statistics
-from train.studies.rows import RunRows, StudyRows, named, write_csv, write_rows
+from train.studies import statistics
+from train.studies.rows import (
+    RunRows,
+    StudyRows,
+    donor_of,
+    named,
+    write_csv,
+    write_rows,
+)
 from train.studies.statistics import Difference
 
 OUTCOMES = {
@@ -60,9 +67,9 @@ def make_results(rows: StudyRows) -> list[Result]:
     for block in rows.about["blocks"]:
         result = Result(block, {}, {}, {}, {})
         seeds = {key[2] for key in rows.runs if key[0] == block["name"]}
-        lost = _diverged(by_arm[block["name"], "lcam"])
         for arm in block["arms"]:
             name, runs = arm["name"], by_arm[block["name"], arm["name"]]
+            lost = _diverged(by_arm[block["name"], donor_of(arm)])
             borrows = arm["matched"] == "borrowed"
             without = {seed ^ 1 if borrows else seed for seed in lost} & seeds
             if bad := _diverged(runs):
@@ -146,33 +153,20 @@ def compare_arms(
     """Every arm less its reference, in every outcome, over the seeds that both have.
 
     The primary outcome's p-values are corrected for its comparisons; another's, which
-    is looked at besides, for those and its own together. Where a plan has primary
-    questions, those come first, and are corrected for themselves alone.
+    is looked at besides, for those and its own together.
 
     Args:
       results: of all blocks.
       outcomes: names of `OUTCOMES`; the primary one first.
     """
-    primary, others = [], []
+    pairs = []
     for block, runs, *_ in results:
         reference = block["reference"]
         theirs = runs.get(reference, {})
         for arm, ours in runs.items():
-            is_primary = arm in planned.questions(block)
-            seeds = list(ours)
-            if is_primary and planned.is_complete(block, runs):
-                seeds = planned.planned_seeds(block, runs)
-            both = [(ours[seed], theirs[seed]) for seed in seeds if seed in theirs]
+            both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
             if arm != reference and both:
-                pairs = primary if is_primary else others
                 pairs.append(((block["name"], arm, reference), both))
-    return [*_compare(primary, outcomes), *_compare(others, outcomes)]
-
-
-def _compare(
-    pairs: Sequence[tuple[tuple[str, str, str], list[Any]]], outcomes: Sequence[str]
-) -> list[Comparison]:
-    """Comparisons that are corrected together; each with its pairs of runs."""
     comparisons: list[Comparison] = []
     primary: list[float] = []
     for outcome in outcomes:
@@ -201,14 +195,22 @@ def _compare(
     return comparisons
 
 
-def write_tables(out: Path, rows: StudyRows) -> tuple[list[Result], list[Comparison]]:
+def write_tables(
+    out: Path, rows: StudyRows, *, compare: bool = True
+) -> tuple[list[Result], list[Comparison]]:
     """Writes the rows and what they come to as CSV files, and returns the latter.
+
+    Args:
+      out: the folder.
+      rows: of the study.
+      compare: whether arms are compared with their reference. The studies of the plan
+        have questions of their own.
 
     Raises:
       InputError: the disk does not take it.
     """
     results = make_results(rows)
-    comparisons = compare_arms(results, rows.about["outcomes"])
+    comparisons = compare_arms(results, rows.about["outcomes"]) if compare else []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_rows(out, rows)

@@ -1,220 +1,339 @@
-"""What the primary questions of a plan come to, once all their seeds are there."""
+"""The studies of results/PLAN.md: their questions, and what the runs answer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from train.studies import statistics, table
-from train.studies.statistics import LEVEL, Difference, signed
+from train.runs.records import has_diverged
+from train.studies import statistics
+from train.studies.rows import RunRows, donor_of
+from train.studies.statistics import LEVEL
 
-OUTCOME = "last_epochs_error"
+Errors = dict[str, dict[int, float]]  # test errors in percent, by arm and seed
+
+
+class Question(NamedTuple):
+    """A comparison of arms.
+
+    Attributes:
+      name: in tables and pictures.
+      text: the question.
+      weights: by arm; what is compared is the weighted sum of the arms' test errors.
+      below: what is so where the sum is below 0.
+      above: what is so where it is above 0.
+    """
+
+    name: str
+    text: str
+    weights: Mapping[str, float]
+    below: str = "LCAM is better"
+    above: str = "LCAM is worse"
+
+
+class Plan(NamedTuple):
+    """What was fixed of a study before its first run; see results/PLAN.md.
+
+    Attributes:
+      seeds: 0 to `seeds` - 1 are run before anything is judged.
+      primary: questions in the order in which they are judged.
+      secondary: questions that are corrected together.
+      saving: begin of the names of two arms that are run with several numbers of
+        epochs: how many epochs does the second save?
+      margin: points of test error; smaller differences count as none.
+      chance: test error in percent that a diverged run counts as.
+    """
+
+    seeds: int
+    primary: tuple[Question, ...] = ()
+    secondary: tuple[Question, ...] = ()
+    saving: tuple[str, str] | None = None
+    margin: float = 0.3
+    chance: float = 90.0
 
 
 class Answer(NamedTuple):
-    """What one primary question comes to; all differences are LCAM less the arm.
+    """What a question comes to.
 
     Attributes:
-      question: as the plan asks it.
-      arm: that LCAM is compared with.
-      difference: over the seeds, or over the means of pairs of seeds.
-      deviation: standard deviation of the differences; NaN with one.
-      equivalence_p: that the difference is within the margin, corrected.
-      difference_p: that there is one, two-sided, corrected.
+      question: that is answered.
+      unit: what an observation is, "pairs" or "seeds".
+      number: observations.
+      mean: of the weighted sums; NaN without observations.
+      deviation: standard deviation of the weighted sums; NaN with one.
+      equal_p: p-value of *within the margin*, by two one-sided t-tests.
+      different_p: p-value of *not 0*, by a two-sided t-test; corrected for the number
+        of the questions that are secondary.
     """
 
-    question: str
-    arm: str
-    difference: Difference
+    question: Question
+    unit: str
+    number: int
+    mean: float
     deviation: float
-    equivalence_p: float
-    difference_p: float
+    equal_p: float
+    different_p: float
+
+    def half_width(self, confidence: float = 0.95) -> float:
+        """Half the interval of the mean (Student's t)."""
+        return statistics.half_width(self.deviation, self.number, confidence)
 
 
-def questions(block: dict[str, Any]) -> dict[str, str]:
-    """The primary questions of a block, by arm; without a plan there are none."""
-    return (block.get("plan") or {}).get("questions", {})
+class Saving(NamedTuple):
+    """By which factor an arm needs fewer epochs, with its 95 % interval."""
+
+    factor: float
+    low: float
+    high: float
 
 
-def planned_seeds(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> list[int]:
-    """The seeds of the plan that all arms of its questions have, in order.
+def plan_of(study: str, runs: Mapping[tuple[str, str, int], Any]) -> Plan | None:
+    """The plan of a study's rows; None without a planned seed, as in a pilot."""
+    plan = PLANS.get(study)
+    if plan and any(seed < plan.seeds for _, _, seed in runs):
+        return plan
+    return None
 
-    Args:
-      block: as in `study.json`, with a plan.
-      runs: of the block, by arm and seed.
+
+def arms_of(plan: Plan, block: Mapping[str, Any]) -> list[str]:
+    """The arms that must have all planned seeds."""
+    if plan.saving:
+        return [arm["name"] for arm in block["arms"]]
+    return list(dict.fromkeys(arm for each in plan.primary for arm in each.weights))
+
+
+def errors_of(
+    plan: Plan, block: Mapping[str, Any], runs: Mapping[tuple[str, str, int], RunRows]
+) -> Errors:
+    """The outcome of each run: the mean of the last three test errors, or the last.
+
+    A run that diverged counts as chance, and so does a run that has no phases because
+    its donor diverged.
     """
-    names = (block["reference"], *questions(block))
-    everywhere = set.intersection(*(set(runs.get(name, ())) for name in names))
-    return [seed for seed in range(block["plan"]["seeds"]) if seed in everywhere]
-
-
-def is_complete(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> bool:
-    """Whether a block may be judged: it has no plan, or all that its plan wants."""
-    plan = block.get("plan")
-    return plan is None or len(planned_seeds(block, runs)) == plan["seeds"]
-
-
-def answer(
-    block: dict[str, Any], runs: dict[str, dict[int, Any]], *, pairs: bool = False
-) -> list[Answer]:
-    """Answers the primary questions of a block.
-
-    Args:
-      block: as in `study.json`, with a plan.
-      runs: outcomes of the block, by arm and seed.
-      pairs: take the mean of the two seeds that lend their phases to each other, 0 and
-        1, 2 and 3, as one. Their differences share runs, which the t-test over seeds
-        does not know.
-    """
-    plan, reference = block["plan"], block["reference"]
-    # Not judged yet: what there is shows its spread, a pilot's too.
-    seeds = planned_seeds(block, runs) if is_complete(block, runs) else None
-    found = []
-    for arm, question in questions(block).items():
-        ours, theirs = runs.get(reference, {}), runs.get(arm, {})
-        both = [seed for seed in seeds or sorted(ours) if seed in ours.keys() & theirs]
-        columns = [[each[seed][OUTCOME] for seed in both] for each in (ours, theirs)]
-        if pairs:
-            columns = [_pair_means(both, column) for column in columns]
-        differences = np.subtract(*columns)
-        if not len(differences):
-            continue
-        found.append(
-            Answer(
-                question,
-                arm,
-                statistics.paired_difference(*columns),
-                float(np.std(differences, ddof=1))
-                if len(differences) > 1
-                else math.nan,
-                statistics.equivalence_p(
-                    differences, plan["margin"], one_sided=plan["one_sided"]
-                ),
-                0.0,
-            )
+    last = 1 if plan.saving else 3
+    found: Errors = {arm["name"]: {} for arm in block["arms"]}
+    for (_, arm, seed), run in runs.items():
+        rows = run.epochs[-last:]
+        found[arm][seed] = (
+            plan.chance
+            if has_diverged(run.epochs)
+            else math.fsum(row["test_error"] for row in rows) / len(rows)
         )
-    equivalent = statistics.holm([each.equivalence_p for each in found])
-    different = statistics.holm([each.difference.p_value for each in found])
-    return [
-        each._replace(equivalence_p=p, difference_p=q)
-        for each, p, q in zip(found, equivalent, different, strict=True)
+    for arm in block["arms"]:
+        donor = donor_of(arm)
+        for seed in range(plan.seeds):
+            lender = seed ^ 1 if arm["matched"] == "borrowed" else seed
+            run = runs.get((block["name"], donor, lender))
+            if run and has_diverged(run.epochs):
+                found[arm["name"]].setdefault(seed, plan.chance)
+    return found
+
+
+def seeds_done(plan: Plan, block: Mapping[str, Any], errors: Errors) -> int:
+    """How many planned seeds all planned arms have."""
+    arms = arms_of(plan, block)
+    return sum(
+        all(seed in errors.get(arm, {}) for arm in arms) for seed in range(plan.seeds)
+    )
+
+
+def answer(plan: Plan, errors: Errors) -> tuple[list[Answer], list[Answer]]:
+    """The primary and the secondary answers, as far as there are runs for them."""
+    primary = [_answer(plan, each, errors) for each in plan.primary]
+    secondary = [_answer(plan, each, errors) for each in plan.secondary]
+    secondary = [each for each in secondary if each.number]
+    corrected = statistics.holm([each.different_p for each in secondary])
+    return primary, [
+        each._replace(different_p=p)
+        for each, p in zip(secondary, corrected, strict=True)
     ]
 
 
-def _pair_means(seeds: Sequence[int], numbers: Sequence[float]) -> list[float]:
-    known = dict(zip(seeds, numbers, strict=True))
-    return [
-        (known[seed] + known[seed + 1]) / 2
+def _answer(plan: Plan, question: Question, errors: Errors) -> Answer:
+    is_primary = question in plan.primary
+    arms = {arm: errors.get(arm, {}) for arm in question.weights}
+    seeds = sorted(set.intersection(*map(set, arms.values())))
+    if is_primary:
+        seeds = [seed for seed in seeds if seed < plan.seeds]
+    sums = {
+        seed: math.fsum(w * arms[arm][seed] for arm, w in question.weights.items())
         for seed in seeds
-        if seed % 2 == 0 and seed + 1 in known
-    ]
+    }
+    # Seeds that borrow from each other are one observation.
+    unit = "seeds"
+    if is_primary or any("borrowed" in arm for arm in arms):
+        unit = "pairs"
+        sums = {
+            seed: (sums[seed] + sums[seed + 1]) / 2
+            for seed in sums
+            if seed % 2 == 0 and seed + 1 in sums
+        }
+    numbers = list(sums.values())
+    if not numbers:
+        return Answer(question, unit, 0, *[math.nan] * 4)
+    difference = statistics.paired_difference(numbers, [0.0] * len(numbers))
+    return Answer(
+        question,
+        unit,
+        len(numbers),
+        difference.mean,
+        float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan,
+        statistics.equivalence_p(numbers, plan.margin),
+        difference.p_value,
+    )
 
 
-def judge(each: Answer, plan: dict[str, Any], subject: str) -> str:
-    """An answer in words; a lower error is better."""
-    margin = f"{plan['margin']:g} points"
-    direction = "better" if each.difference.mean < 0 else "worse"
-    is_equal, differs = each.equivalence_p < LEVEL, each.difference_p < LEVEL
-    if is_equal and plan["one_sided"]:
-        return f"{subject} is not worse by {margin}"
-    if is_equal and differs:
-        return f"{subject} is {direction}, by less than {margin}"
+def verdicts(plan: Plan, answers: Sequence[Answer]) -> list[str]:
+    """The primary answers in words: none after one that is undecided."""
+    found = []
+    for each in answers:
+        if "undecided" in found:
+            found.append("not judged: an earlier question is undecided")
+        else:
+            found.append(judge(plan, each))
+    return found
+
+
+def judge(plan: Plan, each: Answer) -> str:
+    """An answer in words, three-sided: equal, below or above."""
+    margin = f"{plan.margin:g} points"
+    is_equal, differs = each.equal_p < LEVEL, each.different_p < LEVEL
+    if not differs:
+        return f"equal within {margin}" if is_equal else "undecided"
+    side = each.question.below if each.mean < 0 else each.question.above
     if is_equal:
-        return f"equal within {margin}"
-    if differs:
-        return f"{subject} is {direction}"
-    return "open"
+        return f"{side}, by less than {margin}"
+    beyond = abs(each.mean) - each.half_width() > plan.margin
+    return f"{side}, by more than {margin}" if beyond else side
 
 
-def summarize(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> list[str]:
-    """The answers as sentences; or how much of the plan is missing."""
-    if not is_complete(block, runs):
-        return [f"{_progress(block, runs)}. Nothing is judged before all are there."]
-    subject = _subject(block)
-    sentences = []
-    for each in answer(block, runs):
-        mean, half_width = each.difference.mean, _half_width_90(each)
-        sentences.append(
-            f"{each.question} {subject} less `{each.arm}` is {signed(mean)} points, "
-            f"90 % interval {table.interval(mean, half_width)}: "
-            f"{judge(each, block['plan'], subject)}."
-        )
-    return sentences
+def saving(plan: Plan, block: Mapping[str, Any], errors: Errors) -> Saving:
+    """By which factor the second arm of `plan.saving` needs fewer epochs.
 
-
-def title(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> str:
-    """The answers in a line; without a plan there are none."""
-    if not is_complete(block, runs):
-        return f"{_progress(block, runs)}, nothing is judged yet"
-    if block.get("plan") is None:
-        return ""
-    subject = _subject(block)
-    found = [
-        f"{each.arm}: {judge(each, block['plan'], subject)}"
-        for each in answer(block, runs)
-    ]
-    return f"{subject} against {'; '.join(found)}"
-
-
-def _progress(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> str:
-    done, wanted = len(planned_seeds(block, runs)), block["plan"]["seeds"]
-    return f"{done} of the {wanted} planned seeds have been run"
-
-
-def section(block: dict[str, Any], runs: dict[str, dict[int, Any]]) -> list[str]:
-    """Paragraphs and tables of a block's primary questions."""
-    plan, subject = block["plan"], _subject(block)
-    claim = "not worse by" if plan["one_sided"] else "equal within"
-    parts = [
-        "### Primary questions",
-        f"{subject} less each arm, in points of the test error, mean of the last "
-        f"epochs. Below 0, {subject} is better. The first p is for *{claim} "
-        f"{plan['margin']:g} points*, by one-sided t-tests. The second is for *there "
-        "is a difference*, two-sided. Each is corrected with Holm's method for the "
-        f"number of questions. All {plan['seeds']} planned seeds are run before "
-        "anything is judged.",
-        _table(block, runs, pairs=False),
-    ]
-    if not plan["one_sided"]:
-        parts += [
-            "Seeds borrow from each other in pairs. So here is the same over the means "
-            "of pairs of seeds.",
-            _table(block, runs, pairs=True),
-        ]
-    return parts
-
-
-def _table(
-    block: dict[str, Any], runs: dict[str, dict[int, Any]], *, pairs: bool
-) -> str:
-    judged, subject = is_complete(block, runs), _subject(block)
-    header = ["question", "arm", "pairs" if pairs else "seeds", "difference"]
-    header += ["deviation", "90 % interval", "p, within", "p, different", "verdict"]
-    rows = [header]
-    for each in answer(block, runs, pairs=pairs):
-        mean = each.difference.mean
-        p_texts = [table.p_text(p) for p in (each.equivalence_p, each.difference_p)]
-        rows.append(
+    Both curves of error over log(epochs) have the same slope. The factor is exp(d / b)
+    with the mean distance d of the curves and their slope b, each the mean over seeds.
+    The interval is Fieller's, over the seeds.
+    """
+    epochs = {arm["name"]: arm["epochs"] for arm in block["arms"]}
+    lengths = sorted(set(epochs.values()))
+    x = np.log(lengths) - np.mean(np.log(lengths))
+    theirs, ours = (
+        np.array(
             [
-                each.question,
-                f"`{each.arm}`",
-                str(each.difference.num_seeds),
-                signed(mean),
-                "-" if math.isnan(each.deviation) else f"{each.deviation:.2f}",
-                table.interval(mean, _half_width_90(each)),
-                *(p_texts if judged else ["-", "-"]),
-                judge(each, block["plan"], subject) if judged else "not judged yet",
+                [errors[f"{name}-{each}"][seed] for each in lengths]
+                for seed in range(plan.seeds)
             ]
         )
-    return table.markdown(rows)
+        for name in plan.saving
+    )
+    distances = np.mean(ours - theirs, axis=1)
+    slopes = (ours + theirs) / 2 @ x / np.sum(x**2)
+    return Saving(*map(math.exp, statistics.fieller(distances, slopes)))
 
 
-def _half_width_90(each: Answer) -> float:
-    """Of the interval that two one-sided tests at 5 % belong to."""
-    return statistics.half_width(each.deviation, each.difference.num_seeds, 0.9)
+# --- The plans ------------------------------------------------------------------------
 
 
-def _subject(block: dict[str, Any]) -> str:
-    reference = block["reference"]
-    return "LCAM" if reference == "lcam" else f"`{reference}`"
+def _less(ours: str, theirs: str) -> dict[str, float]:
+    return {ours: 1.0, theirs: -1.0}
+
+
+def _own_less_borrowed(weights: Mapping[str, float]) -> dict[str, float]:
+    """Of the forms of LCAM in `plan-dose`, by the end of their names."""
+    return {
+        f"{kind}{form}": sign * weight
+        for form, weight in weights.items()
+        for kind, sign in (("lcam", 1.0), ("borrowed", -1.0))
+    }
+
+
+_FORMS = ("", "-reversed", "-lagged", "-lagged-reversed")
+_HELPS = "the own loss helps"
+_DOSE = Question(
+    "dose",
+    "Does the harness find a known effect, half the learning rate?",
+    _less("dose", "sgd-0.9"),
+    "half the rate is better",
+    "half the rate is worse",
+)
+
+PLANS = {
+    "plan-5k": Plan(
+        80,
+        (
+            Question(
+                "borrowed",
+                "Does a run's own loss add anything to another run's?",
+                _less("lcam", "borrowed"),
+            ),
+            Question(
+                "matched-step",
+                "Is LCAM better than SGD of its effective step?",
+                _less("lcam", "matched-step"),
+            ),
+        ),
+        (
+            _DOSE,
+            *(
+                Question(arm, f"Is LCAM better than `{arm}`?", _less("lcam", arm))
+                for arm in (
+                    *("mean-momentum", "sgd-0.9", "sgd-0.95", "lcam-reversed"),
+                    *("twin", "oracle", "oracle-reversed", "example-baseline"),
+                    *("lcam-rate-0.05", "lcam-rate-0.2", "sgd-0.9-rate-0.2"),
+                )
+            ),
+        ),
+    ),
+    "plan-dose": Plan(
+        48,
+        (
+            Question(
+                "own loss",
+                "Does a run's own loss add anything to another run's?",
+                _own_less_borrowed(dict.fromkeys(_FORMS, 0.25)),
+                _HELPS,
+                "the own loss harms",
+            ),
+            Question(
+                "by order",
+                "Does it depend on the order of the coefficients?",
+                _own_less_borrowed(dict(zip(_FORMS, (0.5, -0.5) * 2, strict=True))),
+                f"{_HELPS} LCAM's order more",
+                f"{_HELPS} the reversed order more",
+            ),
+            Question(
+                "by timing",
+                "Does it depend on the timing?",
+                _own_less_borrowed(
+                    dict(zip(_FORMS, (0.5, 0.5, -0.5, -0.5), strict=True))
+                ),
+                f"{_HELPS} more at once",
+                f"{_HELPS} more one step late",
+            ),
+            Question(
+                "by order and timing",
+                "Does the order matter the other way round when it is late?",
+                _own_less_borrowed(
+                    dict(zip(_FORMS, (1.0, -1.0, -1.0, 1.0), strict=True))
+                ),
+                f"{_HELPS} LCAM's order more at once than late",
+                f"{_HELPS} LCAM's order more late than at once",
+            ),
+        ),
+        (
+            _DOSE,
+            *(
+                Question(
+                    f"lcam{form}",
+                    f"Does the own loss add anything in the form `lcam{form}`?",
+                    _own_less_borrowed({form: 1.0}),
+                    _HELPS,
+                    "the own loss harms",
+                )
+                for form in _FORMS
+            ),
+        ),
+    ),
+    "plan-epochs": Plan(24, saving=("sgd-0.9", "lcam")),
+}

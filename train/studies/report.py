@@ -17,8 +17,8 @@ from train.studies.collecting import is_study, read_study
 from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
 from train.studies.rows import StudyRows
-from train.studies.section import section, seeds_text
-from train.studies.summary import secondary, summarize, verdict
+from train.studies.section import describe, section, seeds_text
+from train.studies.summary import summarize, verdict
 
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
@@ -39,13 +39,32 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
     """
     if not rows.runs:
         return None
+    plan = planned.plan_of(rows.about["study"], rows.runs)
+    parts = _of_plan(out, rows, plan) if plan else _compared(out, rows)
+    text = "\n\n".join([f"# Study: {rows.about['study']}", *parts, _where(rows)])
+    replace(out / "report.md", text + "\n")
+    return out / "report.md"
+
+
+def _of_plan(out: Path, rows: StudyRows, plan: planned.Plan) -> list[str]:
+    """The parts of the report of a study that results/PLAN.md planned."""
+    from train.studies.planned_report import planned_parts  # matplotlib takes a second
+
+    [result], _ = write_tables(out, rows, compare=False)
+    answer, *others = planned_parts(out, plan, result, rows.runs, describe(result))
+    what = ["## What is compared", WHAT_LCAM_IS, _about_table(rows)]
+    return [f"**{rows.about['question']}** {answer}", *what, *others]
+
+
+def _compared(out: Path, rows: StudyRows) -> list[str]:
+    """The parts of the report of any other study."""
     results, comparisons = write_tables(out, rows)
 
     from train.studies import panels  # matplotlib takes a second
 
     about, primary = rows.about, rows.about["outcomes"][0]
     mine = [each for each in comparisons if each.outcome == primary]
-    parts = [f"# Study: {about['study']}", summarize(about, results, mine)]
+    parts = [summarize(about, results, mine)]
     if mine:
         _draw_forest(out / "forest.png", mine, results)
         parts += [
@@ -63,10 +82,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
             parts.append(f"![Curves of {name}]({name}.png)")
     if about.get("interaction"):
         parts += interaction.section(results, about["interaction"], primary)
-    others = secondary(results, mine)
-    parts += [_how(results, len(others), rows), _where(rows)]
-    replace(out / "report.md", "\n\n".join(parts) + "\n")
-    return out / "report.md"
+    return [*parts, _how(results, len(mine), rows)]
 
 
 # --- Its parts ------------------------------------------------------------------------
@@ -96,7 +112,6 @@ def _draw_forest(
             for arm, each in mine.items()
         }
         columns.append(pictures.Column(block, subtitle, intervals))
-    titles = [planned.title(each.block, each.runs) for each in results]
     run = [each for each in results if each.runs]
     squared = [each.block["name"] for each in run if task_of(each).is_squared]
     error = "test error"
@@ -105,7 +120,7 @@ def _draw_forest(
     elif squared:
         error += f" ({', '.join(squared)}: squared)"
     words = pictures.Words(
-        "; ".join(filter(None, titles)) or verdict(comparisons).removesuffix("."),
+        verdict(comparisons).removesuffix("."),
         f"{subject} less {minus}: {error} in percentage points",
         f"{subject} better",
         f"{subject} worse",

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from train.errors import InputError
 from train.runs import records
 from train.runs.folder import config_as_json
 from train.runs.writing import replace, writing
-from train.studies.arms import Arm, Block, Plan
+from train.studies.arms import Arm, Block
 
 FORMAT = 1
 ABOUT = "study.json"
@@ -29,7 +29,10 @@ OPTIONS = (
     *("high_loss_momentum", "low_loss_momentum", "loss_average", "ema_decay"),
     *("margin", "lagged", "phase"),
 )
-ORIGIN = ("commit", "device", "network", "num_parameters", "num_test_predictions")
+ORIGIN = (
+    *("commit", "device", "threads"),
+    *("network", "num_parameters", "num_test_predictions"),
+)
 FACTS = (*(f"option_{name}" for name in OPTIONS), *ORIGIN, "data_sha256")
 # Columns of text; all others hold numbers.
 TEXTS = (
@@ -97,7 +100,6 @@ def describe(
                 "reach": list(block.reach),
                 "experiment": config_as_json(block.experiment),
                 "arms": [_describe_arm(arm) for arm in block.arms],
-                "plan": block.plan._asdict() if block.plan else None,
             }
             for block in blocks
         ],
@@ -112,9 +114,18 @@ def _describe_arm(arm: Arm) -> dict[str, Any]:
         "folder": arm.folder or arm.name,
         "about": arm.about,
         "matched": arm.matched,
+        "donor": arm.donor,
         "epochs": arm.epochs,
         "optimizer": config_as_json(arm.optimizer),
     }
+
+
+def donor_of(arm: Mapping[str, Any]) -> str | None:
+    """The arm that an arm is matched with; None if it is matched with none."""
+    if arm["matched"] is None:
+        return None
+    # Parts of before the donor was kept: `borrowed-lagged` borrows of `lcam-lagged`.
+    return arm.get("donor") or arm["name"].replace("borrowed", "lcam")
 
 
 def unique(things: Sequence[Any]) -> list[Any]:
@@ -254,8 +265,6 @@ def _check_about(about: dict[str, Any]) -> None:
             raise KeyError
         if not re.fullmatch(r"\w[\w.-]*", block["name"]):  # pictures have this name
             raise ValueError
-        if block.get("plan") and block["plan"].keys() != set(Plan._fields):
-            raise KeyError
         for arm in block["arms"]:
             if not {"name", "about", "matched", "optimizer"} <= arm.keys():
                 raise KeyError

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.studies import observed_tables, planned, statistics, table
+from train.studies import observed_tables, statistics, table
 from train.studies.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
 
 
@@ -19,7 +19,7 @@ def section(
       outcomes: names of `OUTCOMES`; the primary one first.
     """
     block = result.block
-    parts = [f"## {block['name']}", _describe(result)]
+    parts = [f"## {block['name']}", describe(result)]
     for arm, seeds in result.diverged.items():
         parts.append(
             f"`{arm}` diverged with {seeds_text(seeds)}. It is compared with nothing."
@@ -31,15 +31,7 @@ def section(
         )
     if result.runs:
         parts += ["### Test errors", _arms_table(result)]
-    plan, judged = block.get("plan"), planned.is_complete(block, result.runs)
-    primary = planned.questions(block)
-    mine = [
-        each
-        for each in comparisons
-        if each.block == block["name"] and each.arm not in primary
-    ]
-    if plan and result.runs:
-        parts += planned.section(block, result.runs)
+    mine = [each for each in comparisons if each.block == block["name"]]
     if mine:
         # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
         turned = block["reference"] == "lcam"
@@ -47,17 +39,17 @@ def section(
         if turned:
             subject, less = "LCAM", "LCAM less each arm"
         parts += [
-            "### Secondary differences" if plan else "### Differences",
+            "### Differences",
             f"{less}, in points of the {OUTCOMES[outcomes[0]]}. Below 0, {subject} is "
             "better.",
-            _differences_table(mine, outcomes[0], turned, judged),
+            _differences_table(mine, outcomes[0], turned),
         ]
         if any(each.outcome == "area" for each in mine):
             parts += [
                 "### How soon an arm is good",
                 f"The same for the {OUTCOMES['area']}: the area under the curve. It "
                 "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(mine, "area", turned, judged),
+                _differences_table(mine, "area", turned),
             ]
     if result.runs:
         parts += ["### What the arms did", _behaviour_table(result)]
@@ -79,7 +71,8 @@ def _observed(result: Result) -> list[str]:
     return [f"### {title}", table.markdown(make_table(rows))]
 
 
-def _describe(result: Result) -> str:
+def describe(result: Result) -> str:
+    """Data, network and schedule of a block, in a line."""
     experiment = result.block["experiment"]
     data = experiment["data"]
     runs = [run for arm in result.runs.values() for run in arm.values()]
@@ -163,7 +156,7 @@ def _behaviour_table(result: Result) -> str:
 
 
 def _differences_table(
-    comparisons: Sequence[Comparison], outcome: str, turned: bool, judged: bool
+    comparisons: Sequence[Comparison], outcome: str, turned: bool
 ) -> str:
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
     rows = [[*header, "detectable", "verdict"]]
@@ -179,12 +172,10 @@ def _differences_table(
                 str(difference.num_seeds),
                 table.text(difference.mean, "+.2f"),
                 table.interval(difference.mean, difference.half_width),
-                table.p_text(difference.p_value) if judged else "-",
-                table.p_text(each.corrected_p) if judged else "-",
+                table.p_text(difference.p_value),
+                table.p_text(each.corrected_p),
                 table.percent(difference.detectable),
-                statistics.short_verdict(difference, each.corrected_p)
-                if judged
-                else "not judged yet",
+                statistics.short_verdict(difference, each.corrected_p),
             ]
         )
     return table.markdown(rows)

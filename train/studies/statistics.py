@@ -75,9 +75,7 @@ def paired_difference(
     )
 
 
-def equivalence_p(
-    differences: Sequence[float], margin: float, *, one_sided: bool = False
-) -> float:
+def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """The p-value of the claim that a mean difference is within a margin.
 
     Two one-sided t-tests (TOST), each against one end of the margin. The larger p-value
@@ -87,7 +85,6 @@ def equivalence_p(
     Args:
       differences: one a seed, or one a pair of seeds.
       margin: differences below it, in either direction, count as none; above 0.
-      one_sided: test only that the difference is below the margin: not worse.
 
     Returns:
       The p-value; NaN with one difference, or if all are equal.
@@ -95,8 +92,6 @@ def equivalence_p(
     if len(differences) < 2 or np.ptp(differences) < 1e-9 * margin:
         return math.nan
     below = scipy.stats.ttest_1samp(differences, margin, alternative="less").pvalue
-    if one_sided:
-        return float(below)
     above = scipy.stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
     return float(max(below, above))
 
@@ -172,6 +167,36 @@ def equivalence_power(
 
     most = margin * root / (deviation * critical)
     return scipy.integrate.quad(found, 0, most, limit=200, points=[min(1.0, most)])[0]
+
+
+def fieller(
+    numerators: Sequence[float], denominators: Sequence[float]
+) -> tuple[float, float, float]:
+    """The ratio of two means over the same seeds, with its 95 % interval.
+
+    The interval holds the ratios r with a mean of numerator - r * denominator that a
+    t-test does not tell from 0 (Fieller, 1954, "Some problems in interval estimation").
+
+    Args:
+      numerators: one a seed, at least two.
+      denominators: the same.
+
+    Returns:
+      The ratio and both ends; infinite ends where the mean of the denominators may
+      be 0.
+    """
+    x, y = np.asarray(numerators, float), np.asarray(denominators, float)
+    (xx, xy), (_, yy) = np.cov(x, y)
+    factor = scipy.stats.t.ppf(1 - LEVEL / 2, len(x) - 1) ** 2 / len(x)
+    # Of a * r**2 - 2 * b * r + c <= 0.
+    a = np.mean(y) ** 2 - factor * yy
+    b = np.mean(x) * np.mean(y) - factor * xy
+    c = np.mean(x) ** 2 - factor * xx
+    ratio = float(np.mean(x) / np.mean(y))
+    if a <= 0:
+        return ratio, -math.inf, math.inf
+    root = math.sqrt(max(b**2 - a * c, 0.0))
+    return ratio, float((b - root) / a), float((b + root) / a)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from train.studies import observed_tables, planned, statistics, table
+from train.studies import observed_tables, statistics, table
 from train.studies.outcomes import Comparison, Result
 
 # They ignore the loss. The sharpest stands last: the phases of another run come in
@@ -25,14 +25,6 @@ def summarize(
       comparisons: in the primary outcome.
     """
     sentences = [f"**{about['question']}**", about["note"]]
-    plans = [each for each in results if each.block.get("plan")]
-    for result in plans:
-        sentences += planned.summarize(result.block, result.runs)
-    if not all(planned.is_complete(each.block, each.runs) for each in plans):
-        return " ".join(filter(None, sentences))
-    comparisons = secondary(results, comparisons)
-    if plans and comparisons:
-        sentences.append("All else is secondary.")
     sentences.append(verdict(comparisons))
     found = [
         each.difference.detectable
@@ -47,18 +39,6 @@ def summarize(
         )
     sentences += [*conclusions(comparisons), *_kappas(results)]
     return " ".join(filter(None, sentences))
-
-
-def secondary(
-    results: Sequence[Result], comparisons: Sequence[Comparison]
-) -> list[Comparison]:
-    """Those that answer no primary question of a plan: without plans, all."""
-    primary = {
-        (result.block["name"], arm)
-        for result in results
-        for arm in planned.questions(result.block)
-    }
-    return [each for each in comparisons if (each.block, each.arm) not in primary]
 
 
 def verdict(comparisons: Sequence[Comparison]) -> str:

@@ -30,7 +30,7 @@ def test_every_study_can_be_run_and_compared(name, quick):
         assert block.reference in names
         for index, arm in enumerate(block.arms):
             if arm.matched:
-                assert "lcam" in names[:index]
+                assert arm.donor in names[:index]
         # Arms differ in the optimizer, in what they match, or in their length.
         kinds = {
             (arm.optimizer, arm.matched, arm.epochs, arm.other_weights)

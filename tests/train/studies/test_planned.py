@@ -1,4 +1,4 @@
-"""Primary questions: their tests against statsmodels, and what is said when."""
+"""Planned studies: their tests against statsmodels, and what is said when."""
 
 import math
 
@@ -7,133 +7,243 @@ import pytest
 
 from tests.train.studies.written import BLOCK, run, study
 from train.studies import planned
-from train.studies.arms import Plan
-from train.studies.outcomes import compare_arms, make_results
+from train.studies.arms import dose_study_arms, lcam_arm, sgd_arm
+from train.studies.planned import PLANS, Plan, Question
 from train.studies.report import write_report
+from train.studies.statistics import fieller
 
 # `statsmodels.stats.weightstats.DescrStatsW(numbers).ttost_mean(-0.3, 0.3)` of version
 # 0.15.0 gives 0.017446 and 0.091572.
 EQUAL = [0.1, -0.2, 0.05, 0.3, -0.1]
 OPEN = [0.42, 0.31, -0.12, 0.25, 0.18, 0.36, 0.05, 0.22]
-QUESTIONS = {"borrowed": "Does the loss matter?", "matched-step": "Is it better?"}
+BORROWED = Question("borrowed", "Own?", {"lcam": 1, "borrowed": -1})
+MATCHED = Question("matched-step", "Step?", {"lcam": 1, "matched-step": -1})
 
 
-def block_with(seeds, margin=0.3, one_sided=False, questions=QUESTIONS):
-    return BLOCK._replace(plan=Plan(questions, margin, seeds, one_sided))
+def in_pairs(differences):
+    """Errors of LCAM less those of an arm of 0, whose means of pairs are these."""
+    both = np.repeat(differences, 2) + np.tile([1.0, -1.0], len(differences))
+    return dict(enumerate(both))
 
 
-def outcomes(errors):
-    """Of one arm, by seed."""
-    return {seed: {"last_epochs_error": error} for seed, error in enumerate(errors)}
-
-
-def judged(differences, margin=0.3, one_sided=False):
-    """The verdict on LCAM less one arm, with these differences."""
-    plan = Plan({"borrowed": "Q?"}, margin, len(differences), one_sided)._asdict()
-    block = {"name": "b", "reference": "lcam", "plan": plan}
-    runs = {"lcam": outcomes(differences), "borrowed": outcomes([0.0] * 9)}
-    [found] = planned.answer(block, runs)
-    return found, planned.judge(found, plan, "LCAM")
+def answered(differences, margin=0.3):
+    plan = Plan(2 * len(differences), (BORROWED,), margin=margin)
+    zeros = dict.fromkeys(range(plan.seeds), 0.0)
+    errors = {"lcam": in_pairs(differences), "borrowed": zeros}
+    [found], _ = planned.answer(plan, errors)
+    return found, planned.judge(plan, found)
 
 
 @pytest.mark.parametrize(("numbers", "p"), [(EQUAL, 0.017446), (OPEN, 0.091572)])
 def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
-    assert judged(numbers)[0].equivalence_p == pytest.approx(p, abs=1e-6)
+    assert answered(numbers)[0].equal_p == pytest.approx(p, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("differences", "margin", "one_sided", "words"),
+    ("differences", "margin", "words"),
     [
-        (EQUAL, 0.3, False, "equal within 0.3 points"),
-        (OPEN, 0.2, False, "LCAM is worse"),
-        ([-x for x in OPEN], 0.2, False, "LCAM is better"),
-        (OPEN, 1.0, False, "LCAM is worse, by less than 1 points"),
-        ([2.0, -2.0, 1.0, -1.5], 0.3, False, "open"),
-        ([-2.0, -1.0, -1.5, -1.8], 0.3, True, "LCAM is not worse by 0.3 points"),
-        ([2.0, 1.0, 1.5, 1.8], 0.3, True, "LCAM is worse"),
+        (EQUAL, 0.3, "equal within 0.3 points"),
+        (OPEN, 0.2, "LCAM is worse"),
+        ([-x for x in OPEN], 0.2, "LCAM is better"),
+        (OPEN, 1.0, "LCAM is worse, by less than 1 points"),
+        ([-2.0, -1.0, -1.5, -1.8], 0.3, "LCAM is better, by more than 0.3 points"),
+        ([2.0, -2.0, 1.0, -1.5], 0.3, "undecided"),
     ],
 )
-def test_verdict_of_a_question(differences, margin, one_sided, words):
-    assert judged(differences, margin, one_sided)[1] == words
+def test_verdict_has_three_sides(differences, margin, words):
+    assert answered(differences, margin)[1] == words
 
 
-def test_two_questions_are_corrected_for_two():
-    # The smaller p-value is doubled, the larger stays if it is larger than that.
-    plan = Plan(QUESTIONS, 0.3, 5)._asdict()
-    block = {"name": "b", "reference": "lcam", "plan": plan}
-    runs = {
-        "lcam": outcomes(EQUAL),
-        "borrowed": outcomes([0.0] * 5),
-        "matched-step": outcomes(np.subtract(EQUAL, OPEN[:5])),
+def test_mean_of_two_seeds_is_one_observation():
+    # Of the seeds 0 and 1, 2 and 3: 0.05 and -0.35; seed 4 has no partner.
+    errors = {
+        "lcam": dict(enumerate([0.3, -0.2, -0.4, -0.3, 7.0])),
+        "borrowed": dict.fromkeys(range(5), 0.0),
     }
-    first, second = planned.answer(block, runs)
-    assert first.equivalence_p == pytest.approx(2 * 0.017446, abs=2e-6)
-    assert second.equivalence_p > first.equivalence_p
-
-
-def test_pairs_of_seeds_count_once():
-    # Means of the pairs 0 and 1, 2 and 3: 0.05 and -0.35; seed 4 has no partner.
-    plan = Plan({"borrowed": "Q?"}, 0.3, 5)._asdict()
-    block = {"name": "b", "reference": "lcam", "plan": plan}
-    runs = {
-        "lcam": outcomes([0.3, -0.2, -0.4, -0.3, 7.0]),
-        "borrowed": outcomes([0.0] * 5),
-    }
-    [found] = planned.answer(block, runs, pairs=True)
-    assert found.difference.num_seeds == 2
-    assert found.difference.mean == pytest.approx(-0.15)
+    [found], _ = planned.answer(Plan(5, (BORROWED,)), errors)
+    assert (found.number, found.unit) == (2, "pairs")
+    assert found.mean == pytest.approx(-0.15)
     assert found.deviation == pytest.approx(0.4 / math.sqrt(2))
 
 
-def runs_of(seeds, arms=("lcam", "borrowed", "matched-step", "sgd-0.9")):
-    return {
-        (arm, seed): run(50 + place + 0.1 * ((seed + 1) ** place % 3))
+def test_after_an_undecided_question_none_is_judged():
+    plan = Plan(8, (BORROWED, MATCHED))
+    zeros = dict.fromkeys(range(8), 0.0)
+    wide, narrow = in_pairs([2.0, -2.0, 1.0, -1.5]), in_pairs([1.0, 1.1, 1.2, 1.3])
+    errors = {"lcam": zeros, "borrowed": wide, "matched-step": narrow}
+    answers, _ = planned.answer(plan, errors)
+    first, second = planned.verdicts(plan, answers)
+    assert first == "undecided"
+    assert second.startswith("not judged")
+    answers, _ = planned.answer(plan, errors | {"borrowed": narrow})
+    assert (
+        planned.verdicts(plan, answers)
+        == ["LCAM is better, by more than 0.3 points"] * 2
+    )
+
+
+def test_secondary_questions_take_all_seeds_and_are_corrected_together():
+    dose = Question("dose", "?", {"dose": 1, "sgd": -1})
+    other = Question("other", "?", {"other": 1, "sgd": -1})
+    plan = Plan(2, (BORROWED,), (dose, other))
+    errors = {
+        "sgd": dict.fromkeys((80, 81, 82), 0.0),
+        "dose": {80: 1.0, 81: 1.2, 82: 0.9},
+        "other": {80: 0.2, 81: -0.3, 82: 0.5},
+    }
+    _, [found, second] = planned.answer(plan, errors)
+    assert (found.number, found.unit) == (3, "seeds")
+    _, [alone] = planned.answer(plan._replace(secondary=(dose,)), errors)
+    assert found.different_p == pytest.approx(2 * alone.different_p)
+    assert second.different_p > found.different_p
+
+
+# --- The questions of plan-dose -------------------------------------------------------
+
+
+def test_questions_of_plan_dose_of_a_hand_table():
+    # Own less borrowed of the four forms: 1, 2, 4 and 8.
+    forms = {"": 1.0, "-reversed": 2.0, "-lagged": 4.0, "-lagged-reversed": 8.0}
+    seeds = range(48)
+    errors = {f"lcam{form}": dict.fromkeys(seeds, 50 + e) for form, e in forms.items()}
+    errors |= {f"borrowed{form}": dict.fromkeys(seeds, 50.0) for form in forms}
+    primary, secondary = planned.answer(PLANS["plan-dose"], errors)
+    means = {each.question.name: each.mean for each in primary}
+    assert means == pytest.approx(
+        {
+            "own loss": 15 / 4,
+            "by order": (1 + 4) / 2 - (2 + 8) / 2,
+            "by timing": (1 + 2) / 2 - (4 + 8) / 2,
+            "by order and timing": (1 - 2) - (4 - 8),
+        }
+    )
+    found = {each.question.name: each.mean for each in secondary}
+    assert found == pytest.approx({f"lcam{form}": e for form, e in forms.items()})
+
+
+# --- Which runs count -----------------------------------------------------------------
+
+ARMS = (lcam_arm("lcam", 0.9), *dose_study_arms(0.9)[1:4])
+DOSE = BLOCK._replace(arms=ARMS)  # lcam, borrowed, lcam-reversed, borrowed-reversed
+
+
+def test_diverged_run_and_who_borrows_of_it_count_as_chance():
+    runs = {(arm.name, seed): run(40.0) for arm in ARMS for seed in (0, 1)}
+    runs["lcam-reversed", 0] = run(99.0, diverged=True)
+    del runs["borrowed-reversed", 1]  # it had no phases to replay
+    rows = study(runs, DOSE)
+    block = rows.about["blocks"][0]
+    plan = Plan(2, (BORROWED,))
+    found = planned.errors_of(plan, block, rows.runs)
+    assert found["lcam-reversed"] == {0: 90.0, 1: 40.0}
+    assert found["borrowed-reversed"] == {0: 40.0, 1: 90.0}
+    assert found["borrowed"] == {0: 40.0, 1: 40.0}
+    assert planned.seeds_done(plan, block, found) == 2
+
+
+def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
+    runs = {("lcam-reversed", 0): run(99.0, diverged=True)}
+    rows = study(runs, DOSE)
+    for arm in rows.about["blocks"][0]["arms"]:
+        del arm["donor"]
+    found = planned.errors_of(Plan(2), rows.about["blocks"][0], rows.runs)
+    assert found["borrowed-reversed"] == {1: 90.0}
+    assert found["borrowed"] == {}
+
+
+def test_rows_without_a_planned_seed_are_no_plans():
+    assert planned.plan_of("plan-5k", {("5k", "lcam", 1000): None}) is None
+    assert planned.plan_of("plan-5k", {("5k", "lcam", 79): None}) == PLANS["plan-5k"]
+    assert planned.plan_of("ablation", {("5k", "lcam", 0): None}) is None
+
+
+# --- The factor of epochs saved -------------------------------------------------------
+
+
+def test_saving_of_two_exact_curves():
+    # Errors 60 - 10 log2(epochs / 6); LCAM's with 1.5 times as many epochs.
+    arms = []
+    for epochs in (12, 9, 6):
+        for arm in (lcam_arm("lcam", 0.9), sgd_arm()):
+            arms.append(arm._replace(name=f"{arm.name}-{epochs}", epochs=epochs))
+    block = study({}, BLOCK._replace(arms=tuple(arms))).about["blocks"][0]
+    noise = np.random.default_rng(0).normal(0, 0.01, (24, 6))
+    errors = {
+        arm.name: {
+            seed: 60
+            - 10 * math.log2(arm.epochs / 6 * (1.5 if "lcam" in arm.name else 1))
+            + noise[seed, place]
+            for seed in range(24)
+        }
         for place, arm in enumerate(arms)
+    }
+    found = planned.saving(PLANS["plan-epochs"], block, errors)
+    assert found.factor == pytest.approx(1.5, abs=0.002)
+    assert 1.49 < found.low < 1.5 < found.high < 1.51
+
+
+def test_fieller_interval_is_where_a_t_test_finds_nothing():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(1, 0.3, 12), rng.normal(2, 0.3, 12)
+    ratio, low, high = fieller(x, y)
+    assert ratio == pytest.approx(np.mean(x) / np.mean(y))
+    for end in (low, high):
+        rest = x - end * y
+        t = np.mean(rest) / (np.std(rest, ddof=1) / math.sqrt(12))
+        assert abs(t) == pytest.approx(2.2009852, abs=1e-6)  # of a t-table, 11 degrees
+
+
+def test_fieller_interval_is_infinite_where_the_denominator_may_be_0():
+    _, low, high = fieller([1.0, 1.1, 0.9], [0.1, -0.2, 0.15])
+    assert (low, high) == (-math.inf, math.inf)
+
+
+# --- The report -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_plan(monkeypatch):
+    """`ablation` as a planned study of four seeds."""
+    dose = Question("dose", "Dose?", {"lcam": 1, "sgd-0.9": -1})
+    plan = Plan(4, (BORROWED, MATCHED), (dose,))
+    monkeypatch.setitem(PLANS, "ablation", plan)
+
+
+def runs_of(seeds):
+    return {
+        (arm, seed): run(50 + place + 0.1 * ((seed + 1) ** (place + 1) % 3))
+        for place, arm in enumerate(("lcam", "borrowed", "matched-step", "sgd-0.9"))
         for seed in seeds
     }
 
 
-def test_seeds_beside_the_plans_do_not_count():
-    block = block_with(4)
-    whole = make_results(study(runs_of([0, 1, 2, 3, 9]), block))
-    found = {each.arm: each for each in compare_arms(whole, ["last_epochs_error"])}
-    assert found["borrowed"].difference.num_seeds == 4
-    assert found["sgd-0.9"].difference.num_seeds == 5
-    assert [each.difference.num_seeds for each in planned.answer(*whole[0][:2])] == [
-        4,
-        4,
-    ]
+def test_unfinished_plan_tells_counts_and_spreads_only(tmp_path, small_plan):
+    text = write_report(tmp_path, study(runs_of(range(3)))).read_text()
+    assert "3 of the 4 planned seeds have been run" in text
+    assert "| `borrowed` | 3 of 4 |" in text
+    assert "| Own? | 1 | - | - |" in text
+    assert "### " not in text
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"epochs.csv", "report.md", "runs.csv", "study.json"}
 
 
-def test_primary_and_secondary_comparisons_are_corrected_apart():
-    runs = runs_of(range(4))
-    for seed, error in enumerate((49.1, 48.2, 47.3, 46.1)):
-        runs["borrowed", seed] = runs["sgd-0.9", seed] = run(error)
-        runs["matched-step", seed] = run(error + 6 * (-1) ** seed)  # a larger p
-    results = make_results(study(runs, block_with(4)))
-    found = {each.arm: each for each in compare_arms(results, ["last_epochs_error"])}
-    # Alone in its family, and one of two.
-    p = found["sgd-0.9"].difference.p_value
-    assert found["sgd-0.9"].corrected_p == pytest.approx(p)
-    assert found["borrowed"].corrected_p == pytest.approx(2 * p)
+def test_arms_of_a_plan_alone_are_not_judged_either(tmp_path, small_plan):
+    runs = {key: row for key, row in runs_of(range(4)).items() if key[0] != "borrowed"}
+    text = write_report(tmp_path, study(runs)).read_text()
+    assert "0 of the 4 planned seeds have been run" in text
+    assert not (tmp_path / "comparisons.csv").exists()
 
 
-@pytest.mark.parametrize(("seeds", "is_judged"), [(4, True), (5, False)])
-def test_nothing_is_judged_before_all_planned_seeds_are_there(
-    tmp_path, seeds, is_judged
-):
-    runs = runs_of(range(4))
-    text = write_report(tmp_path, study(runs, block_with(seeds))).read_text()
-    assert ("4 of the 5 planned seeds have been run" in text) == (not is_judged)
-    assert ("not judged yet" in text) == (not is_judged)
-    assert ("All else is secondary" in text) == is_judged
-    # In the tables: p-values, or dashes.
-    [line] = [row for row in text.splitlines() if row.startswith("| Does the loss")][:1]
-    assert ("| - | - |" in line) == (not is_judged)
-
-
-def test_report_without_secondary_arms_has_no_table_of_them(tmp_path):
-    runs = runs_of(range(4), ("lcam", "borrowed", "matched-step"))
-    text = write_report(tmp_path, study(runs, block_with(4))).read_text()
+def test_complete_plan_is_answered(tmp_path, small_plan):
+    text = write_report(tmp_path, study(runs_of(range(4)))).read_text()
     assert "### Primary questions" in text
-    assert "Secondary differences" not in text
+    assert "LCAM is better, by more than 0.3 points" in text
+    assert "### Secondary questions" in text
+    assert "of the effect of `dose`" in text
+    lines = (tmp_path / "questions.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "borrowed",
+        "matched-step",
+        "dose",
+    ]
+    assert (tmp_path / "forest.png").exists()
