@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from train.studies import planned
-from train.studies.joining import join
 from train.studies.rows import read_rows
 from train.studies.statistics import detectable, equivalence_power
 
@@ -41,8 +40,7 @@ def test_standard_deviations_are_those_of_the_pilots(study, arm):
 
 def deviations():
     """Of LCAM less each arm in the seeds 0 to 33 of plan-5k."""
-    parts = sorted((RESULTS / "plan-5k").glob("part-0[0-3]"))
-    rows = join([(part, read_rows(part)) for part in parts])
+    rows = read_rows(RESULTS / "plan-5k")
     [block] = rows.about["blocks"]
     errors = planned.errors_of(PLAN_5K, block, rows.runs)
     return {
@@ -100,15 +98,11 @@ def test_what_plan_dose_can_see():
         assert f"{said} points" in PLAN
 
 
-@pytest.mark.parametrize("study", ["plan-5k", "plan-50k"])
-def test_parts_that_were_run_belong_together(study):
-    parts = sorted((RESULTS / study).glob("part-*"))
-    runs = join([(part, read_rows(part)) for part in parts]).runs
-    seeds = {arm: [] for _, arm, _ in runs}
-    for _, arm, seed in runs:
-        seeds[arm].append(seed)
-    # Each planned arm has the first seeds, in whole pairs.
-    for arm in ("lcam", "borrowed", "matched-step"):
-        mine = [seed for seed in seeds[arm] if seed < 80]
-        assert mine == list(range(len(mine)))
-        assert len(mine) % 2 == 0
+def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():
+    seeds = {}
+    for _, arm, seed in read_rows(RESULTS / "plan-5k").runs:
+        seeds.setdefault(arm, []).append(seed)
+    assert seeds.pop("lcam") == list(range(96))
+    for arm in ("borrowed", "matched-step"):
+        assert seeds.pop(arm) == list(range(80))
+    assert {tuple(each) for each in seeds.values()} == {tuple(range(80, 96))}

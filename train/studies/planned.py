@@ -63,8 +63,8 @@ class Answer(NamedTuple):
       mean: of the weighted sums; NaN without observations.
       deviation: standard deviation of the weighted sums; NaN with one.
       equal_p: p-value of *within the margin*, by two one-sided t-tests.
-      different_p: p-value of *not 0*, by a two-sided t-test; corrected for the number
-        of the questions that are secondary.
+      different_p: p-value of *not 0*, by a two-sided t-test. Both are corrected for the
+        number of the questions that are secondary.
     """
 
     question: Question
@@ -143,11 +143,13 @@ def answer(plan: Plan, errors: Errors) -> tuple[list[Answer], list[Answer]]:
     primary = [_answer(plan, each, errors) for each in plan.primary]
     secondary = [_answer(plan, each, errors) for each in plan.secondary]
     secondary = [each for each in secondary if each.number]
-    corrected = statistics.holm([each.different_p for each in secondary])
-    return primary, [
-        each._replace(different_p=p)
-        for each, p in zip(secondary, corrected, strict=True)
-    ]
+    for name in ("equal_p", "different_p"):
+        corrected = statistics.holm([getattr(each, name) for each in secondary])
+        secondary = [
+            each._replace(**{name: p})
+            for each, p in zip(secondary, corrected, strict=True)
+        ]
+    return primary, secondary
 
 
 def _answer(plan: Plan, question: Question, errors: Errors) -> Answer:
@@ -204,8 +206,10 @@ def judge(plan: Plan, each: Answer) -> str:
     side = each.question.below if each.mean < 0 else each.question.above
     if is_equal:
         return f"{side}, by less than {margin}"
+    # The interval of a secondary question is not corrected: it says no size.
     beyond = abs(each.mean) - each.half_width() > plan.margin
-    return f"{side}, by more than {margin}" if beyond else side
+    is_primary = each.question in plan.primary
+    return f"{side}, by more than {margin}" if beyond and is_primary else side
 
 
 def saving(plan: Plan, block: Mapping[str, Any], errors: Errors) -> Saving:

@@ -118,7 +118,8 @@ def _secondary(plan: Plan, answers: Sequence[Answer]) -> list[str]:
         return []
     parts = [
         "### Secondary questions",
-        "p for *different* is corrected for their number, with Holm's method.",
+        "Both p are corrected for their number, with Holm's method. The intervals are "
+        "not corrected.",
         _answers_table(answers, [planned.judge(plan, each) for each in answers]),
     ]
     for each in answers:
