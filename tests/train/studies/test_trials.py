@@ -15,7 +15,14 @@ from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 from train.studies import rows
-from train.studies.arms import Arm, Block, lcam_arm, sgd_arm, twin_arms
+from train.studies.arms import (
+    Arm,
+    Block,
+    dose_study_arms,
+    lcam_arm,
+    sgd_arm,
+    twin_arms,
+)
 from train.studies.clock import Clock
 from train.studies.collecting import collect
 from train.studies.outcomes import compare_arms, make_results
@@ -270,6 +277,38 @@ def test_phases_that_are_not_there_are_refused_before_anything_is_written(
     assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
     assert "must be a run of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    """The steps of `plan-dose`'s arms with two seeds, in a small experiment."""
+    folder = tmp_path_factory.mktemp("forms")
+    experiment = Experiment(
+        model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
+    )
+    block = Block("digits", experiment, dose_study_arms(0.6), "lcam")
+    run_trials([block], [6, 7], folder, load_dataset, Clock())
+    return {
+        (arm.name, seed): records.read_steps(trial_folder(folder, block, arm, seed))
+        for arm in block.arms
+        for seed in (6, 7)
+    }
+
+
+@pytest.mark.parametrize("timing", ["", "-lagged"])
+@pytest.mark.parametrize("order", ["", "-reversed"])
+def test_each_form_of_plan_dose_is_replayed_by_its_own_control(forms, timing, order):
+    own = f"lcam{timing}{order}"
+    control = f"borrowed{timing}{order}"
+    low, high = (0.8, 0.98) if order else (0.98, 0.8)
+    for seed, lender in ((6, 7), (7, 6)):
+        replayed, donor = forms[control, seed], forms[own, lender]
+        assert replayed["phase"] == donor["phase"] != forms[own, seed]["phase"]
+        # The rule, slowly: the phase of this step, or of the one before it.
+        acting = [0, *donor["phase"][:-1]] if timing else donor["phase"]
+        expected = [low if phase else high for phase in acting]
+        assert donor["momentum"] == pytest.approx(expected)
+        assert replayed["momentum"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
