@@ -135,24 +135,26 @@ def _execute(config: Command) -> None:
 
             print(describe())
         case Study():
-            from train.engine.kept import keep_compiled
+            from train.engine.start import start_jax
             from train.studies.study import study
 
-            keep_compiled(config.compile_cache)
+            start_jax(config.compile_cache)
             study(config)
         case Report():
             from train.studies.report import report
 
             print(f"report: {report(config)}")
         case Evaluate():
-            from train.engine.kept import keep_compiled
+            from train.engine.start import start_jax
             from train.runs.evaluate import evaluate
 
-            keep_compiled(config.compile_cache)
+            start_jax(config.compile_cache)
             print(evaluate(config))
         case Export():
+            from train.engine.start import start_jax
             from train.runs.export import export
 
+            start_jax(compile_cache=True)
             print(export(config))
         case Runs():
             from train.runs.listing import list_runs
@@ -166,10 +168,10 @@ def _execute(config: Command) -> None:
             from train.runs.folder import check_folder
 
             check_folder(config.out, config, resume=config.resume)
-            from train.engine.kept import keep_compiled
+            from train.engine.start import start_jax
             from train.studies.compare import compare
 
-            keep_compiled(config.compile_cache)
+            start_jax(config.compile_cache)
             compare(config)
         case Run():
             from train.runs.folder import check_folder
@@ -189,10 +191,10 @@ def _execute(config: Command) -> None:
 def _run(config: Run, display: Display) -> None:
     if config.model.own is not None and config.cluster.coordinator is None:
         display.stage("loading JAX")  # which the user's file needs
-        from train.engine.kept import keep_compiled
         from train.engine.networks import check_own
+        from train.engine.start import start_jax
 
-        keep_compiled(config.compile_cache)
+        start_jax(config.compile_cache)
         check_own(config.model.network)
     display.stage(f"loading {config.data.data}")
     from train.data.description import remark
@@ -208,10 +210,10 @@ def _run(config: Run, display: Display) -> None:
         dataset = processes.by_each_process(load)
     notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
-    from train.engine.kept import keep_compiled
+    from train.engine.start import start_jax
     from train.runs import loop
 
-    keep_compiled(config.compile_cache)
+    start_jax(config.compile_cache)
     try:
         folder = loop.run(config, dataset, display=display)
     except StoppedError as error:
@@ -261,6 +263,7 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files, whatever the user has there
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `>&-`
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
