@@ -7,6 +7,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -125,7 +126,20 @@ def _parse(arguments: list[str]) -> Command | None:
     return parse(arguments)
 
 
+# What does a command, and how its answer is printed; "" if it prints all by itself.
+_DONE_BY = {
+    Compare: ("train.studies.compare:compare", ""),
+    Evaluate: ("train.runs.evaluate:evaluate", "{}"),
+    Export: ("train.runs.export:export", "{}"),
+    Plot: ("train.studies.plotting:plot", "picture: {}"),
+    Report: ("train.studies.report:report", "report: {}"),
+    Runs: ("train.runs.listing:list_runs", "{}"),
+    Study: ("train.studies.study:study", ""),
+}
+
+
 def _execute(config: Command) -> None:
+    """Does what a command asks for."""
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():
@@ -134,45 +148,6 @@ def _execute(config: Command) -> None:
             from train.studies.catalogue import describe
 
             print(describe())
-        case Study():
-            from train.engine.start import start_jax
-            from train.studies.study import study
-
-            start_jax(config.compile_cache)
-            study(config)
-        case Report():
-            from train.studies.report import report
-
-            print(f"report: {report(config)}")
-        case Evaluate():
-            from train.engine.start import start_jax
-            from train.runs.evaluate import evaluate
-
-            start_jax(config.compile_cache)
-            print(evaluate(config))
-        case Export():
-            from train.engine.start import start_jax
-            from train.runs.export import export
-
-            start_jax(compile_cache=True)
-            print(export(config))
-        case Runs():
-            from train.runs.listing import list_runs
-
-            print(list_runs(config))
-        case Plot():
-            from train.studies.plotting import plot
-
-            print(f"picture: {plot(config)}")
-        case Compare():
-            from train.runs.folder import check_folder
-
-            check_folder(config.out, config, resume=config.resume)
-            from train.engine.start import start_jax
-            from train.studies.compare import compare
-
-            start_jax(config.compile_cache)
-            compare(config)
         case Run():
             from train.runs.folder import check_folder
             from train.runs.showing import showing
@@ -186,6 +161,20 @@ def _execute(config: Command) -> None:
                         free=config.changeable,
                     )
                 _run(config, display)
+        case _:
+            if isinstance(config, Compare):
+                from train.runs.folder import check_folder
+
+                check_folder(config.out, config, resume=config.resume)
+            if isinstance(config, Compare | Evaluate | Export | Study):
+                from train.engine.start import start_jax
+
+                start_jax(getattr(config, "compile_cache", True))
+            name, form = _DONE_BY[type(config)]
+            module, _, function = name.partition(":")
+            answer = getattr(importlib.import_module(module), function)(config)
+            if form:
+                print(form.format(answer))
 
 
 def _run(config: Run, display: Display) -> None:
