@@ -7,6 +7,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -125,7 +126,20 @@ def _parse(arguments: list[str]) -> Command | None:
     return parse(arguments)
 
 
+# What does a command, and how its answer is printed; "" if it prints all by itself.
+_DONE_BY = {
+    Compare: ("train.studies.compare:compare", ""),
+    Evaluate: ("train.runs.evaluate:evaluate", "{}"),
+    Export: ("train.runs.export:export", "{}"),
+    Plot: ("train.studies.plotting:plot", "picture: {}"),
+    Report: ("train.studies.report:report", "report: {}"),
+    Runs: ("train.runs.listing:list_runs", "{}"),
+    Study: ("train.studies.study:study", ""),
+}
+
+
 def _execute(config: Command) -> None:
+    """Does what a command asks for."""
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():
@@ -134,43 +148,6 @@ def _execute(config: Command) -> None:
             from train.studies.catalogue import describe
 
             print(describe())
-        case Study():
-            from train.engine.kept import keep_compiled
-            from train.studies.study import study
-
-            keep_compiled(config.compile_cache)
-            study(config)
-        case Report():
-            from train.studies.report import report
-
-            print(f"report: {report(config)}")
-        case Evaluate():
-            from train.engine.kept import keep_compiled
-            from train.runs.evaluate import evaluate
-
-            keep_compiled(config.compile_cache)
-            print(evaluate(config))
-        case Export():
-            from train.runs.export import export
-
-            print(export(config))
-        case Runs():
-            from train.runs.listing import list_runs
-
-            print(list_runs(config))
-        case Plot():
-            from train.studies.plotting import plot
-
-            print(f"picture: {plot(config)}")
-        case Compare():
-            from train.runs.folder import check_folder
-
-            check_folder(config.out, config, resume=config.resume)
-            from train.engine.kept import keep_compiled
-            from train.studies.compare import compare
-
-            keep_compiled(config.compile_cache)
-            compare(config)
         case Run():
             from train.runs.folder import check_folder
             from train.runs.showing import showing
@@ -184,15 +161,29 @@ def _execute(config: Command) -> None:
                         free=config.changeable,
                     )
                 _run(config, display)
+        case _:
+            if isinstance(config, Compare):
+                from train.runs.folder import check_folder
+
+                check_folder(config.out, config, resume=config.resume)
+            if isinstance(config, Compare | Evaluate | Export | Study):
+                from train.engine.start import start_jax
+
+                start_jax(getattr(config, "compile_cache", True))
+            name, form = _DONE_BY[type(config)]
+            module, _, function = name.partition(":")
+            answer = getattr(importlib.import_module(module), function)(config)
+            if form:
+                print(form.format(answer))
 
 
 def _run(config: Run, display: Display) -> None:
     if config.model.own is not None and config.cluster.coordinator is None:
         display.stage("loading JAX")  # which the user's file needs
-        from train.engine.kept import keep_compiled
         from train.engine.networks import check_own
+        from train.engine.start import start_jax
 
-        keep_compiled(config.compile_cache)
+        start_jax(config.compile_cache)
         check_own(config.model.network)
     display.stage(f"loading {config.data.data}")
     from train.data.description import remark
@@ -208,10 +199,10 @@ def _run(config: Run, display: Display) -> None:
         dataset = processes.by_each_process(load)
     notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
-    from train.engine.kept import keep_compiled
+    from train.engine.start import start_jax
     from train.runs import loop
 
-    keep_compiled(config.compile_cache)
+    start_jax(config.compile_cache)
     try:
         folder = loop.run(config, dataset, display=display)
     except StoppedError as error:
@@ -261,6 +252,7 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files, whatever the user has there
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `>&-`
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))

@@ -506,6 +506,15 @@ def test_what_only_reads_rows_does_not_load_jax(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_pictures_are_drawn_whatever_the_users_backend(tmp_path):
+    rows = Path(__file__).parents[2] / "results" / "plan-5k-pilot"
+    line = [sys.executable, "-m", "train", "plot", str(rows)]
+    environment = os.environ | {"MPLBACKEND": "nonsense"}
+    picture = tmp_path / "figure.png"
+    subprocess.run([*line, "--out", str(picture)], env=environment, check=True)
+    assert picture.exists()
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_on_a_full_disk_is_told(unbuffered):
     with open("/dev/full", "w") as full:
@@ -576,7 +585,7 @@ def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
     finished, monkeypatch, options
 ):
     asked = []
-    monkeypatch.setattr("train.engine.kept.keep_compiled", asked.append)
+    monkeypatch.setattr("train.engine.start.keep_compiled", asked.append)
     assert main(["evaluate", str(finished), *options]) == 0
     assert asked == [not options]
 

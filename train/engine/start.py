@@ -1,4 +1,4 @@
-"""Keeps compiled programs from run to run, by JAX's persistent cache."""
+"""Starts JAX: on the devices that it is told to use, with a cache of programs."""
 
 import contextlib
 import hashlib
@@ -7,9 +7,38 @@ from pathlib import Path
 
 import jax
 
+from train.errors import InputError
+
+
+def start_jax(compile_cache: bool) -> None:
+    """Starts JAX. Before anything is compiled.
+
+    Args:
+      compile_cache: whether compiled programs are kept from run to run.
+
+    Raises:
+      InputError: the environment asks for what JAX or this program cannot do.
+    """
+    keep_compiled(compile_cache)
+    if jax.config.jax_enable_x64:
+        raise InputError(
+            "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
+            "float32: unset JAX_ENABLE_X64."
+        )
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX's, or of its plugin's absence
+        platforms = jax.config.jax_platforms
+        told = f" on JAX_PLATFORMS={platforms}" if platforms else ""
+        reason = f": {error}" if str(error) else ""
+        raise InputError(
+            f"JAX cannot start{told}{reason}. Install JAX for the device, or set "
+            "JAX_PLATFORMS to one that is here, such as cpu."
+        ) from None
+
 
 def keep_compiled(wanted: bool) -> None:
-    """Lets JAX keep what it compiles. Before anything is compiled.
+    """Lets JAX keep what it compiles, by its persistent cache.
 
     Where a user gave JAX a folder (JAX_COMPILATION_CACHE_DIR), JAX uses that one. One
     that cannot be read or written costs time and a warning of JAX's.

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept, and what happens where they cannot be."""
+"""What the environment asks of JAX, and where compiled programs are starting."""
 
 import os
 import subprocess
@@ -6,9 +6,10 @@ import sys
 import types
 from pathlib import Path
 
+import jax
 import pytest
 
-from train.engine import kept
+from train.engine import start as starting
 
 
 @pytest.fixture
@@ -18,26 +19,26 @@ def updates(monkeypatch, tmp_path):
     config = types.SimpleNamespace(
         jax_compilation_cache_dir=None, update=made.__setitem__
     )
-    monkeypatch.setattr(kept, "jax", types.SimpleNamespace(config=config))
+    monkeypatch.setattr(starting, "jax", types.SimpleNamespace(config=config))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return made
 
 
 def test_folder_that_the_user_gave_jax_is_left_to_it(updates):
-    kept.jax.config.jax_compilation_cache_dir = "mine"
-    kept.keep_compiled(True)
+    starting.jax.config.jax_compilation_cache_dir = "mine"
+    starting.keep_compiled(True)
     assert updates == {}
 
 
 def test_nothing_is_kept_or_used_if_not_wanted(updates):
-    kept.keep_compiled(False)
+    starting.keep_compiled(False)
     assert updates == {"jax_enable_compilation_cache": False}
 
 
 def test_without_a_folder_of_its_own_it_is_in_the_home(updates, monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    kept.keep_compiled(True)
+    starting.keep_compiled(True)
     folder = Path(updates["jax_compilation_cache_dir"])
     assert folder.parent == tmp_path / ".cache" / "lcam_optax" / "jax"
 
@@ -48,13 +49,13 @@ def test_user_without_a_home_trains_and_keeps_nothing(updates, monkeypatch):
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", home)
-    kept.keep_compiled(True)
+    starting.keep_compiled(True)
     assert updates == {}
 
 
 SCRIPT = """
 import jax
-from train.engine.kept import keep_compiled
+from train.engine.start import keep_compiled
 keep_compiled(True)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 print(jax.jit(lambda x: 3 * x + 1)(2.0))
@@ -93,3 +94,29 @@ def test_damaged_program_is_told_and_compiled(start, tmp_path):
 def test_folder_that_cannot_be_made_is_told(start, tmp_path):
     (tmp_path / "cache").write_text("a file")
     assert "persistent compilation cache" in start()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("JAX_PLATFORMS", "cuda", "JAX cannot start on JAX_PLATFORMS=cuda"),
+        ("JAX_PLATFORMS", "typo", "JAX cannot start on JAX_PLATFORMS=typo: "),
+        ("JAX_ENABLE_X64", "1", "JAX_ENABLE_X64 makes JAX compute in float64"),
+    ],
+)
+def test_environment_that_cannot_be_is_told_before_anything_is_written(
+    tmp_path, variable, value, message
+):
+    if value == "cuda" and jax.default_backend() == "gpu":
+        pytest.skip("there is one here")
+    done = subprocess.run(
+        [sys.executable, "-m", "train", "run", "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {variable: value},
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 2
+    *_, error = done.stderr.splitlines()
+    assert error.startswith(f"error: {message}")
+    assert not (tmp_path / "run").exists()
