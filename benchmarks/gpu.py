@@ -91,9 +91,7 @@ def run_all(config: Config) -> dict[str, str]:
         print(f"\n$ python {' '.join(command[1:])}", flush=True)
         start = time.monotonic()
         try:
-            code = subprocess.run(
-                command, timeout=max(deadline - start, 0), env=environment, check=False
-            ).returncode
+            code = run_benchmark(command, max(deadline - start, 0), environment)
             ending = "done" if code == 0 else f"failed with exit code {code}"
         except subprocess.TimeoutExpired:
             ending = "out of time"
@@ -103,6 +101,42 @@ def run_all(config: Config) -> dict[str, str]:
     return endings
 
 
+def run_benchmark(
+    command: list[str], timeout: float, environment: dict[str, str]
+) -> int:
+    """Runs a benchmark, and returns its exit code.
+
+    SIGTERM ends it and then the program, even while the benchmark is being started:
+    `subprocess.run` would leave it behind.
+
+    Raises:
+      subprocess.TimeoutExpired: it was ended after `timeout` seconds.
+    """
+    process, received = None, []
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        if process is not None:
+            process.kill()
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        process = subprocess.Popen(command, env=environment)
+        with process:  # which waits for its end
+            if received:
+                process.kill()
+            try:
+                code = process.wait(timeout)
+            except BaseException:  # out of time, or Ctrl-C
+                process.kill()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if received:
+        sys.exit(128 + received[0])
+    return code
+
+
 def _version(file: Path) -> int | None:
     """What changes when a file is written anew; None if there is none."""
     return file.stat().st_mtime_ns if file.exists() else None
@@ -110,8 +144,6 @@ def _version(file: Path) -> int | None:
 
 def main() -> None:
     """Runs the benchmarks; exits with 1 if one failed."""
-    # As for Ctrl-C: `subprocess` ends the benchmark that runs, and raises this.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     config = tyro.cli(Config, prog="python -m benchmarks.gpu")
     try:
         config.out.mkdir(parents=True, exist_ok=True)

@@ -352,18 +352,18 @@ def gpu_runs(monkeypatch):
     timeouts = {}
 
     def prepare(jobs, seconds):
-        def take(command, *, timeout, **_):
+        def take(command, timeout, _):
             name = command[2].removeprefix("benchmarks.")
             timeouts[name] = timeout
             now[0] += min(seconds[name], timeout)
             if seconds[name] > timeout:
                 raise gpu.subprocess.TimeoutExpired(command, timeout)
-            return gpu.subprocess.CompletedProcess(command, 2 * ("fails" in command))
+            return 2 * ("fails" in command)
 
         clock = types.SimpleNamespace(monotonic=lambda: now[0])
         monkeypatch.setattr(gpu, "time", clock)
         monkeypatch.setattr(gpu, "JOBS", jobs)
-        monkeypatch.setattr(gpu.subprocess, "run", take)
+        monkeypatch.setattr(gpu, "run_benchmark", take)
         return timeouts
 
     return prepare
@@ -408,7 +408,6 @@ def test_exit_code_tells_of_failures_only(
     gpu_runs, monkeypatch, tmp_path, seconds, arguments, codes
 ):
     gpu_runs({"job": gpu.Job(1, arguments)}, {"job": seconds})
-    monkeypatch.setattr(gpu.signal, "signal", lambda *_: None)
     command = ["gpu", "--out", str(tmp_path), "--minutes", "1", "--only", "job"]
     monkeypatch.setattr(sys, "argv", command)
     exits = []
@@ -417,27 +416,39 @@ def test_exit_code_tells_of_failures_only(
     assert exits == codes
 
 
+# A benchmark that goes on when the pipe to it is closed, and then says so.
 TERMINATED = """
+import os, signal
 from benchmarks import gpu
 
+def start(command, popen=gpu.subprocess.Popen, **rest):
+    process = popen(["sh", "-c", "echo started; read word; echo survived"], **rest)
+    if "EARLY" in os.environ:
+        signal.raise_signal(signal.SIGTERM)
+    return process
+
 if __name__ == "__main__":
-    gpu.subprocess.run = lambda command, run=gpu.subprocess.run, **rest: run(
-        ["sh", "-c", "echo started; read word; echo survived"], **rest
-    )
+    gpu.subprocess.Popen = start
     gpu.main()
 """
 
 
-def test_terminated_command_ends_the_benchmark_that_runs(tmp_path):
+@pytest.mark.parametrize("is_early", [False, True], ids=["as it runs", "as it starts"])
+def test_terminated_command_ends_the_benchmark(tmp_path, is_early):
     script = tmp_path / "terminated.py"
     script.write_text(TERMINATED)
     command = [sys.executable, "-u", script, "--only", "overhead", "--out", tmp_path]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes) as terminated:
-        while terminated.stdout.readline() != b"started\n":
-            pass
-        terminated.terminate()
-        code = terminated.wait()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | ({"EARLY": "1"} if is_early else {}),
+    ) as terminated:
+        if not is_early:
+            while terminated.stdout.readline() not in (b"started\n", b""):
+                pass
+            terminated.terminate()
+        code = terminated.wait(timeout=600)  # only a hang takes so long
         output, _ = terminated.communicate()  # which lets a benchmark go on
     assert code == 143
     assert b"survived" not in output
