@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
@@ -253,10 +254,10 @@ def _varying_as(params: optax.Params, state: Any) -> Any:
     Members of a population, a device each, have losses of their own. A `scan` over
     their steps refuses a state that begins alike on all devices and then varies.
     """
-    leaves = jax.tree.leaves(params)
-    if not leaves:
+    first = next(iter(jax.tree.leaves(params)), None)
+    if not isinstance(first, jax.core.Tracer):
         return state
-    never = jnp.zeros_like(leaves[0], shape=(), dtype=bool)
+    never = jnp.zeros_like(first, shape=(), dtype=bool)
     return jax.tree.map(partial(jnp.where, never), state, state)
 
 

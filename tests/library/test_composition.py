@@ -478,6 +478,13 @@ def test_members_on_devices_of_their_own_train_as_they_would_alone(average, chec
     np.testing.assert_allclose(run(members), alone, rtol=1e-5)
 
 
+def test_parameters_may_lie_on_several_devices():
+    first, second, *_ = jax.devices()
+    params = {"a": jax.device_put(1.0, first), "b": jax.device_put(2.0, second)}
+    state = lcam_optax.lcam(0.1).init(params)
+    assert not optax.tree.get(state, "phase").committed
+
+
 # --- Odd pytrees and dtypes -----------------------------------------------------------
 
 
