@@ -118,6 +118,8 @@ def check_dtype(name: str, dtype: Any) -> Any:
     if known is None or not jnp.issubdtype(known, jnp.number):
         raise TypeError(
             f"`{name}` must be a dtype of numbers or None, got {shown(dtype)}."
+            # `inject_hyperparams` has taken the callable for a schedule.
+            + ' Write it as `jnp.dtype("float32")`.' * isinstance(dtype, jax.Array)
         )
     return known
 
@@ -166,7 +168,9 @@ def check_average(returned: Any, state: Any) -> tuple[jax.Array, Any]:
     """
     rule = "`loss_average.update` must return `(average, state)`"
     if not isinstance(returned, tuple) or len(returned) != 2:
-        raise TypeError(f"{rule}, got {type(returned).__name__}.")
+        several = f" of {len(returned)}" if isinstance(returned, tuple) else ""
+        one = "one array" if isinstance(returned, jax.Array) else None
+        raise TypeError(f"{rule}, got {one or type(returned).__name__ + several}.")
     average, new_state = returned
     number = f"{rule}: `average` must be a real scalar"
     try:
@@ -181,7 +185,12 @@ def check_average(returned: Any, state: Any) -> tuple[jax.Array, Any]:
         )
     if not _is_real(average):
         raise TypeError(f"{number}, got dtype {average.dtype}.")
-    _check_same_types(f"{rule}: `state` must stay as `init` made it", new_state, state)
+    _check_same_types(
+        f"{rule}: `state` must stay as `init` made it, but it",
+        new_state,
+        state,
+        "Begin with these in `init`, or cast. Are the two exchanged?",
+    )
     return average.astype(jnp.float32), new_state
 
 
@@ -192,28 +201,32 @@ def check_average_state(state: Any, initial: Any) -> None:
       TypeError: `state` has another structure or dtypes than `initial`.
       ValueError: it has other shapes.
     """
-    rule = "the state must be of this `loss_average`. Was it saved with another one? It"
-    _check_same_types(rule, state, initial)
+    _check_same_types(
+        "`state` must be of this `loss_average`, but what it holds of it",
+        state,
+        initial,
+        "Was it saved with another average?",
+    )
 
 
-def _check_same_types(rule: str, found: Any, expected: Any) -> None:
+def _check_same_types(rule: str, found: Any, expected: Any, advice: str) -> None:
     structure = jax.tree.structure(expected)
     if jax.tree.structure(found) != structure:
         raise TypeError(
-            f"{rule}: has the structure {shown(jax.tree.structure(found))}, expected "
-            f"{shown(structure)}."
+            f"{rule} has the structure {shown(jax.tree.structure(found))}, expected "
+            f"{shown(structure)}. {advice}"
         )
     leaves = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
     for ours, theirs in leaves:
         if jnp.shape(ours) != jnp.shape(theirs):
             raise ValueError(
-                f"{rule}: has an array of shape {jnp.shape(ours)}, expected "
-                f"{jnp.shape(theirs)}."
+                f"{rule} has an array of shape {jnp.shape(ours)}, expected "
+                f"{jnp.shape(theirs)}. {advice}"
             )
         if jnp.result_type(ours) != jnp.result_type(theirs):
             raise TypeError(
-                f"{rule}: has an array of {jnp.result_type(ours)}, expected "
-                f"{jnp.result_type(theirs)}."
+                f"{rule} has an array of {jnp.result_type(ours)}, expected "
+                f"{jnp.result_type(theirs)}. {advice}"
             )
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations  # short signatures in `help`
 import math
 import numbers
 from collections.abc import Hashable
-from functools import partial
 from typing import Any
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
@@ -63,13 +61,10 @@ def scale_by_lcam(
         accumulator_dtype = check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init_fn(params: optax.Params) -> ScaleByLcamState:
-        monitored, momentum = _varying_as(
-            params, (schedule.init(), jnp.zeros((), jnp.float32))
-        )
         return ScaleByLcamState(
-            **monitored._asdict(),
+            **schedule.init()._asdict(),
             trace=optax.tree.zeros_like(params, dtype=accumulator_dtype),
-            momentum=momentum,
+            momentum=jnp.zeros((), jnp.float32),
         )
 
     # Where the authors' code differs from Optax's habits (the rest is told at
@@ -179,8 +174,9 @@ def lcam(
         parameters'. The loss statistics are float32 whatever the parameters are, under
         x64 too. Losses that float32 cannot tell apart, such as 1e6 and 1e6 + 0.01, are
         equal to it. Pass `value=loss - first_loss` then: with `margin=0` only
-        differences count. Losses beyond float32's range, below 1e-37 or above 1e38, are
-        always high-loss: pass `value=scale * loss`.
+        differences count. float32 holds magnitudes of about 1e-37 to 1e38. Smaller
+        losses count as 0 and larger ones as infinite, so where all are beyond, all
+        steps are high-loss: pass `value=scale * loss`.
       axis_name: mapped axis, or axes, over which `value` is averaged first, so that
         replicas under `shard_map`, `pmap` or `vmap(axis_name=...)` that see different
         losses agree on the phase. The gradients are yours to average, and `shard_map`
@@ -191,7 +187,8 @@ def lcam(
       `update(updates, state, params=None, *, value)` takes `value`, the scalar loss of
       this batch, a real number of any dtype. It raises `TypeError` when `value` is
       missing or not real, `ValueError` when it is not a scalar, both while tracing.
-      Its state holds a `ScaleByLcamState`.
+      Its state holds a `ScaleByLcamState`; `optax.tree.get(opt_state, "phase")` is the
+      `Phase` of the last step.
 
     Raises:
       ValueError: a coefficient, or the decay, is a Python number outside [0, 1),
@@ -246,19 +243,6 @@ def lcam(
         ),
         optax.scale_by_learning_rate(learning_rate),
     )
-
-
-def _varying_as(params: optax.Params, state: Any) -> Any:
-    """Lets numbers vary over the same devices of a `shard_map` as the parameters.
-
-    Members of a population, a device each, have losses of their own. A `scan` over
-    their steps refuses a state that begins alike on all devices and then varies.
-    """
-    first = next(iter(jax.tree.leaves(params)), None)
-    if not isinstance(first, jax.core.Tracer):
-        return state
-    never = jnp.zeros_like(first, shape=(), dtype=bool)
-    return jax.tree.map(partial(jnp.where, never), state, state)
 
 
 def _like_a_number(scalar: jax.Array, dtype: Any) -> jax.Array:

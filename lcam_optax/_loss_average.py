@@ -1,5 +1,8 @@
 """The loss monitor: a running average of the loss, as a pair of pure functions."""
 
+from __future__ import annotations  # short signatures in `help`
+
+import inspect
 import numbers
 import operator
 from collections.abc import Callable
@@ -22,7 +25,8 @@ class LossAverage(NamedTuple):
 
     Attributes:
       init: `init() -> state`, a pytree of arrays whose shapes and dtypes stay.
-      update: `update(state, loss) -> (average, state)`. `loss` is a float32 scalar,
+      update: `update(state, loss) -> (average, state)`, a tuple. Both arguments come
+        by position. `loss` is a float32 scalar,
         `average` a real scalar: what this very loss is compared with, this loss
         included. Where the average is not finite, the loss is left out: `lcam` then
         keeps the average, the state and the phase of before.
@@ -121,9 +125,9 @@ def epoch_average(steps_per_epoch: ArrayLike) -> LossAverage:
 def median_average(window: int = 21) -> LossAverage:
     """The running median of the last losses, this loss included.
 
-    A single loss far away, a spike, moves it by one rank. A mean takes hundreds of
-    steps to forget a large one. Half of all steps are high-loss in the long run,
-    however the losses scatter.
+    A single loss far away, a spike, moves it by one rank. A mean takes many steps to
+    forget a large one. Of losses that scatter independently around a level, about half
+    are high-loss: (window + 1) / (2 * window) with an odd window, 52 % at 21.
 
     Args:
       window: how many losses, from 1 to 2**31 - 1. Until so many have come, the median
@@ -178,12 +182,18 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
       TypeError: `setting` is neither a `LossAverage` of two functions nor a number.
     """
     if isinstance(setting, LossAverage):
-        if not all(callable(each) for each in setting):
-            raise TypeError(
-                "`loss_average` must be a LossAverage of two functions, `init` and "
-                f"`update`, got {shown(tuple(setting))}."
-            )
+        for name, form, count in (("init", "()", 0), ("update", "(state, loss)", 2)):
+            if not _takes(getattr(setting, name), count):
+                raise TypeError(
+                    f"`loss_average.{name}` must be a function that is called as "
+                    f"`{name}{form}`, got {shown(getattr(setting, name))}."
+                )
         return setting
+    if any(each.__name__ == "LossAverage" for each in type(setting).__mro__):
+        raise TypeError(
+            "`loss_average` is a LossAverage of another copy of the module, which was "
+            "reloaded, or imported twice: make it anew, or restart Python."
+        )
     try:
         return ema_average(setting)
     except (TypeError, ValueError) as error:
@@ -198,6 +208,17 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
             "`epoch_average(391)`, or a number in [0, 1), the decay of an "
             f"`ema_average`; got {shown(setting)}.{hint}"
         ) from None
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Whether it can be called with `count` arguments by position."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C without a signature
+        return callable(function)
+    return True
 
 
 class _Named(LossAverage):

@@ -25,6 +25,7 @@ from ._checks import (
     check_number,
     check_number_or_schedule,
     check_state,
+    shown,
 )
 from ._loss_average import LossAverage, as_loss_average, ema_average
 from ._phase import Phase, detect_phase
@@ -234,7 +235,13 @@ def loss_phase_schedule(
 
 
 def _as_array(leaf: Any) -> jax.Array:
-    return jnp.asarray(leaf, jnp.asarray(leaf).dtype)
+    try:
+        return jnp.asarray(leaf, jnp.asarray(leaf).dtype)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`loss_average.init` must return a pytree of arrays, got {shown(leaf)} "
+            "in it."
+        ) from None
 
 
 def _at(setting: optax.ScalarOrSchedule, count: jax.Array) -> ArrayLike:

@@ -1,5 +1,7 @@
 """The states: what checkpoints hold. CONTRIBUTING.md says how they may change."""
 
+from __future__ import annotations  # short signatures in `help`
+
 from typing import Any, NamedTuple
 
 import jax

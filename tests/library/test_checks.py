@@ -66,7 +66,7 @@ def test_state_of_another_average_is_refused():
     saved = lcam_optax.scale_by_lcam(loss_average=0.9).init(0.0)
     optimizer = lcam_optax.scale_by_lcam(loss_average=lcam_optax.median_average(5))
     with pytest.raises(
-        TypeError, match=r"of this `loss_average`. Was it saved with an"
+        TypeError, match=r"of this `loss_average`, .*the structure .*Was it saved"
     ):
         optimizer.update(0.0, saved, value=1.0)
 
@@ -92,9 +92,9 @@ def update_with_average(init, update):
 @pytest.mark.parametrize(
     ("init", "update", "error", "message"),
     [
-        (lambda: 0.0, lambda s, x: x, TypeError, "return `.average, state.`, got "),
+        (lambda: 0.0, lambda s, x: x, TypeError, "average, state.`, got one array"),
         (lambda: 0.0, lambda s, x: None, TypeError, "`, got NoneType"),
-        (lambda: 0.0, lambda s, x: (x, s, s), TypeError, "`, got tuple"),
+        (lambda: 0.0, lambda s, x: (x, s, s), TypeError, "`, got tuple of 3"),
         (lambda: jnp.zeros(3), lambda s, x: (s, x), ValueError, "shape .3,.*exchanged"),
         (lambda: (0.0, 0.0), lambda s, x: (s, x), ValueError, "shape .2,.*exchanged"),
         (lambda: {"a": 0.0}, lambda s, x: (s, x), TypeError, "dict.*exchanged"),
@@ -104,7 +104,7 @@ def update_with_average(init, update):
             lambda: jnp.zeros(0),
             lambda s, x: (x, jnp.append(s, x)),
             ValueError,
-            r"as `init` made it: has an array of shape \(1,\), expected \(0,\)",
+            r"as `init` made it, but it has an array of shape \(1,\), expected \(0,\)",
         ),
         (
             lambda: 0,
@@ -125,11 +125,44 @@ def test_mistake_in_an_average_of_ones_own_is_named(init, update, error, message
         update_with_average(init, update)
 
 
-@pytest.mark.parametrize("functions", [(None, None), (lambda: 0.0, 0.9)])
-def test_average_of_ones_own_without_functions_is_refused(functions):
-    average = lcam_optax.LossAverage(*functions)
-    with pytest.raises(TypeError, match="a LossAverage of two functions, `init` and"):
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("init", None),
+        ("init", 0.9),
+        ("init", lambda params: 0.0),
+        ("update", None),
+        ("update", lambda state: (0.0, state)),
+        ("update", lambda *, state, loss: (loss, state)),
+    ],
+)
+def test_function_of_an_average_that_cannot_be_called_is_refused(name, function):
+    average = lcam_optax.ema_average(0.9)._replace(**{name: function})
+    with pytest.raises(TypeError, match=rf"`loss_average.{name}` must be .* `{name}\("):
         lcam_optax.lcam(0.1, loss_average=average)
+
+
+def test_function_without_a_signature_is_taken():
+    lcam_optax.lcam(0.1, loss_average=lcam_optax.LossAverage(dict, max))
+
+
+def test_state_of_an_average_that_is_no_array_is_refused():
+    with pytest.raises(TypeError, match=r"`loss_average.init` must .* got 'x' in it"):
+        update_with_average(lambda: {"a": "x"}, lambda s, x: (x, s))
+
+
+def test_average_of_a_reloaded_module_is_told_from_a_wrong_one():
+    other = type("LossAverage", (tuple,), {})((None, None))
+    with pytest.raises(TypeError, match="is a LossAverage of another copy of the modu"):
+        lcam_optax.lcam(0.1, loss_average=other)
+
+
+def test_dtype_that_was_taken_for_a_schedule_says_how_to_write_it():
+    optimizer = optax.inject_hyperparams(lcam_optax.lcam)(
+        0.1, accumulator_dtype=jnp.float32
+    )
+    with pytest.raises(TypeError, match=r'Write it as `jnp.dtype\("float32"\)`'):
+        optimizer.init(0.0)
 
 
 def test_state_that_begins_with_python_numbers_compiles_once():

@@ -458,10 +458,22 @@ def test_sharded_arrays_take_the_steps_of_the_whole_batch():
 # --- A population: each member has weights of its own ---------------------------------
 
 
-@pytest.mark.parametrize("check_vma", [False, True])
-@pytest.mark.parametrize("average", [0.9, lcam_optax.median_average(3)])
-def test_members_on_devices_of_their_own_train_as_they_would_alone(average, check_vma):
-    optimizer = lcam_optax.lcam(0.1, 0.5, 0.75, loss_average=average)
+def by_phase():
+    schedule = lcam_optax.loss_phase_schedule(0.5, 0.75)
+    return optax.inject_hyperparams(optax.sgd)(0.1, momentum=schedule)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: lcam_optax.lcam(0.1, 0.5, 0.75),
+        lambda: lcam_optax.lcam(0.1, loss_average=lcam_optax.median_average(3)),
+        by_phase,
+    ],
+    ids=["lcam", "median", "schedule"],
+)
+def test_members_on_devices_of_their_own_train_as_they_would_alone(make):
+    optimizer = make()
 
     def train(params):
         def step(carry, _):
@@ -473,9 +485,33 @@ def test_members_on_devices_of_their_own_train_as_they_would_alone(average, chec
         return jax.lax.scan(step, (params, optimizer.init(params)), length=5)[1]
 
     members = jnp.array([[0.0, 1.0, 2.0], [3.0, -1.0, 0.5], [1.0, 1.0, 1.0], [9, 0, 0]])
-    run = sharded(jax.vmap(train), P("replica"), P("replica"), check_vma)
+    run = sharded(jax.vmap(train), P("replica"), P("replica"), check_vma=False)
     alone = jnp.stack([train(member) for member in members])
     np.testing.assert_allclose(run(members), alone, rtol=1e-5)
+
+
+def test_split_and_whole_parameters_train_together_in_shard_map():
+    # As with SGD: the state of a loss that all devices share does not vary.
+    optimizer = lcam_optax.lcam(0.1, 0.5, 0.75)
+
+    def train(kernel, bias, x, y):
+        def loss(params):
+            outputs = jax.lax.psum(x @ params["a"], "replica") + params["b"]
+            return jnp.mean((outputs - y) ** 2)
+
+        def step(carry, _):
+            params, state = carry
+            value, grads = jax.value_and_grad(loss)(params)
+            updates, state = optimizer.update(grads, state, params, value=value)
+            return (optax.apply_updates(params, updates), state), value
+
+        params = {"a": kernel, "b": bias}
+        return jax.lax.scan(step, (params, optimizer.init(params)), length=3)[1]
+
+    x = jnp.asarray(X)[:, :2]
+    specs = (P("replica"), P(), P(None, "replica"), P())
+    found = sharded(train, specs, P(), True)(jnp.zeros(2), jnp.zeros(()), x, Y)
+    assert found[2] < found[0]
 
 
 def test_parameters_may_lie_on_several_devices():
