@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # A module is compiled when it is first imported: most never are.
 INSTALL := $(if $(UV),VIRTUAL_ENV=$(VENV) uv pip install --quiet --constraint constraints.txt,$(PIP) --no-compile)
 
-.PHONY: demo test torture mutants lint prose pictures reports test-versions dist lock \
-  gpu-benchmarks clean
+.PHONY: demo test same torture mutants lint prose pictures reports test-versions dist \
+  lock gpu-benchmarks clean
 .NOTPARALLEL: # two installers in one environment would break it
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
@@ -20,6 +20,11 @@ demo: $(VENV)/.train
 # Two processes: half of the time goes into compiling, on one core each.
 test: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+
+# Does the working tree make the numbers of the last commit, or of BASE=COMMIT, bit for
+# bit? For changes of the program's form. Some minutes on two idle cores.
+same: $(VENV)/.train
+	$(BIN)/python -m tests.same $(BASE)
 
 # Many more faults and inputs than the tests try, each time others, and the tests that
 # take long; half an hour.
