@@ -27,7 +27,8 @@ from train.settings.own import network_sha256
 FREE_OPTIONS = (
     *("out", "resume", "seeds", "budget", "report", "phases_of"),
     # How it is computed, which changes rounding at most, and how often it is saved.
-    *("devices", "data_on", "steps_per_call"),
+    *("devices", "steps_per_call"),
+    "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
     *("quiet", "compile_cache", "tensorboard"),

@@ -24,8 +24,8 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.engine.program import Program
-from train.runs import recorder, records, training
+from train.engine import pace
+from train.runs import records, training
 from train.runs.folder import locked
 from train.runs.training import Training
 
@@ -76,15 +76,15 @@ def stopped(images, tmp_path_factory):
 
 def stop_at(patch, step, number=signal.SIGTERM):
     """Sends this process a signal when a run has taken so many steps, one a call."""
-    advance, taken = recorder.Recorder.advance, []
+    advanced, taken = Training.advanced, []
 
     def advance_and_stop(self, *progress):
-        advance(self, *progress)
+        advanced(self, *progress)
         taken.append(progress)
         if len(taken) == step:
             signal.raise_signal(number)
 
-    patch.setattr(recorder.Recorder, "advance", advance_and_stop)
+    patch.setattr(Training, "advanced", advance_and_stop)
 
 
 def result(folder, last=EPOCHS * STEPS):
@@ -186,14 +186,10 @@ def test_signal_saves_in_the_middle_of_an_epoch_and_says_how_to_go_on(
     assert result(tmp_path / "run") == result(whole)
 
 
-@pytest.mark.parametrize(
-    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
-)
 def test_run_stopped_again_and_again_comes_to_the_same_end(
-    whole, command, tmp_path, monkeypatch, data_on
+    whole, command, tmp_path, monkeypatch
 ):
-    options = ["--data-on", data_on, "--out", str(tmp_path / "run"), "--resume"]
-    command = [*command, *options]
+    command = [*command, "--out", str(tmp_path / "run"), "--resume"]
     codes = []
     while not codes or codes[-1] != 0:
         with monkeypatch.context() as patch:
@@ -208,17 +204,26 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
     whole, command, tmp_path, monkeypatch, capsys, epoch
 ):
     command = [*command, "--out", str(tmp_path / "run")]
-    test, begun = Program.test, []
+    compile_program, begun = training.compile_program, []
 
-    def test_and_stop(self, state, data, scores, first, count):
-        begun.append(first)
-        if begun.count(0) == epoch and first == 2:
-            signal.raise_signal(signal.SIGINT)
-        return test(self, state, data, scores, first, count)
+    def compile_and_stop(spec):
+        compiled = compile_program(spec)
+
+        class Test:
+            lower = compiled.test.lower
+
+            def __call__(self, *arguments, first, count):
+                begun.append(first)
+                if begun.count(0) == epoch and first == 2:
+                    signal.raise_signal(signal.SIGINT)
+                return compiled.test(*arguments, first=first, count=count)
+
+        return compiled._replace(test=Test())
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_same_size", lambda pace: 1)  # batches of a call
-        patch.setattr(Program, "test", test_and_stop)
+        patch.setattr(pace, "SECONDS", 0)  # a batch is a call
+        patch.setattr(training, "compile_program", compile_and_stop)
+        training._paces.cache_clear()
         assert main(command) == 130
     assert begun == [0, 1, 2, 3] * (epoch - 1) + [0, 1, 2]
     said = f"stopped and saved in the test after step {epoch * STEPS} of 32."

@@ -76,16 +76,10 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-@pytest.mark.parametrize(
-    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
-)
-def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
-    pair, images, tmp_path, data_on
-):
-    options = ["--data-on", data_on]
-    processes = pair(tmp_path / "two", *options, slurm=True)
+def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(pair, images, tmp_path):
+    processes = pair(tmp_path / "two", slurm=True)
     assert [ended(process)[0] for process in processes] == [0, 0]
-    command = ["run", "--data", images, *OPTIONS, "--devices", "2", *options]
+    command = ["run", "--data", images, *OPTIONS, "--devices", "2"]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
     two, one = map(records.read_steps, (tmp_path / "two", tmp_path / "one"))
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)

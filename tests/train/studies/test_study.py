@@ -14,7 +14,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.runs.recorder import Recorder
+from train.runs import records
 
 ROOT = Path(__file__).parents[4]
 TIMES = ("seconds", "images_per_second")
@@ -119,13 +119,13 @@ def test_report_needs_no_runs(halves, tmp_path):
 
 
 def test_signal_at_the_end_of_a_run_ends_the_comparison(command, tmp_path, monkeypatch):
-    finish = Recorder.finish
+    write_finished = records.write_finished
 
-    def finish_and_stop(self):
-        finish(self)
+    def finish_and_stop(*arguments):
+        write_finished(*arguments)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Recorder, "finish", finish_and_stop)
+    monkeypatch.setattr(records, "write_finished", finish_and_stop)
     out = tmp_path / "out"
     assert main([*command, "--out", str(out)]) == 143
     assert len(list(out.glob("runs/npz/*/finished.json"))) == 1
