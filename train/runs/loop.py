@@ -61,7 +61,7 @@ def run(
         stack.enter_context(devices.enough_memory())
         # Refused before anything is written.
         task = processes.by_each_process(partial(_prepare, config, dataset))
-        processes.check_same(digest(config, **task.facts))
+        processes.check_same(digest(config, **task.facts, all_epochs=config.epochs))
 
         def claim() -> Path:
             folder = open_folder(

@@ -16,6 +16,7 @@ from train.errors import DivergedError, advising
 from train.paths import printable
 from train.runs.folder import open_folder, renew_claim
 from train.runs.progress import as_rate
+from train.runs.writing import no_link
 from train.settings.commands import Compare
 from train.settings.typed import SEEDS, more_seeds_command
 from train.studies import rows, statistics
@@ -71,7 +72,7 @@ def compare(config: Compare) -> Path:
     if not found.runs:
         print("No run has finished yet: there is nothing to compare.")
         return folder
-    [result], comparisons = write_tables(folder / "report", found)
+    [result], comparisons = write_tables(no_link(folder / "report"), found)
     if result.runs:
         from train.studies.panels import plot_block  # matplotlib takes a second
 

@@ -1,6 +1,5 @@
 """Runs a study and writes its report; makes reports from rows."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,7 +15,7 @@ from train.errors import InputError, advising
 from train.paths import expand
 from train.runs.folder import check_claim, check_folder, new_folder
 from train.runs.records import UNREADABLE
-from train.runs.writing import writing
+from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Compare, Report, Study
 from train.settings.options import Data
 from train.studies import rows
@@ -59,7 +58,7 @@ def study(config: Study) -> Path:
         clock = Clock(config.budget)
         seeds = list(seeds_of(config))
         found = run_blocks(config, about, blocks, seeds, folder, load, clock)
-    path = write_report(folder / "report", found)
+    path = write_report(no_link(folder / "report"), found)
     if path is None:
         print("No run has finished yet: there is nothing to report.")
     else:
@@ -120,7 +119,7 @@ def report(config: Report) -> Path:
             )
     else:
         [folder] = folders
-        out = folder / "report" if is_study(folder) else folder
+        out = no_link(folder / "report") if is_study(folder) else folder
     names = " ".join(map(str, folders))
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -137,7 +136,9 @@ def report(config: Report) -> Path:
                 "to continue it."
             )
         with writing(out):  # only what is whole takes the place of what was there
-            shutil.copytree(scratch, out, dirs_exist_ok=True)
+            out.mkdir(parents=True, exist_ok=True)
+        for made in Path(scratch).iterdir():
+            replace(out / made.name, made.read_bytes())
     return out / path.name
 
 

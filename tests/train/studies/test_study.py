@@ -66,6 +66,22 @@ def test_joined_halves_equal_the_study_in_one_folder(whole, halves, tmp_path, ca
     assert len(joined["runs"]) == 8
 
 
+def test_report_replaces_a_link_and_not_what_it_leads_to(halves, tmp_path, capsys):
+    folder, outside = tmp_path / "part", tmp_path / "thesis.md"
+    shutil.copytree(halves[0], folder)
+    outside.write_text("precious")
+    report = folder / "report" / "report.md"
+    report.unlink(missing_ok=True)
+    report.symlink_to(outside)
+    assert main(["report", str(folder)]) == 0
+    assert outside.read_text() == "precious"
+    assert report.read_text().startswith("# Study")
+    shutil.move(folder / "report", tmp_path / "moved")
+    (folder / "report").symlink_to(tmp_path / "moved")
+    assert main(["report", str(folder)]) == 2
+    assert f"{folder / 'report'} is a link" in capsys.readouterr().err
+
+
 def test_reports_can_be_joined_without_the_runs(whole, halves, tmp_path):
     reports = []
     for folder in halves:
