@@ -10,7 +10,6 @@ import numpy as np
 from train.engine.schedules import learning_rates
 from train.errors import InputError
 from train.runs import records
-from train.runs.checkpoint import steps_in
 from train.runs.folder import renew_claim
 from train.runs.writing import writing
 from train.settings.experiment import Run
@@ -37,7 +36,7 @@ def change_epochs(
     if saved == config.epochs:
         return
     before = replace(config, epochs=saved)
-    done = max(steps_in(folder), default=0)
+    done = max(records.steps_in(folder), default=0)
     _check_trained(folder, before, config, done, steps_per_epoch)
     with writing(folder):
         (folder / records.FINISHED).unlink(missing_ok=True)

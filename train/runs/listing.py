@@ -12,7 +12,6 @@ import filelock
 from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import records
-from train.runs.checkpoint import steps_in
 from train.settings.finished import Runs
 
 
@@ -77,7 +76,7 @@ def _state(path: Path, rows: list[dict[str, Any]], on_nan: str) -> str:
     finally:
         lock.release()
     # What is after the last checkpoint is lost.
-    return f"stopped at step {max(steps_in(path), default=0)}"
+    return f"stopped at step {max(records.steps_in(path), default=0)}"
 
 
 def _table(runs: list[dict[str, Any]]) -> list[str]:

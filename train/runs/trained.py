@@ -20,7 +20,7 @@ from train.errors import InputError
 from train.paths import expand
 from train.runs import checkpoint
 from train.runs.folder import config_as_json
-from train.runs.records import DAMAGED, FINISHED
+from train.runs.records import DAMAGED, FINISHED, steps_in
 from train.runs.writing import replace
 from train.settings.options import Model
 
@@ -209,7 +209,7 @@ def _read_own(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwo
 def _read_arrays(
     folder: Path, step: int | None
 ) -> tuple[int, Mapping[str, Any], Mapping[str, Any]]:
-    steps = checkpoint.steps_in(folder)
+    steps = steps_in(folder)
     if not steps and (folder / FINISHED).exists():
         raise InputError(
             f"{folder} has finished, and kept no checkpoint. Studies and comparisons "

@@ -18,13 +18,13 @@ from train.engine.pace import Pace
 from train.engine.program import compile_program, no_scores
 from train.engine.spec import Spec, is_counted, steps_per_call
 from train.engine.types import EpochPlan, StepMetrics, TestMetrics
-from train.errors import DivergedError, InputError, StoppedError
+from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
 from train.runs.checkpoint import Checkpoints, Snapshot
 from train.runs.display import Display
 from train.runs.epoch_rows import check_finite, epoch_row, step_rows
 from train.runs.events import Events
-from train.runs.folder import add_provenance
+from train.runs.folder import add_provenance, digest
 from train.runs.phases import same_phase
 from train.runs.progress import Progress
 from train.runs.stop import Stop
@@ -95,7 +95,11 @@ class Training:
             with contextlib.ExitStack() as stack:
                 if self._folder is not None:
                     self._checkpoints = stack.enter_context(
-                        Checkpoints(self._folder, self._config.keep_checkpoints)
+                        Checkpoints(
+                            self._folder,
+                            self._config.keep_checkpoints,
+                            digest(self._config, **self._facts),
+                        )
                     )
                 self._restore()
                 if self._stop.is_due() and self._epoch < self._config.epochs:
@@ -189,22 +193,14 @@ class Training:
         Raises:
           InputError: the checkpoint or the rows are damaged; nothing is dropped then.
         """
-        steps = self._spec.steps_per_epoch
-        done = self._checkpoints.last_step() or 0
+        done = self._checkpoints.last_step()
         if not done and records.has_finished(self._folder):  # and left none
-            records.keep_rows(self._folder, self._config.epochs, steps)
-            return self._config.epochs * steps, self._config.epochs, like
-        if done > self._config.epochs * steps:
-            raise InputError(
-                f"{self._folder} has a checkpoint of step {done}, but the run has "
-                f"{self._config.epochs * steps} steps: it belongs to another run. Move "
-                "it away."
-            )
-        snapshot = self._checkpoints.restore(done, like) if done else like
-        epochs, rest = divmod(done, steps)
-        if done and not rest and records.lacks_last(self._folder, epochs, steps):
-            epochs -= 1  # a signal came during its test
-        records.keep_rows(self._folder, epochs, steps)
+            epochs = self._config.epochs
+            return epochs * self._spec.steps_per_epoch, epochs, like
+        snapshot, epochs, seals = like, 0, {}
+        if done:
+            snapshot, epochs, seals = self._checkpoints.restore(done, like)
+        records.cut_rows(self._folder, seals)
         return done, epochs, snapshot
 
     def _begin(self, stack: contextlib.ExitStack) -> None:
@@ -422,7 +418,8 @@ class Training:
         """Where the run is; waits for the device."""
         self._collect()
         return Snapshot(
-            jax.device_get(self._state),
+            # Copied: the next call takes the memory back.
+            jax.tree.map(np.array, self._state),
             StepMetrics(*(column.copy() for column in self._metrics)),
             np.array(self._phase_before, np.float32),
         )
@@ -438,7 +435,7 @@ class Training:
         snapshot = self.snapshot()
         is_good = self._config.on_nan == "continue" or snapshot.is_finite()
         if is_good:
-            self._checkpoints.save(self._done, snapshot)
+            self._checkpoints.save(self._done, self._epoch, snapshot)
             self._saved = time.monotonic()
         self._halted += time.perf_counter() - start
         return is_good

@@ -454,8 +454,8 @@ def test_checkpoint_that_is_not_what_was_written_is_told(
     shutil.copytree(stopped, folder)
     about = max((folder / "checkpoints").iterdir(), key=number_in) / "about"
     [path] = [path for path in about.iterdir() if "crc32" in path.read_text()]
-    checksum = json.loads(path.read_text())["crc32"]
-    path.write_text(json.dumps({"crc32": checksum ^ 1}))
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"crc32": found["crc32"] ^ 1}))
     code, errors = go_on(command, folder, capsys)
     assert code == 2
     assert "step 22 has changed since it was saved. Move" in errors
@@ -504,14 +504,97 @@ def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
     assert not asked
 
 
-def test_checkpoint_beyond_the_end_is_told(stopped, command, tmp_path, capsys):
+@pytest.mark.parametrize("number", [23, 33])
+def test_checkpoint_of_another_step_is_told(stopped, command, tmp_path, capsys, number):
     folder = tmp_path / "run"
     shutil.copytree(stopped, folder)
     last = max((folder / "checkpoints").iterdir(), key=number_in)
-    last.rename(last.with_name("33"))
+    last.rename(last.with_name(f"{number}"))
     code, errors = go_on(command, folder, capsys)
     assert code == 2
-    assert "has a checkpoint of step 33, but the run has 32" in errors
+    assert f"it is of step 22, and not of {number}. Move" in errors
+
+
+def test_checkpoint_of_another_run_is_told(stopped, command, tmp_path, capsys):
+    folder, command = tmp_path / "run", [*command, "--seed", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 2)
+        assert main([*command, "--out", str(folder)]) == 143
+    shutil.rmtree(folder / "checkpoints")
+    shutil.copytree(stopped / "checkpoints", folder / "checkpoints")
+    for name in ("metrics.jsonl", "steps.csv"):
+        shutil.copy(stopped / name, folder)
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "step 22 is of another run. Move" in errors
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
+def test_changed_numbers_are_told(stopped, command, tmp_path, capsys, name):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    text = (folder / name).read_text()
+    digit = next(place for place in reversed(range(len(text))) if text[place] in "12")
+    changed = text[:digit] + "3" + text[digit + 1 :]
+    (folder / name).write_text(changed)
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert f"{folder / name} was changed or damaged: it does not hold" in errors
+
+
+# --- Links ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "checkpoints/22", ".lock"])
+def test_link_that_leads_out_of_a_run_is_not_followed(
+    stopped, command, tmp_path, capsys, name
+):
+    folder, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(stopped, folder)
+    (folder / name).rename(outside)
+    (folder / name).symlink_to(outside)
+    if outside.is_file():
+        outside.write_text("precious")
+    before = contents(outside) or outside.read_text()
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert f"{folder / name} is a link" in errors
+    assert before == (contents(outside) or outside.read_text())
+
+
+def test_comparison_removes_no_checkpoints_but_its_own(images, tmp_path, monkeypatch):
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    command = ["compare", "--data", images, "--network", "mlp", "--epochs", "2"]
+    command += ["--seeds", "0", "--batch-size", "16", "--out", str(out)]
+    write_finished = records.write_finished
+
+    def finish(folder, step):
+        write_finished(folder, step)
+        if not outside.exists():
+            outside.mkdir()
+            (outside / "precious").write_text("22")
+            (folder / "checkpoints" / "notes.txt").write_text("mine")
+            (folder / "checkpoints" / "77").symlink_to(outside)
+
+    monkeypatch.setattr(records, "write_finished", finish)
+    assert main(command) == 0
+    assert (outside / "precious").exists()
+    assert len(list(out.glob("runs/npz/*/checkpoints/notes.txt"))) == 1
+    assert len(list(out.glob("runs/npz/*/checkpoints"))) == 1
+
+
+def test_rows_that_are_links_become_the_runs_own(stopped, whole, command, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    outside = {}
+    for name in ("metrics.jsonl", "steps.csv"):
+        path = tmp_path / name
+        (folder / name).rename(path)
+        (folder / name).symlink_to(path)
+        outside[path] = path.read_bytes()
+    assert main([*command, "--out", str(folder), "--resume"]) == 0
+    assert result(folder) == result(whole)
+    assert {path: path.read_bytes() for path in outside} == outside
 
 
 @pytest.mark.parametrize(

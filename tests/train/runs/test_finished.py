@@ -19,7 +19,7 @@ from tests.golden import seeded
 from train.data.sources import load_dataset
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
-from train.runs import checkpoint, export, trained
+from train.runs import export, records, trained
 from train.runs.evaluate import evaluate
 from train.runs.listing import list_runs
 from train.runs.loop import run
@@ -102,7 +102,7 @@ def test_folder_of_a_comparison_is_told(tmp_path):
 
 
 def test_checkpoint_that_changed_is_refused(copy):
-    [step] = checkpoint.steps_in(copy)
+    [step] = records.steps_in(copy)
     for path in (copy / "checkpoints" / str(step) / "snapshot").rglob("*"):
         if path.is_file() and path.parent.name == "d":
             content = bytearray(path.read_bytes())
