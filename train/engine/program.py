@@ -139,6 +139,14 @@ def _draw(spec: Spec, seed: jax.Array, epoch: jax.Array) -> tuple[jax.Array, ...
     )
 
 
+def make_train(spec: Spec, *, count: int) -> Callable[..., Any]:
+    """Returns `train(state, data, plan, hyperparameters, first)`, not compiled.
+
+    It takes `count` steps with full batches; else as in `Program`. For benchmarks.
+    """
+    return partial(_train, spec, count=count, batch_size=spec.batch_size)
+
+
 def _train(
     spec: Spec,
     state: TrainState,
