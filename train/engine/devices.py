@@ -91,7 +91,10 @@ def share(batch: jax.Array, num_devices: int) -> jax.Array:
 
 def put(tree: Any, num_devices: int) -> Any:
     """Puts arrays, which every process has, on every device."""
-    return jax.device_put(tree, everywhere(num_devices))
+    sharding = everywhere(num_devices)
+    if jax.process_count() > 1:  # where JAX puts no array by hand
+        return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
+    return jax.device_put(tree, sharding)
 
 
 def wait(tree: Any) -> None:

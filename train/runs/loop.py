@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+
+import jax
 
 from train.data.dataset import Dataset, fingerprint
 from train.engine import devices, optimizers
@@ -49,7 +50,6 @@ def run(
       BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
       StoppedError: a signal ended it; where it was is saved.
-      PeerError: another process that trains with this one is gone.
     """
     steps = len(dataset.train_inputs) // config.batch_size
     config = replace(config, optimizer=config.optimizer.with_average(steps))
@@ -57,22 +57,17 @@ def run(
         if display is None:
             display = stack.enter_context(showing(bar_only=quiet))
         stop = stack.enter_context(Stop(display.stopping))
-        stack.enter_context(processes.among_peers())
         stack.enter_context(devices.enough_memory())
-        # Refused before anything is written.
-        task = processes.by_each_process(partial(_prepare, config, dataset))
+        task = _prepare(config, dataset)  # refused before anything is written
         processes.check_same(digest(config, **task.facts, all_epochs=config.epochs))
-
-        def claim() -> Path:
+        folder = None
+        if jax.process_index() == 0:  # which writes for all
             folder = open_folder(
                 config, _name(config), free=config.changeable, **task.facts
             )
             stack.enter_context(locked(folder))
             change_epochs(folder, config, task.spec.steps_per_epoch, **task.facts)
             write_network(folder, task.spec.network, task.data.mean, task.data.std)
-            return folder
-
-        folder = processes.by_first_process(claim)
         try:
             Training(config, task, folder, display, stop, light=light).run()
             if quiet and stop.signal is not None:  # of many runs: no other is to begin

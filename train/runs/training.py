@@ -175,8 +175,9 @@ class Training:
             _no_metrics(self._spec),
             np.empty((), np.float32),
         )
-        found = processes.by_first_process(lambda: self._last(like))
-        done, epoch, snapshot = found or (0, 0, like)
+        done, epoch, snapshot = 0, 0, like
+        if self._folder is not None:
+            done, epoch, snapshot = self._last(like)
         done, epoch = processes.from_first_process(np.array([done, epoch])).tolist()
         self._epoch, self._taken = epoch, done - epoch * self._spec.steps_per_epoch
         if done and self._epoch < self._config.epochs:
