@@ -175,9 +175,8 @@ def _execute(config: Command) -> None:
             compare(config)
         case Run():
             from train.runs.folder import check_folder
-            from train.runs.showing import showing
 
-            with showing(quiet=config.quiet) as display:
+            with Display(quiet=config.quiet) as display:
                 if config.cluster.coordinator is None:  # refused before JAX is loaded
                     check_folder(
                         config.out,

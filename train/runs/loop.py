@@ -16,7 +16,6 @@ from train.runs import processes, records
 from train.runs.display import Display
 from train.runs.epochs import change_epochs
 from train.runs.folder import digest, locked, open_folder
-from train.runs.showing import showing
 from train.runs.stop import Stop
 from train.runs.trained import write_network
 from train.runs.training import Task, Training
@@ -55,7 +54,7 @@ def run(
     config = replace(config, optimizer=config.optimizer.with_average(steps))
     with contextlib.ExitStack() as stack:
         if display is None:
-            display = stack.enter_context(showing(bar_only=quiet))
+            display = stack.enter_context(Display(bar_only=quiet))
         stop = stack.enter_context(Stop(display.stopping))
         stack.enter_context(devices.enough_memory())
         task = _prepare(config, dataset)  # refused before anything is written

@@ -26,7 +26,6 @@ from train.runs.epoch_rows import check_finite, epoch_row, step_rows
 from train.runs.events import Events
 from train.runs.folder import add_provenance, digest
 from train.runs.phases import same_phase
-from train.runs.progress import Progress
 from train.runs.stop import Stop
 from train.settings.experiment import Run
 
@@ -224,7 +223,9 @@ class Training:
             compile_seconds=round(self._compile_seconds, 1),
         )
         if self._config.tensorboard:
-            self._events = stack.enter_context(Events(self._folder))
+            self._events = stack.enter_context(
+                Events(self._folder, self._epoch * spec.steps_per_epoch)
+            )
         devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
         self._display.line(
             f"{network}, {num_parameters:,} parameters{devices}, compiled in "
@@ -233,8 +234,12 @@ class Training:
         if self._done:
             total = self._config.epochs * spec.steps_per_epoch
             self._display.line(f"continues after step {self._done} of {total}")
-        self._progress = Progress(self._config.epochs, spec.steps_per_epoch, self._done)
-        self._display.begin(self._progress, jax.default_backend().upper())
+        self._display.begin(
+            self._config.epochs,
+            spec.steps_per_epoch,
+            self._done,
+            jax.default_backend().upper(),
+        )
 
     # --- An epoch ---------------------------------------------------------------------
 
@@ -354,8 +359,7 @@ class Training:
     def advanced(self, done: int, loss: float) -> None:
         """Shows that `done` steps of the run are done; `loss` is that of the last."""
         if self._folder is not None:
-            self._progress.advance(done, loss, self._rate())
-            self._display.advanced()
+            self._display.advanced(done, loss, self._rate())
 
     def _rate(self) -> float:
         """Examples a second in this epoch, without the time that saving took.

@@ -14,8 +14,8 @@ from train.data.dataset import fingerprint
 from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
+from train.runs.display import as_rate
 from train.runs.folder import open_folder, renew_claim
-from train.runs.progress import as_rate
 from train.runs.writing import no_link
 from train.settings.commands import Compare
 from train.settings.typed import SEEDS, more_seeds_command
