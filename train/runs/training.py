@@ -71,6 +71,7 @@ class Training:
         self._config, self._folder, self._light = config, folder, light
         self._spec, self._data, self._phases, self._facts = task
         self._display, self._stop = display, stop
+        self._total = config.epochs * self._spec.steps_per_epoch
         self._saved = time.monotonic()  # a clock that nobody sets
         self._epoch = self._taken = 0  # epochs that are done; steps of the next
         self._phase_before = np.nan  # of the epoch's first step
@@ -89,7 +90,6 @@ class Training:
         """
         self._display.stage("compiling")
         self._compile()
-        total = self._config.epochs * self._spec.steps_per_epoch
         try:
             with contextlib.ExitStack() as stack:
                 if self._folder is not None:
@@ -104,7 +104,7 @@ class Training:
                 if self._stop.is_due() and self._epoch < self._config.epochs:
                     raise StoppedError(
                         f"{self._stop.signal.name}: stopped before training, after "
-                        f"step {self._done} of {total}.",
+                        f"step {self._done} of {self._total}.",
                         code=128 + self._stop.signal,
                     )
                 self._begin(stack)
@@ -115,7 +115,7 @@ class Training:
                 self._checkpoints.discard()
             raise
         if self._folder is not None:
-            records.write_finished(self._folder, total)
+            records.write_finished(self._folder, self._total)
             if self._light:
                 self._checkpoints.discard()
 
@@ -195,8 +195,7 @@ class Training:
         """
         done = self._checkpoints.last_step()
         if not done and records.has_finished(self._folder):  # and left none
-            epochs = self._config.epochs
-            return epochs * self._spec.steps_per_epoch, epochs, like
+            return self._total, self._config.epochs, like
         snapshot, epochs, seals = like, 0, {}
         if done:
             snapshot, epochs, seals = self._checkpoints.restore(done, like)
@@ -232,8 +231,7 @@ class Training:
             f"{self._compile_seconds:.1f} s"
         )
         if self._done:
-            total = self._config.epochs * spec.steps_per_epoch
-            self._display.line(f"continues after step {self._done} of {total}")
+            self._display.line(f"continues after step {self._done} of {self._total}")
         self._display.begin(
             self._config.epochs,
             spec.steps_per_epoch,
@@ -294,7 +292,7 @@ class Training:
         self._epoch, self._taken = epoch + 1, 0
         if must_stop and self._epoch < config.epochs:
             self._end()
-        if self._is_due_after_epoch():
+        if self._is_due(self._epoch):
             self._save()
 
     def _plan(self, epoch: int) -> EpochPlan:
@@ -320,9 +318,7 @@ class Training:
         if not left:
             count = 1
         elif is_counted():
-            # The same in several processes, whatever their clocks say.
-            [paced] = processes.from_first_process(np.array([self._pace.size()]))
-            count = min(left, self._config.steps_per_call or int(paced))
+            count = min(left, self._config.steps_per_call or _same_size(self._pace))
         else:  # what is left over comes in single steps, which have one program
             count = self._most if left >= self._most else 1
         self._handed_over = time.perf_counter()
@@ -377,10 +373,7 @@ class Training:
                 return None
             count = total
             if is_counted():
-                [paced] = processes.from_first_process(
-                    np.array([self._test_pace.size()])
-                )
-                count = min(int(paced), total - done)
+                count = min(_same_size(self._test_pace), total - done)
             start = time.perf_counter()
             scores = self._program.test(
                 self._state, self._data, scores, first=done, count=count
@@ -407,17 +400,14 @@ class Training:
             notes.say(remark)
             self._has_remarked = True
 
-    def _is_due(self) -> bool:
-        """Whether the time since the last checkpoint asks for one."""
-        minutes = self._config.checkpoint_minutes
-        return 0 < 60 * minutes <= time.monotonic() - self._saved
-
-    def _is_due_after_epoch(self) -> bool:
-        """Whether there is to be a checkpoint after the epoch that is done."""
-        every = self._config.checkpoint_every
-        if self._epoch == self._config.epochs:
+    def _is_due(self, epoch: int = 0) -> bool:
+        """Whether to save now: by the clock, or after so many epochs."""
+        if epoch == self._config.epochs:
             return not self._light
-        return (every > 0 and self._epoch % every == 0) or self._is_due()
+        every, minutes = self._config.checkpoint_every, self._config.checkpoint_minutes
+        if every and epoch and epoch % every == 0:
+            return True
+        return 0 < 60 * minutes <= time.monotonic() - self._saved
 
     def snapshot(self) -> Snapshot:
         """Where the run is; waits for the device."""
@@ -448,12 +438,16 @@ class Training:
     def _end(self, when: str = "") -> NoReturn:
         """Saves and ends the run on a signal."""
         saved = "and saved" if self._save() else "with weights that are not finite"
-        total = self._config.epochs * self._spec.steps_per_epoch
         raise StoppedError(
             f"{self._stop.signal.name}: stopped {saved}{when} after step {self._done} "
-            f"of {total}.",
+            f"of {self._total}.",
             code=128 + self._stop.signal,
         )
+
+
+def _same_size(pace: Pace) -> int:
+    """Of the next call: the same in several processes, whatever their clocks say."""
+    return int(processes.from_first_process(np.array([pace.size()]))[0])
 
 
 @functools.cache
