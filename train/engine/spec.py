@@ -4,13 +4,12 @@ import functools
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from train.data.dataset import Dataset, check_batch
-from train.engine import devices, networks
+from train.engine import devices
+from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.optimizers import Method
-from train.engine.variables import merge
 from train.settings.experiment import Experiment
 
 # Operations in one call on an accelerator, some seconds of an H200: a signal waits for
@@ -111,19 +110,8 @@ def steps_per_call(spec: Spec) -> int:
     """The most steps of a call, at least 1: of an epoch, bounded on an accelerator."""
     if is_counted():
         return max(1, spec.full_steps)
-    # Forward once, and twice as much backward.
-    step_flops = 3 * spec.batch_size * forward_flops(spec.network)
-    most = max(1, min(spec.full_steps, int(CALL_FLOPS / max(1, step_flops))))
+    step_flops = training_flops(spec.network) * spec.batch_size
+    most = max(1, min(spec.full_steps, CALL_FLOPS // max(1, step_flops)))
     # A divisor leaves no single steps over, which would be a program of their own.
     fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
     return next(fitting, most)
-
-
-def forward_flops(spec: NetworkSpec) -> float:
-    """Floating-point operations of a network for one example, as XLA counts them."""
-    state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
-    dtype = jnp.int32 if spec.is_text else jnp.float32
-    inputs = jax.ShapeDtypeStruct((1, *spec.input_shape), dtype)
-    graph = networks.graph_of(spec)
-    forward = jax.jit(lambda state, x: merge(graph, *state)(x, train=False))
-    return (forward.lower(state, inputs).cost_analysis() or {}).get("flops", 0.0)

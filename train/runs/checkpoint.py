@@ -73,7 +73,9 @@ class Checkpoints:
         )
         # Orbax insists on an absolute path.
         self._path = no_link(folder.resolve() / CHECKPOINTS)
-        with _explained(self._path, "write", "Is the folder read-only?"):
+        with _explained(
+            self._path, "write", "Is the disk full, or the folder read-only?"
+        ):
             self._path.mkdir(exist_ok=True)
             for path in self._path.iterdir():
                 no_link(path)

@@ -6,9 +6,10 @@ import pytest
 
 from train.data.dataset import Dataset
 from train.engine import spec as specs
+from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec
 from train.engine.optimizers import method_of
-from train.engine.spec import Spec, forward_flops, make_spec, steps_per_call
+from train.engine.spec import Spec, make_spec, steps_per_call
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
@@ -55,19 +56,11 @@ def longest_call(size):
 def test_call_on_an_accelerator_takes_what_is_done_in_bounded_time(
     monkeypatch, size, allowed, expected
 ):
-    flops = 3 * forward_flops(NetworkSpec(Model("mlp"), (4, 4, 3), size))
+    flops = training_flops(NetworkSpec(Model("mlp"), (4, 4, 3), size))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(specs, "CALL_FLOPS", allowed * flops)
+    monkeypatch.setattr(specs, "CALL_FLOPS", int(allowed * flops))
     assert longest_call(size) == expected
 
 
 def test_program_for_a_cpu_takes_any_number_of_steps_up_to_an_epoch():
     assert longest_call(12) == 12
-
-
-def test_operations_are_those_of_the_products():
-    # 48 inputs, two hidden layers of 64, 12 classes: two operations a multiplication,
-    # and few besides.
-    products = 2 * (48 * 64 + 64 * 64 + 64 * 12)
-    flops = forward_flops(NetworkSpec(Model("mlp"), (4, 4, 3), 12))
-    assert products <= flops < 1.05 * products

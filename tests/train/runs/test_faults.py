@@ -559,6 +559,7 @@ def test_link_that_leads_out_of_a_run_is_not_followed(
     code, errors = go_on(command, folder, capsys)
     assert code == 2
     assert f"{folder / name} is a link" in errors
+    assert main(["runs", str(folder)]) == 0
     assert before == (contents(outside) or outside.read_text())
 
 
