@@ -25,7 +25,7 @@ from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
 from train.data import augmentation
 from train.data.dataset import Dataset
-from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD
+from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD
 from train.studies.table import aligned
 
 

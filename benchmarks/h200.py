@@ -39,11 +39,12 @@ from benchmarks.hlo import find_loop, none_lost, read_hlo, summarize
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
 from train.data import augmentation
-from train.engine import networks, step
-from train.engine.networks import NetworkSpec, describe
+from train.engine.device_data import DeviceData
+from train.engine.networks import NetworkSpec, describe, make_network_init
 from train.engine.optimizers import any_hyperparameters, make_optimizer, method_of
+from train.engine.program import make_state, make_train
 from train.engine.spec import Spec
-from train.engine.types import DeviceData, EpochPlan, TrainState
+from train.engine.types import EpochPlan
 from train.errors import InputError
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
@@ -170,26 +171,23 @@ def training_row(
     """One training program."""
     spec = Spec(
         network=network,
-        train_shape=(NUM_IMAGES, *network.input_shape),
-        test_shape=(NUM_IMAGES, *network.input_shape),
         method=METHOD,
+        train_size=NUM_IMAGES,
+        test_size=NUM_IMAGES,
+        batch_size=BATCH_SIZE,
+        eval_batch_size=BATCH_SIZE,
         crop_padding=PADDING,
         flip=True,
-        batch_size=BATCH_SIZE,
-        drop_last=True,
-        eval_batch_size=BATCH_SIZE,
-        steps_per_call=num_steps,
     )
     data, plan = _data_and_plan()
-    params, stats = jax.eval_shape(networks.make_network_init(network), plan.key)
-    opt_state = jax.eval_shape(step.make_optimizer_init(METHOD), params)
-    state = TrainState(params, stats, opt_state)
-    # A CPU's networks have a convolution that only a CPU needs: models.wide_resnet.
-    with mock.patch.object(jax, "default_backend", return_value="gpu"):
-        train = step.make_train(spec, num_steps=num_steps, batch_size=BATCH_SIZE)
+    params, stats = jax.eval_shape(make_network_init(network), plan.key)
+    state = jax.eval_shape(partial(make_state, spec), params, stats)
     name = f"{describe(network)}, {num_steps} step{'s' * (num_steps > 1)}"
     args = (state, data, plan, any_hyperparameters(), _array(jnp.int32))
-    row = compile_row(device, name, train, *args, donate=0)
+    train = make_train(spec, count=num_steps)
+    # A CPU's networks have a convolution that only a CPU needs: models.wide_resnet.
+    with mock.patch.object(jax, "default_backend", return_value="gpu"):
+        row = compile_row(device, name, train, *args, donate=0)
     count = sum(x.ndim == 4 for x in jax.tree.leaves(params))
     return row | {
         "network_convolutions": count,

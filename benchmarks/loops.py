@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,12 @@ from flax import nnx
 import lcam_optax
 from train.data.augmentation import pad
 from train.data.dataset import Dataset
-from train.engine import optimizers, program
-from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD, make_feed
+from train.engine import optimizers
+from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD, make_data
 from train.engine.networks import NetworkSpec, make_network
-from train.engine.spec import Call
-from train.engine.types import DeviceData, EpochPlan, StepMetrics, TestMetrics
+from train.engine.program import compile_program, no_scores
+from train.engine.spec import Spec, make_spec, steps_per_call
+from train.engine.types import EpochPlan, StepMetrics, TestMetrics
 from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
@@ -47,7 +49,8 @@ class OurLoop:
 
     Attributes:
       spec: what the program is compiled for.
-      compile_seconds: how long that took.
+      steps_per_call: of each call.
+      compile_seconds: how long compiling took.
     """
 
     def __init__(self, experiment: Experiment, dataset: Dataset):
@@ -56,22 +59,42 @@ class OurLoop:
             data = experiment.data
         devices = experiment.devices or 1  # its rivals have one
         experiment = dataclasses.replace(experiment, data=data, devices=devices)
-        self.spec = program.make_spec(experiment, optimizers.method_of(METHOD), dataset)
-        self._feed = make_feed(dataset, self.spec, data.normalize)
-        self._program = program.compile_program(self.spec, self._feed.data)
-        self.compile_seconds = self._program.compile_seconds
+        self.spec = make_spec(experiment, optimizers.method_of(METHOD), dataset)
+        most = experiment.steps_per_call or steps_per_call(self.spec)
+        self.steps_per_call = min(most, self.spec.full_steps)
+        self._data = make_data(
+            dataset,
+            data.normalize,
+            self.spec.crop_padding,
+            self.spec.eval_batch_size,
+            self.spec.num_devices,
+        )
+        self._program = compile_program(self.spec)
         self._hyperparameters = optimizers.hyperparameters_of(
             METHOD, self.spec.steps_per_epoch
         )
-        self._state = self._program.init(jax.random.key(0))
+        self._state = self._program.init(np.uint32(0))
         self._plan = make_plan(self.spec, jax.random.key(0))
+        start = time.perf_counter()
+        self._program.train.lower(
+            *self._arguments(0),
+            count=self.steps_per_call,
+            batch_size=self.spec.batch_size,
+        ).compile()
+        self.compile_seconds = time.perf_counter() - start
         # Whole calls only; an epoch's left-over steps would be timed apart.
-        self._calls = [
-            call
-            for call in self._program.calls
-            if call.num_steps == self.spec.steps_per_call
-        ]
-        self._endless = self._epochs()
+        starts = range(0, self.spec.full_steps + 1 - self.steps_per_call)
+        self._firsts = itertools.cycle(starts[:: self.steps_per_call])
+
+    def _arguments(self, first: int) -> tuple[Any, ...]:
+        """Of a call that begins with the step `first`."""
+        return (
+            self._state,
+            self._data,
+            self._plan,
+            self._hyperparameters,
+            np.int32(first),
+        )
 
     def network(self) -> nnx.Module:
         """The network with its present weights."""
@@ -91,31 +114,35 @@ class OurLoop:
 
     def dispatch(self, steps: int) -> StepMetrics:
         """Hands steps to the device; returns what will be the last call's metrics."""
-        if steps % self.spec.steps_per_call:
+        if steps % self.steps_per_call:
             raise InputError(
                 f"an epoch's {self.spec.full_steps} steps are too few for "
                 f"{steps} in a round: take more data, or fewer steps."
             )
-        number = steps // self.spec.steps_per_call
-        for call, data, plan in itertools.islice(self._endless, number):
+        for first in itertools.islice(self._firsts, steps // self.steps_per_call):
             self._state, metrics = self._program.train(
-                call, self._state, data, plan, self._hyperparameters
+                *self._arguments(first),
+                count=self.steps_per_call,
+                batch_size=self.spec.batch_size,
             )
         return metrics
 
-    def _epochs(self) -> Iterator[tuple[Call, DeviceData, EpochPlan]]:
-        """The calls of epoch after epoch, all by one plan."""
-        while True:
-            yield from self._feed.calls(self._calls, self._plan, self.spec)
-
     def test(self) -> TestMetrics:
         """Scores the whole test set, and waits for the score."""
-        return jax.block_until_ready(self._program.test(self._state, self._feed.data))
+        return jax.block_until_ready(
+            self._program.test(
+                self._state,
+                self._data,
+                no_scores(self.spec),
+                first=0,
+                count=self.spec.test_batches,
+            )
+        )
 
 
-def make_plan(spec, key: jax.Array) -> EpochPlan:
+def make_plan(spec: Spec, key: jax.Array) -> EpochPlan:
     """Some epoch's plan, with a small learning rate."""
-    order = jax.random.permutation(key, spec.train_shape[0])
+    order = jax.random.permutation(key, spec.train_size)
     return EpochPlan(
         order=order.astype(jnp.int32),
         learning_rates=jnp.full(spec.steps_per_epoch, 0.01),

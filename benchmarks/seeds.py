@@ -37,9 +37,10 @@ from benchmarks.command import check_counts, check_names, run
 from benchmarks.loops import make_plan
 from benchmarks.timing import Report, alternate, ratio
 from train.data.sources import load_dataset
-from train.engine import optimizers, program, step
-from train.engine.feed import make_feed
-from train.engine.spec import epoch_calls
+from train.engine import optimizers
+from train.engine.device_data import make_data
+from train.engine.program import compile_program, compiler_options, make_train
+from train.engine.spec import make_spec
 from train.engine.types import EpochPlan, StepMetrics, TrainState
 from train.errors import InputError
 from train.runs import loop
@@ -82,9 +83,7 @@ CASES = {
 
 def _jit(function: Callable) -> Callable:
     """Compiles as the program does."""
-    return jax.jit(
-        function, donate_argnums=0, compiler_options=program.compiler_options()
-    )
+    return jax.jit(function, donate_argnums=0, compiler_options=compiler_options())
 
 
 class Bench:
@@ -93,21 +92,21 @@ class Bench:
     def __init__(self, experiment: Experiment, seeds: Sequence[int]):
         dataset = load_dataset(experiment.data)
         config = Optimizer("lcam")
-        spec = program.make_spec(experiment, optimizers.method_of(config), dataset)
-        self.data = make_feed(dataset, spec, experiment.data.normalize).data
+        spec = make_spec(experiment, optimizers.method_of(config), dataset)
+        self.data = make_data(
+            dataset,
+            experiment.data.normalize,
+            spec.crop_padding,
+            spec.eval_batch_size,
+            spec.num_devices,
+        )
         self.hyperparameters = optimizers.hyperparameters_of(
             config, spec.steps_per_epoch
         )
-        self.calls = list(epoch_calls(spec))
-        compiled = program.compile_program(spec, self.data)
-        keys = [jax.random.key(seed) for seed in seeds]
-        self.states = [compiled.init(key) for key in keys]
-        self.plans = [make_plan(spec, key) for key in keys]
-        self.sizes = {(call.num_steps, call.batch_size) for call in self.calls}
-        self.train = {
-            size: step.make_train(spec, num_steps=size[0], batch_size=size[1])
-            for size in self.sizes
-        }
+        compiled = compile_program(spec)
+        self.states = [compiled.init(np.uint32(seed)) for seed in seeds]
+        self.plans = [make_plan(spec, jax.random.key(seed)) for seed in seeds]
+        self.train = make_train(spec, count=spec.full_steps)
 
     def sides(self) -> dict[str, Callable[[], Any]]:
         """Epochs of all runs, in this process."""
@@ -117,46 +116,32 @@ class Bench:
             "vmap": self._make_vmapped(),
         }
 
-    def _epoch(
-        self, run: dict[tuple[int, int], Callable], states: Any, plans: Any
-    ) -> tuple[Any, list[StepMetrics]]:
-        """An epoch's calls, with the states copied: they are given up."""
+    def _epoch(self, run: Callable, states: Any, plans: Any) -> tuple[Any, Any]:
+        """An epoch's steps, with the states copied: they are given up."""
         states = jax.tree.map(jnp.copy, states)
-        outputs = []
-        for call in self.calls:
-            states, metrics = run[call.num_steps, call.batch_size](
-                states, self.data, plans, self.hyperparameters, np.int32(call.first)
-            )
-            outputs.append(metrics)
-        return states, outputs
+        return run(states, self.data, plans, self.hyperparameters, np.int32(0))
 
     def make_sequential(self) -> Callable[[], Any]:
-        """Run after run, each with programs of its own."""
-        run = {size: _jit(self.train[size]) for size in self.sizes}
+        """Run after run, by one program."""
+        run = _jit(self.train)
         return lambda: [
             self._epoch(run, state, plan)
             for state, plan in zip(self.states, self.plans, strict=True)
         ]
 
     def _make_unrolled(self) -> Callable[[], Any]:
-        def make(train: Callable) -> Callable:
-            def together(
-                states: list[TrainState], data, plans: list[EpochPlan], *rest
-            ) -> tuple[list[TrainState], list[StepMetrics]]:
-                pairs = zip(states, plans, strict=True)
-                done = [train(state, data, plan, *rest) for state, plan in pairs]
-                return [state for state, _ in done], [metrics for _, metrics in done]
+        def together(
+            states: list[TrainState], data, plans: list[EpochPlan], *rest
+        ) -> tuple[list[TrainState], list[StepMetrics]]:
+            pairs = zip(states, plans, strict=True)
+            done = [self.train(state, data, plan, *rest) for state, plan in pairs]
+            return [state for state, _ in done], [metrics for _, metrics in done]
 
-            return _jit(together)
-
-        run = {size: make(self.train[size]) for size in self.sizes}
+        run = _jit(together)
         return lambda: self._epoch(run, self.states, self.plans)
 
     def _make_vmapped(self) -> Callable[[], Any]:
-        axes = (0, None, 0, None, None)
-        run = {
-            size: _jit(jax.vmap(self.train[size], in_axes=axes)) for size in self.sizes
-        }
+        run = _jit(jax.vmap(self.train, in_axes=(0, None, 0, None, None)))
         states = jax.tree.map(lambda *xs: jnp.stack(xs), *self.states)
         plans = jax.tree.map(lambda *xs: jnp.stack(xs), *self.plans)
         return lambda: self._epoch(run, states, plans)
@@ -230,8 +215,8 @@ def last_losses(outputs: Any) -> np.ndarray:
     if isinstance(outputs, np.ndarray):  # of the processes
         return outputs
     if isinstance(outputs, list):  # one after another
-        return np.array([metrics[-1].loss[-1] for _, metrics in outputs])
-    last = outputs[1][-1]
+        return np.array([metrics.loss[-1] for _, metrics in outputs])
+    last = outputs[1]
     if isinstance(last, list):  # unrolled
         return np.array([metrics.loss[-1] for metrics in last])
     return np.array(last.loss[:, -1])

@@ -4,9 +4,8 @@
 
 The same Wide ResNet, weights, batch and images in turn, in one process:
 
-- ours: the compiled calls of `python -m train run`, with LCAM: a scan over many steps,
-  as the program has it; on a CPU also a call a step; and with the images sent by the
-  host, in five calls a round;
+- ours: the compiled calls of `python -m train run`, with LCAM: a loop of many steps, as
+  the program has it; and on a CPU also a call a step;
 - authors: the loop of LCAM's authors in PyTorch as they wrote it: batches from
   torchvision, one picture after another, float32, the loss fetched at every step;
 - tuned torch: the fastest loop a user of PyTorch would write: images on the device,
@@ -28,7 +27,6 @@ Runs unchanged on a GPU.
 
 import dataclasses
 import importlib.util
-import math
 import os
 import re
 from collections.abc import Callable
@@ -164,23 +162,19 @@ def make_ours(
 ) -> dict[str, loops.OurLoop]:
     """Makes our loops for a network."""
     first, *others = config.dtypes
-    a_fifth = math.gcd(config.steps, max(1, config.steps // 5))
-    kinds = [(first, config.steps, "device")]
+    kinds = [(first, config.steps)]
     if jax.default_backend() == "cpu" and config.steps > 1:
-        kinds.append((first, 1, "device"))
-    kinds.append((first, a_fifth, "host"))
-    kinds += [(dtype, config.steps, "device") for dtype in others]
+        kinds.append((first, 1))
+    kinds += [(dtype, config.steps) for dtype in others]
     ours = {}
-    for dtype, steps_per_call, data_on in kinds:
+    for dtype, steps_per_call in kinds:
         experiment = Experiment(
             model=dataclasses.replace(model, dtype=dtype),
             batch_size=config.batch_size,
             steps_per_call=steps_per_call,
-            data_on=data_on,
         )
         loop = loops.OurLoop(experiment, dataset)
-        where = ", from the host" if data_on == "host" else ""
-        name = f"ours, {dtype}, {steps_per_call} a call{where}"
+        name = f"ours, {dtype}, {steps_per_call} a call"
         ours[name] = loop
         print(f"  {name}: compiled in {loop.compile_seconds:.1f} s", flush=True)
     return ours

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.flops import matrix_rate
-from train.engine.feed import IMAGENET_MEAN, IMAGENET_STD
+from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD
 
 PADDING = 4  # pixels, of which a crop is taken
 

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 
 from train import notes
 from train.errors import (
@@ -21,7 +20,6 @@ from train.errors import (
     DiskError,
     DivergedError,
     InputError,
-    PeerError,
     StoppedError,
     advising,
 )
@@ -47,9 +45,8 @@ from train.settings.presets import PRESETS
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program and returns its exit code.
 
-    2 is for bad input, 1 for training that diverged or lost one of its processes, 130
-    for an interruption (Ctrl-C), 143 for SIGTERM, 141 for output that nobody reads any
-    more.
+    2 is for bad input, 1 for training that diverged, 130 for an interruption (Ctrl-C),
+    143 for SIGTERM, 141 for output that nobody reads any more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     command = None
@@ -71,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"read-only?{_how_to_go_on(command)}",
             2,
         )
-    except (DivergedError, PeerError) as error:
+    except DivergedError as error:
         return _fail(f"error: {error}", 1)
     except StoppedError as error:
         return _fail(str(error), error.code)
@@ -150,9 +147,8 @@ def _execute(config: Command) -> None:
             print(describe())
         case Run():
             from train.runs.folder import check_folder
-            from train.runs.showing import showing
 
-            with showing(quiet=config.quiet) as display:
+            with Display(quiet=config.quiet) as display:
                 if config.cluster.coordinator is None:  # refused before JAX is loaded
                     check_folder(
                         config.out,
@@ -189,14 +185,11 @@ def _run(config: Run, display: Display) -> None:
     from train.data.description import remark
     from train.data.sources import load_fitting
 
-    load = partial(load_fitting, config)
-    if config.cluster.coordinator is None:  # bad data are refused before JAX is loaded
-        dataset = load()
-    else:
+    if config.cluster.coordinator is not None:
         from train.runs import processes
 
         processes.connect(config.cluster)
-        dataset = processes.by_each_process(load)
+    dataset = load_fitting(config)  # bad data are refused before JAX is loaded
     notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
     from train.engine.start import start_jax

@@ -30,13 +30,6 @@ class DivergedError(Exception):
     """
 
 
-class PeerError(Exception):
-    """Another process of the run is gone: the message says how to go on.
-
-    The program prints it without a traceback and exits with code 1.
-    """
-
-
 class StoppedError(Exception):
     """A signal ended a run: the message says where.
 

@@ -736,30 +736,27 @@ def test_any_metrics_of_a_run_without_its_last_checkpoint_are_read(folder, conte
         assert found is None or records.has_diverged(found)
 
 
-@given(
-    metrics_content=contents | st.just(b'{"epoch": 1, "a": 1}\n{"epoch": 2, "a": 1}\n'),
-    steps_content=contents
-    | steps.map(str.encode)
-    | st.just(b"step,loss\n1,1\n2,1\n3,1\n4,1\n"),
-    epochs=st.integers(0, 2),
-)
-def test_rows_are_dropped_only_behind_those_kept(
-    folder, metrics_content, steps_content, epochs
+@given(rows=contents, beyond=contents, place=st.integers(0), bit=st.integers(0, 7))
+def test_rows_are_cut_to_what_was_sealed_or_told_and_kept(
+    folder, rows, beyond, place, bit
 ):
-    before = {"metrics.jsonl": metrics_content, "steps.csv": steps_content}
-    for name, content in before.items():
-        (folder / name).write_bytes(content)
-    _, error = tried(records.keep_rows, folder, epochs, STEPS_PER_EPOCH)
-    for name, content in before.items():
-        path = folder / name
-        if error:
-            assert str(folder) in error
-            assert path.read_bytes() == content
-        else:
-            kept = path.read_bytes() if path.exists() else b""
-            lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            assert lines.startswith(kept)
-            assert kept or not epochs
+    files = [folder / name for name in records.ROWS]
+    for path in files:
+        path.write_bytes(rows)
+    seals = records.seal(folder)
+    for path in files:
+        path.write_bytes(rows + beyond)
+    records.cut_rows(folder, seals)
+    kept = [path.read_bytes() if path.exists() else b"" for path in files]
+    assert kept == [rows, rows]
+    if not rows:
+        return
+    changed = bytearray(rows + beyond)
+    changed[place % len(rows)] ^= 1 << bit
+    files[1].write_bytes(changed)
+    _, error = tried(records.cut_rows, folder, seals)
+    assert f"{files[1]} was changed or damaged" in error
+    assert [path.read_bytes() for path in files] == [rows, changed]
 
 
 @given(content=contents | steps.map(str.encode), num_steps=st.integers(0, 4))

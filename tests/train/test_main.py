@@ -138,13 +138,6 @@ def test_scanned_steps_equal_single_steps(images, finished, tmp_path):
     np.testing.assert_allclose(scanned["loss"][:6], single["loss"][:6], rtol=1e-3)
 
 
-def test_examples_from_the_host_give_the_same_run(images, finished, tmp_path):
-    rows = run(images, tmp_path / "run", "--data-on", "host")
-    assert strip_times(rows) == strip_times(records.read_metrics(finished))
-    ours, theirs = (folder / "steps.csv" for folder in (tmp_path / "run", finished))
-    assert ours.read_text() == theirs.read_text()
-
-
 def test_smaller_last_batch_is_trained_on_if_asked(images, tmp_path):
     run(images, tmp_path / "run", "--no-drop-last")
     assert len(records.read_steps(tmp_path / "run")["step"]) == 3 * 7
@@ -449,6 +442,16 @@ def test_folder_that_holds_something_is_left_alone(images, tmp_path, capsys):
     assert main(["run", "--data", images, *SHARED, "--out", str(tmp_path)]) == 2
     assert "is not empty, and nothing in it is overwritten" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_empty_config_of_another_program_is_kept(tmp_path, capsys, resume):
+    for name in ("config.json", "thesis.txt"):
+        (tmp_path / name).touch()
+    for command in (["run"], ["compare", "--seeds", "0"]):
+        assert main([*command, "--out", str(tmp_path), *resume]) == 2
+        assert "is not empty" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "thesis.txt"}
 
 
 def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ def pad(images: np.ndarray, padding: int) -> np.ndarray:
 
 def crop_and_flip(
     images: jax.Array,
-    indices: jax.Array | None,
+    indices: jax.Array,
     key: jax.Array,
     *,
     padding: int,
@@ -29,7 +29,7 @@ def crop_and_flip(
 
     Args:
       images: uint8 [size, height + 2 padding, width + 2 padding, channels].
-      indices: int32 [batch], which images; None for all, which are a batch then.
+      indices: int32 [batch], which images.
       key: of the randomness.
       padding: pixels of padding on every side; 0 takes the image itself.
       flip: whether to mirror left to right, each image with probability 1/2.
@@ -39,21 +39,15 @@ def crop_and_flip(
     """
     _, padded_height, padded_width, channels = images.shape
     size = (padded_height - 2 * padding, padded_width - 2 * padding, channels)
-    batch_size = len(images if indices is None else indices)
+    batch_size = len(indices)
     crop_key, flip_key = jax.random.split(key)
     offsets = jax.random.randint(crop_key, (batch_size, 2), 0, 2 * padding + 1)
 
-    def crop_chosen(index: jax.Array, offset: jax.Array) -> jax.Array:
+    def crop(index: jax.Array, offset: jax.Array) -> jax.Array:
         corner = (index, offset[0], offset[1], 0)
         return jax.lax.dynamic_slice(images, corner, (1, *size))[0]
 
-    def crop(image: jax.Array, offset: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), size)
-
-    if indices is None:
-        batch = jax.vmap(crop)(images, offsets)
-    else:
-        batch = jax.vmap(crop_chosen)(indices, offsets)
+    batch = jax.vmap(crop)(indices, offsets)
     if flip:
         mirrored = jax.random.bernoulli(flip_key, shape=(batch_size, 1, 1, 1))
         batch = jnp.where(mirrored, batch[:, :, ::-1], batch)

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from train.errors import InputError
@@ -62,13 +61,14 @@ def enough_memory() -> Iterator[None]:
             raise
         raise InputError(
             f"the device's memory is too small: {reason[:200].rstrip('. ')}. Take a "
-            "smaller network, --batch-size or --eval-batch-size, or keep the examples "
-            "on the host (--data-on host). Name a new --out."
+            "smaller network, --batch-size or --eval-batch-size, or fewer examples "
+            "(--every 2). Name a new --out."
         ) from None
 
 
 @functools.cache
 def _mesh(num_devices: int) -> jax.sharding.Mesh:
+    """The first devices, in a row."""
     devices = jax.devices()[:num_devices]
     return jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
 
@@ -78,11 +78,6 @@ def everywhere(num_devices: int) -> NamedSharding:
     return NamedSharding(_mesh(num_devices), PartitionSpec())
 
 
-def split(num_devices: int, axis: int) -> NamedSharding:
-    """An equal part of an axis on each device."""
-    return NamedSharding(_mesh(num_devices), PartitionSpec(*[None] * axis, AXIS))
-
-
 def share(batch: jax.Array, num_devices: int) -> jax.Array:
     """Splits the first axis among devices, inside a compiled function.
 
@@ -90,27 +85,16 @@ def share(batch: jax.Array, num_devices: int) -> jax.Array:
     """
     if num_devices == 1:
         return batch
-    return jax.lax.with_sharding_constraint(batch, split(num_devices, 0))
+    sharding = NamedSharding(_mesh(num_devices), PartitionSpec(AXIS))
+    return jax.lax.with_sharding_constraint(batch, sharding)
 
 
 def put(tree: Any, num_devices: int) -> Any:
     """Puts arrays, which every process has, on every device."""
     sharding = everywhere(num_devices)
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-
-    def put_one(x: Any) -> jax.Array:
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(put_one(jax.random.key_data(x)))
-        x = np.asarray(x)
-        return jax.make_array_from_callback(x.shape, sharding, lambda part: x[part])
-
-    return jax.tree.map(put_one, tree)
-
-
-def fetch(tree: Any) -> Any:
-    """Copies arrays that are whole on every device to this host."""
-    return jax.tree.map(lambda x: np.array(x.addressable_data(0)), tree)
+    if jax.process_count() > 1:  # where JAX puts no array by hand
+        return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
+    return jax.device_put(tree, sharding)
 
 
 def wait(tree: Any) -> None:

@@ -1,322 +1,308 @@
-"""Compiles an experiment's programs, once for all arms and seeds that share them."""
+"""What is compiled: weights, an epoch's randomness, training steps, the test.
 
-import contextlib
+Pure functions of trees of arrays. Every number of an experiment enters them as data, so
+that all arms and seeds of one `Spec` share a compilation. NNX modules are merged and
+split inside the step, and Optax is called directly: one step serves a loop and a vmap.
+"""
+
 import functools
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
-from train.data.dataset import Dataset, check_batch
-from train.engine import devices, feed, networks, step
-from train.engine.flops import training_flops
-from train.engine.networks import NetworkSpec, make_network_spec
-from train.engine.observers import make_observer
-from train.engine.optimizers import Hyperparameters, Method, any_hyperparameters
-from train.engine.pace import Pace
-from train.engine.plan import make_draw
-from train.engine.spec import Call, Spec, epoch_calls
-from train.engine.types import (
-    DeviceData,
-    EpochPlan,
-    StepMetrics,
-    TestMetrics,
-    TrainState,
+from train.data import augmentation
+from train.engine import devices, networks
+from train.engine.device_data import DeviceData
+from train.engine.losses import example_errors, example_losses
+from train.engine.observers import Step, make_observer
+from train.engine.optimizers import (
+    Hyperparameters,
+    any_hyperparameters,
+    make_optimizer,
 )
-from train.errors import InputError
-from train.settings.experiment import Experiment
-
-# Bytes of training examples that the host sends for one call: enough steps to hide what
-# a call costs, and little beside the device's memory.
-CALL_BYTES = 2**26
-
-# Operations in one call on an accelerator, some seconds of an H200: a signal waits for
-# a call. An epoch of WRN-28-10 on CIFAR takes 1.6 * 10**15. On a CPU the run's clock
-# decides.
-CALL_FLOPS = 2 * 10**15
+from train.engine.spec import Spec, is_counted
+from train.engine.types import EpochPlan, StepMetrics, TestMetrics, TrainState
+from train.engine.variables import merge, split
 
 # XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
 # Its sums over arrays, as in normalisation, are kept (docs/speed.md has the figures).
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
-class Program:
-    """The compiled functions of one `Spec`.
+class Program(NamedTuple):
+    """The functions of one `Spec`. Each is compiled when it is first called.
+
+    `train.lower(...).compile()` and `test.lower(...).compile()` compile them before.
 
     Attributes:
-      spec: what they are compiled for.
-      calls: the calls that make up an epoch.
-      draw: compiled, of `train.engine.plan.make_draw`.
-      pace: of its counted calls, kept from run to run.
-      test_pace: of those that test.
-      compile_seconds: how long compiling took, all of it.
+      init: `init(seed) -> state`, fresh weights and optimizer state; uint32.
+      draw: `draw(seed, epoch) -> (order, augmentation key, noise, key of the noise)`,
+        an epoch's random numbers; uint32 and int32.
+      train: `train(state, data, plan, hyperparameters, first, *, count, batch_size) ->
+        (state, metrics)`. It takes `count` steps, of which `first` (int32) is the
+        number of the first one in its epoch. `metrics` are [steps per epoch], and NaN
+        but for these steps. `state` is given up: its memory is reused.
+      test: `test(state, data, scores, *, first, count) -> scores`. The scores are sums
+        over each batch of the test set, [batches]. Those of `count` batches from
+        `first` on are replaced.
+      observed: `observed(state) -> dict`, what was watched of the epoch so far; empty
+        for nothing.
     """
 
-    def __init__(self, spec: Spec, data: DeviceData):
-        start = time.perf_counter()
-        self.spec = spec
-        self.calls = list(epoch_calls(spec))
-        self.pace, self.test_pace = Pace(), Pace()
-        observer = make_observer(spec.observe, spec.method)
-        self._init_network = network_init(spec.network)
-        self.draw = _draw(spec.train_shape[0], spec.steps_per_epoch)
-        self._init_optimizer = jax.jit(step.make_optimizer_init(spec.method))
-        self._init_observer = jax.jit(observer.init)
-        init = networks.make_network_init(spec.network)
-        network = jax.eval_shape(init, _abstract_key())
-        state = jax.eval_shape(self._begin, *network)
-        self._everywhere = partial(_everywhere, spec.num_devices)
-        self._compile = partial(_compile, spec.num_devices)
-        self._abstract = self._everywhere((state, data))
-        self._summarize = self._compile(observer.summarize, self._abstract[0].observed)
-        self._test = _compile_test(spec, *self._abstract)
-        self._train: dict[tuple[int, int], jax.stages.Compiled] = {}
-        for call in self.calls:
-            self._train_of(call)
-        self.compile_seconds = time.perf_counter() - start
-
-    def init(self, key: jax.Array) -> TrainState:
-        """Returns fresh weights and optimizer state."""
-        state = self._begin(*self._init_network(key))
-        return devices.put(state, self.spec.num_devices)
-
-    def _begin(self, params: nnx.State, batch_stats: nnx.State) -> TrainState:
-        return TrainState(
-            params,
-            batch_stats,
-            self._init_optimizer(params),
-            self._init_observer(params),
-            step.make_memory(self.spec),
-        )
-
-    def _train_of(self, call: Call) -> jax.stages.Compiled:
-        """What takes a call's steps, compiled when a call of its size first comes."""
-        size = self.spec.room(call), call.batch_size
-        if size not in self._train:
-            state, data = self._abstract
-            data, *rest = _abstract_arguments(self.spec, data, *size)
-            train = step.make_train(self.spec, num_steps=size[0], batch_size=size[1])
-            arguments = (state, data, *self._everywhere(rest))
-            self._train[size] = self._compile(train, *arguments, donate_argnums=0)
-        return self._train[size]
-
-    def train(
-        self,
-        call: Call,
-        state: TrainState,
-        data: DeviceData,
-        plan: EpochPlan,
-        hyperparameters: Hyperparameters,
-    ) -> tuple[TrainState, StepMetrics]:
-        """Takes the steps of one call. `state` is given up: its memory is reused.
-
-        The metrics have room for `spec.room(call)` steps; the call's come first.
-        """
-        steps = [np.int32(call.first)]
-        if self.spec.counted:
-            steps.append(np.int32(call.num_steps))
-        return self._train_of(call)(state, data, plan, hyperparameters, *steps)
-
-    def test(
-        self,
-        state: TrainState,
-        data: DeviceData,
-        scores: TestMetrics | None = None,
-        first: int = 0,
-        count: int | None = None,
-    ) -> TestMetrics:
-        """Scores `count` batches of the test set from `first` on; None: all.
-
-        `scores` are those of the batches before; they are given up.
-        """
-        numbers = []
-        if self.spec.counted:
-            count = self.spec.test_batches if count is None else count
-            numbers = [np.int32(first), np.int32(count)]
-        return self._test(state, data, scores or no_scores(self.spec), *numbers)
-
-    def observed(self, state: TrainState) -> dict[str, jax.Array]:
-        """What was watched of the epoch so far; empty for nothing."""
-        return self._summarize(state.observed)
+    init: Callable[..., TrainState]
+    draw: Callable[..., tuple[jax.Array, ...]]
+    train: Any
+    test: Any
+    observed: Callable[[TrainState], dict[str, jax.Array]]
 
 
-def _everywhere(num_devices: int, tree: Any) -> Any:
-    """Abstract arrays, whole on every device."""
-    sharding = devices.everywhere(num_devices)
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+@functools.cache
+def compile_program(spec: Spec) -> Program:
+    """The program of a spec, which all arms and seeds share."""
+    jit = partial(jax.jit, out_shardings=devices.everywhere(spec.num_devices))
+    # What seldom runs: the random numbers of WRN-10-1's weights would take longer to
+    # compile than its training step. They are the same, bit for bit.
+    soon = {"xla_backend_optimization_level": 1} if is_counted() else None
+    options = compiler_options()
+    # What a CPU takes as an argument, an accelerator's compiler is told.
+    counts = () if is_counted() else ("first", "count")
+    observer = make_observer(spec.observe, spec.method)
+    return Program(
+        init=jit(partial(_init, spec), compiler_options=soon),
+        draw=jit(partial(_draw, spec), compiler_options=soon),
+        train=jit(
+            partial(_train, spec),
+            donate_argnums=0,
+            static_argnames=("batch_size", *counts[1:]),
+            compiler_options=options,
+        ),
+        test=jit(
+            partial(_test, spec), static_argnames=counts, compiler_options=options
+        ),
+        observed=jit(lambda state: observer.summarize(state.observed)),
     )
 
 
-def _compile(
-    num_devices: int, function: Callable, *arguments: Any, **options: Any
-) -> jax.stages.Compiled:
-    """Compiles for such arguments; what comes out is whole on every device."""
-    sharding = devices.everywhere(num_devices)
-    lowered = jax.jit(function, out_shardings=sharding, **options).lower(*arguments)
-    # An experimental option: a JAX that has it no more does without.
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        return lowered.compile(compiler_options=compiler_options())
-    return lowered.compile()
+@functools.cache
+def compiler_options() -> dict[str, Any] | None:
+    """What the compiler is told besides, on this kind of device."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0, compiler_options=CPU_OPTIONS).lower().compile()
+    except jax.errors.JaxRuntimeError:  # an experimental option: it may go
+        return None
+    return CPU_OPTIONS
 
 
 def no_scores(spec: Spec) -> TestMetrics:
     """The scores before any batch is scored."""
-    zeros = np.zeros((len(TestMetrics._fields), spec.test_batches), np.float32)
-    return devices.put(TestMetrics(*zeros), spec.num_devices)
+    return TestMetrics(*np.zeros((2, spec.test_batches), np.float32))
 
 
-def score(spec: Spec, state: TrainState, data: DeviceData) -> TestMetrics:
-    """Scores the test set alone, with the numbers of the whole program."""
-    test = _compile_test(spec, *_everywhere(spec.num_devices, (state, data)))
-    numbers = [np.int32(0), np.int32(spec.test_batches)] if spec.counted else []
-    return test(state, data, no_scores(spec), *numbers)
+def _init(spec: Spec, seed: jax.Array) -> TrainState:
+    """Fresh weights; one seed has a key of its own for them."""
+    key = jax.random.split(jax.random.key(seed), 4)[0]
+    _, params, batch_stats = split(networks.make_network(spec.network, key))
+    return make_state(spec, params, batch_stats)
 
 
-def _compile_test(spec: Spec, *abstract: Any) -> jax.stages.Compiled:
-    """Compiles the test for a state and data like these."""
-    sums = jax.ShapeDtypeStruct((spec.test_batches,), jnp.float32)
-    scores = _everywhere(spec.num_devices, TestMetrics(sums, sums))
-    numbers = [jax.ShapeDtypeStruct((), jnp.int32)] * 2 if spec.counted else []
-    return _compile(
-        spec.num_devices,
-        step.make_test(spec),
-        *(*abstract, scores, *_everywhere(spec.num_devices, numbers)),
-        donate_argnums=2,
+def make_state(spec: Spec, params: nnx.State, batch_stats: nnx.State) -> TrainState:
+    """The state before the first step of a network with these weights."""
+    optimizer = make_optimizer(spec.method, any_hyperparameters(), jnp.float32(0))
+    observer = make_observer(spec.observe, spec.method)
+    remembers = spec.method.signal == "examples"
+    return TrainState(
+        params,
+        batch_stats,
+        optimizer.init(params),
+        observer.init(params),
+        jnp.zeros(spec.train_size) if remembers else (),
     )
 
 
-def compiler_options() -> dict[str, Any]:
-    """What the compiler is told besides, on this kind of device."""
-    return CPU_OPTIONS if jax.default_backend() == "cpu" else {}
+def _draw(spec: Spec, seed: jax.Array, epoch: jax.Array) -> tuple[jax.Array, ...]:
+    """An epoch's randomness depends on its number alone: a resumed run repeats it."""
+    _, *keys = jax.random.split(jax.random.key(seed), 4)
+    order, augmentation_key, noise = (jax.random.fold_in(key, epoch) for key in keys)
+    return (
+        jax.random.permutation(order, spec.train_size).astype(jnp.int32),
+        augmentation_key,
+        jax.random.uniform(noise, (spec.steps_per_epoch,)),
+        noise,
+    )
 
 
-def _abstract_key() -> jax.ShapeDtypeStruct:
-    return jax.eval_shape(jax.random.key, 0)
+def make_train(spec: Spec, *, count: int) -> Callable[..., Any]:
+    """Returns `train(state, data, plan, hyperparameters, first)`, not compiled.
 
-
-@functools.cache
-def network_init(spec: NetworkSpec) -> jax.stages.Compiled:
-    """Compiles `init(key) -> (params, batch_stats)`, which programs share."""
-    return _compile_soon(networks.make_network_init(spec), _abstract_key())
-
-
-@functools.cache
-def _draw(size: int, steps: int) -> jax.stages.Compiled:
-    """Compiles what draws an epoch's random numbers, which programs share."""
-    seed, epoch = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.uint32, jnp.int32))
-    return _compile_soon(make_draw(size, steps), seed, epoch)
-
-
-def _compile_soon(function: Callable, *arguments: Any) -> jax.stages.Compiled:
-    """Compiles what seldom runs: on a CPU with little optimisation.
-
-    The random numbers of WRN-10-1's weights would take longer to compile than its
-    training step. They are the same, bit for bit.
+    It takes `count` steps with full batches; else as in `Program`. For benchmarks.
     """
-    is_cpu = jax.default_backend() == "cpu"
-    options = {"xla_backend_optimization_level": 1} if is_cpu else None
-    return jax.jit(function).lower(*arguments).compile(compiler_options=options)
+    return partial(_train, spec, count=count, batch_size=spec.batch_size)
 
 
-def compile_program(spec: Spec, data: DeviceData) -> Program:
-    """Returns the program of a spec and data like these, compiled at the first request.
+def _train(
+    spec: Spec,
+    state: TrainState,
+    data: DeviceData,
+    plan: EpochPlan,
+    hyperparameters: Hyperparameters,
+    first: jax.Array,
+    *,
+    count: jax.Array | int,
+    batch_size: int,
+) -> tuple[TrainState, StepMetrics]:
+    """Takes some steps; see `Program`."""
+    step = partial(_step, spec, data, plan, hyperparameters, batch_size)
 
-    Only shapes and dtypes of the data matter.
-    """
-    return _compiled(
-        spec, DeviceData(*(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in data))
+    def body(number: jax.Array, carried: Any) -> Any:
+        state, metrics = carried
+        state, new = step(state, first + number)
+        place = first + number
+        return state, jax.tree.map(lambda x, y: x.at[place].set(y), metrics, new)
+
+    nothing = jnp.full(spec.steps_per_epoch, jnp.nan)
+    metrics = StepMetrics(*[nothing] * len(StepMetrics._fields))
+    return jax.lax.fori_loop(0, count, body, (state, metrics))
+
+
+def _step(
+    spec: Spec,
+    data: DeviceData,
+    plan: EpochPlan,
+    hyperparameters: Hyperparameters,
+    batch_size: int,
+    state: TrainState,
+    index: jax.Array,
+) -> tuple[TrainState, StepMetrics]:
+    """One training step, the `index`-th of its epoch."""
+    graph = networks.graph_of(spec.network)
+    share = partial(devices.share, num_devices=spec.num_devices)
+    start = index * spec.batch_size
+    chosen = share(jax.lax.dynamic_slice(plan.order, (start,), (batch_size,)))
+    targets = share(data.train_targets[chosen])
+    if spec.is_images:
+        inputs = augmentation.crop_and_flip(
+            data.train_inputs,
+            chosen,
+            jax.random.fold_in(plan.key, index),
+            padding=spec.crop_padding,
+            flip=spec.flip,
+        )
+    else:
+        inputs = data.train_inputs[chosen]
+    learning_rate = plan.learning_rates[index]
+
+    def loss_fn(
+        params: nnx.State, inputs: jax.Array, targets: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
+        network = merge(graph, params, state.batch_stats)
+        outputs = network(_normalize(spec, share(inputs), data), train=True)
+        loss = jnp.mean(example_losses(outputs, targets))
+        return loss, (outputs, split(network)[2])
+
+    (loss, (outputs, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+        state.params, inputs, targets
     )
 
+    def held_out_loss() -> jax.Array:
+        return loss_fn(state.params, data.test_inputs[0], data.test_targets[0])[0]
 
-@functools.cache
-def _compiled(spec: Spec, data: DeviceData) -> Program:
-    return Program(spec, data)
+    def fixed_loss() -> jax.Array:
+        return loss_fn(state.params, data.fixed_inputs, data.fixed_targets)[0]
 
-
-def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
-    """Gathers what a program is compiled for.
-
-    Raises:
-      InputError: the batch is larger than the training set, or the network is not one
-        for such inputs.
-    """
-    check_batch(config, dataset)
-    spec = Spec(
-        network=make_network_spec(config.model, dataset),
-        train_shape=dataset.train_inputs.shape,
-        test_shape=dataset.test_inputs.shape,
-        method=method,
-        crop_padding=config.data.crop_padding,
-        flip=config.data.flip,
-        batch_size=config.batch_size,
-        drop_last=config.drop_last,
-        eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
-        steps_per_call=1,
-        counted=jax.default_backend() == "cpu",
-        from_host=_is_from_host(config, dataset),
-        num_devices=devices.count(config.devices),
-        observe=config.observe,
+    match spec.method.signal:
+        case "noise":
+            value = plan.noise[index]
+        case "fixed":
+            value = fixed_loss()
+        case "examples":
+            value = loss - jnp.mean(state.memory[chosen])
+        case _:
+            value = loss
+    optimizer = make_optimizer(spec.method, hyperparameters, learning_rate)
+    updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.params, value=value
     )
-    if method.signal == "examples" and spec.from_host:
-        raise InputError(
-            "--phase examples remembers the loss of each example by its place on the "
-            "device: it needs --data-on device."
-        )
-    steps_per_call = config.steps_per_call or _steps_per_call(spec, dataset)
-    return spec._replace(steps_per_call=min(steps_per_call, spec.full_steps))
-
-
-def _is_from_host(config: Experiment, dataset: Dataset) -> bool:
-    if config.data_on is not None:
-        return config.data_on == "host"
-    return feed.is_too_large(dataset, config.data.crop_padding)
-
-
-def _steps_per_call(spec: Spec, dataset: Dataset) -> int:
-    most = spec.full_steps
-    if spec.from_host:
-        train_bytes = feed.train_bytes(dataset, spec.crop_padding)
-        most = min(most, spec.full_steps * CALL_BYTES // train_bytes)
-    if spec.counted:
-        return max(1, most)
-    step_flops = training_flops(spec.network) * spec.batch_size
-    most = max(1, min(most, CALL_FLOPS // max(1, step_flops)))
-    # A divisor leaves no single steps over, which would be a program of their own.
-    fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
-    return next(fitting, most)
-
-
-def _abstract_arguments(
-    spec: Spec, data: DeviceData, num_steps: int, batch_size: int
-) -> tuple[Any, ...]:
-    """What a call with room for `num_steps` takes besides the state."""
-
-    def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)
-
-    def sent(examples: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(
-            (num_steps, batch_size, *examples.shape[1:]),
-            examples.dtype,
-            sharding=feed.batch_sharding(spec.num_devices, batch_size),
-        )
-
-    if spec.from_host:
-        data = data._replace(
-            train_inputs=sent(data.train_inputs), train_targets=sent(data.train_targets)
-        )
-    plan = EpochPlan(
-        order=array(jnp.int32, 0 if spec.from_host else spec.train_shape[0]),
-        learning_rates=array(jnp.float32, spec.steps_per_epoch),
-        noise=array(jnp.float32, spec.steps_per_epoch),
-        key=_abstract_key(),
+    params = optax.apply_updates(state.params, updates)
+    memory = state.memory
+    if spec.method.signal == "examples":
+        average = optax.tree.get(opt_state, "average_loss")
+        above = example_losses(outputs, targets) - average
+        # What is not finite would be remembered for ever.
+        above = jnp.where(jnp.isfinite(above), above, memory[chosen])
+        memory = memory.at[chosen].set(above)
+    observed = make_observer(spec.observe, spec.method).update(
+        state.observed,
+        Step(
+            first=index == 0,
+            learning_rate=learning_rate,
+            loss=loss,
+            held_out_loss=held_out_loss,
+            fixed_loss=fixed_loss,
+            grads=grads,
+            updates=updates,
+            old_state=state.opt_state,
+            new_state=opt_state,
+            hyperparameters=hyperparameters,
+        ),
     )
-    hyperparameters = jax.eval_shape(any_hyperparameters)
-    numbers = [array(jnp.int32)] * (2 if spec.counted else 1)
-    return data, plan, hyperparameters, *numbers
+    error = jnp.mean(example_errors(outputs, targets))
+    metrics = StepMetrics(loss, error, *_diagnostics(opt_state))
+    return TrainState(params, batch_stats, opt_state, observed, memory), metrics
+
+
+def _test(
+    spec: Spec,
+    state: TrainState,
+    data: DeviceData,
+    scores: TestMetrics,
+    *,
+    first: jax.Array | int,
+    count: jax.Array | int,
+) -> TestMetrics:
+    """Scores some batches of the test set; see `Program`."""
+    graph, size = networks.graph_of(spec.network), spec.eval_batch_size
+
+    def body(number: jax.Array, scores: TestMetrics) -> TestMetrics:
+        network = merge(graph, state.params, state.batch_stats)
+        inputs = devices.share(data.test_inputs[number], spec.num_devices)
+        outputs = network(_normalize(spec, inputs, data), train=False)
+        targets = data.test_targets[number]
+        counts = number * size + jnp.arange(size) < spec.test_size  # the last is filled
+        sums = [
+            jnp.sum(jnp.where(counts, each(outputs, targets), 0))
+            for each in (example_losses, example_errors)
+        ]
+        return TestMetrics(
+            *(x.at[number].set(y) for x, y in zip(scores, sums, strict=True))
+        )
+
+    return jax.lax.fori_loop(first, first + count, body, scores)
+
+
+def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
+    """Normalises images; tables come so, and text needs it not."""
+    if not spec.is_images:
+        return inputs
+    return augmentation.normalize(inputs, data.mean, data.std)
+
+
+def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
+    """Average loss, phase and momentum; NaN where the optimizer has no such thing."""
+
+    def is_number(_: Any, leaf: Any) -> bool:
+        # AdamW's momentum by phase: beside the number stands the schedule's state.
+        return isinstance(leaf, jax.Array)
+
+    found = [
+        optax.tree.get(opt_state, name, np.nan, is_number)
+        for name in StepMetrics._fields[2:]
+    ]
+    return [jnp.asarray(number, jnp.float32) for number in found]

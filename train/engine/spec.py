@@ -1,10 +1,21 @@
-"""What a program is compiled for, and the calls that make up an epoch."""
+"""What a program is compiled for, and how many steps one call of it takes."""
 
-from collections.abc import Callable, Iterator
+import functools
 from typing import NamedTuple
 
-from train.engine.networks import NetworkSpec
+import jax
+
+from train.data.dataset import Dataset, check_batch
+from train.engine import devices
+from train.engine.flops import training_flops
+from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.optimizers import Method
+from train.settings.experiment import Experiment
+
+# Operations in one call on an accelerator, some seconds of an H200: a signal waits for
+# a call. An epoch of WRN-28-10 on CIFAR takes 1.6 * 10**15. On a CPU the run's clock
+# decides.
+CALL_FLOPS = 2 * 10**15
 
 
 class Spec(NamedTuple):
@@ -12,45 +23,39 @@ class Spec(NamedTuple):
 
     Attributes:
       network: what is trained.
-      train_shape: of the training inputs.
-      test_shape: of the test inputs.
       method: the optimizer's code.
+      train_size: training examples.
+      test_size: test examples.
+      batch_size: examples a full training step.
+      eval_batch_size: examples a testing step.
+      drop_last: whether the examples that don't fill a batch are left out.
       crop_padding: pixels.
       flip: whether to mirror.
-      batch_size: examples a full training step.
-      drop_last: whether the examples that don't fill a batch are left out.
-      eval_batch_size: examples a testing step.
-      steps_per_call: most training steps in one call of the program.
-      counted: whether a call may take fewer: their number is an argument then.
-      from_host: whether the host sends the training examples of each call.
-      num_devices: among which each batch is split.
       observe: what is watched besides; see `train.engine.observers`.
+      num_devices: among which each batch is split.
     """
 
     network: NetworkSpec
-    train_shape: tuple[int, ...]
-    test_shape: tuple[int, ...]
     method: Method
-    crop_padding: int
-    flip: bool
+    train_size: int
+    test_size: int
     batch_size: int
-    drop_last: bool
     eval_batch_size: int
-    steps_per_call: int
-    counted: bool = False
-    from_host: bool = False
-    num_devices: int = 1
+    drop_last: bool = True
+    crop_padding: int = 0
+    flip: bool = False
     observe: str = "nothing"
+    num_devices: int = 1
 
     @property
     def full_steps(self) -> int:
         """Steps an epoch with a full batch."""
-        return self.train_shape[0] // self.batch_size
+        return self.train_size // self.batch_size
 
     @property
     def last_batch_size(self) -> int:
         """Examples in an epoch's smaller last step; 0 if there is none."""
-        return 0 if self.drop_last else self.train_shape[0] % self.batch_size
+        return 0 if self.drop_last else self.train_size % self.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,51 +65,53 @@ class Spec(NamedTuple):
     @property
     def test_batches(self) -> int:
         """Batches of the test set, the last one filled up."""
-        return -(-self.test_shape[0] // self.eval_batch_size)
+        return -(-self.test_size // self.eval_batch_size)
 
-    def room(self, call: "Call") -> int:
-        """For how many steps the program of a call is compiled."""
-        is_full = self.counted and call.batch_size == self.batch_size
-        return self.steps_per_call if is_full else call.num_steps
+    @property
+    def is_images(self) -> bool:
+        """Whether the inputs are images."""
+        return len(self.network.input_shape) == 3
 
 
-class Call(NamedTuple):
-    """One call of the compiled training program within an epoch.
+def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
+    """Gathers what a program is compiled for.
 
-    Attributes:
-      first: number of its first step in the epoch.
-      num_steps: steps it takes.
-      batch_size: examples in each.
+    Raises:
+      InputError: the batch is larger than the training set, there are fewer devices, or
+        the network is not one for such inputs.
     """
+    check_batch(config, dataset)
+    return Spec(
+        network=make_network_spec(config.model, dataset),
+        method=method,
+        train_size=len(dataset.train_inputs),
+        test_size=len(dataset.test_inputs),
+        batch_size=config.batch_size,
+        eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
+        drop_last=config.drop_last,
+        crop_padding=config.data.crop_padding,
+        flip=config.data.flip,
+        observe=config.observe,
+        num_devices=devices.count(config.devices),
+    )
 
-    first: int
-    num_steps: int
-    batch_size: int
 
+def is_counted() -> bool:
+    """Whether the number of steps in a call is an argument of the compiled loop.
 
-def epoch_calls(
-    spec: Spec, done: int = 0, next_size: Callable[[], int] | None = None
-) -> Iterator[Call]:
-    """Splits an epoch into calls, the last batch in one of its own.
-
-    What is left over of the calls' length comes in one call if calls are counted, else
-    in single steps, which have one program.
-
-    Args:
-      spec: the sizes.
-      done: steps of the epoch that are taken already.
-      next_size: asked for the steps of each counted call, when it comes; None: as many
-        as a call may take.
+    It is on a CPU. A GPU would ask the host at each step whether to go on, so that
+    there the compiler is told the number: each is a program of its own.
     """
-    first = done
-    while first < spec.full_steps:
-        left = spec.full_steps - first
-        size = spec.steps_per_call
-        if spec.counted:
-            size = min(size, left, next_size() if next_size else left)
-        elif left < size:
-            size = 1
-        yield Call(first, size, spec.batch_size)
-        first += size
-    if spec.last_batch_size and done <= spec.full_steps:
-        yield Call(spec.full_steps, 1, spec.last_batch_size)
+    return jax.default_backend() == "cpu"
+
+
+@functools.cache
+def steps_per_call(spec: Spec) -> int:
+    """The most steps of a call, at least 1: of an epoch, bounded on an accelerator."""
+    if is_counted():
+        return max(1, spec.full_steps)
+    step_flops = training_flops(spec.network) * spec.batch_size
+    most = max(1, min(spec.full_steps, CALL_FLOPS // max(1, step_flops)))
+    # A divisor leaves no single steps over, which would be a program of their own.
+    fitting = (n for n in range(most, most // 2, -1) if spec.full_steps % n == 0)
+    return next(fitting, most)

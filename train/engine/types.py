@@ -28,38 +28,11 @@ class TrainState(NamedTuple):
     memory: Any = ()
 
 
-class DeviceData(NamedTuple):
-    """A data set on the device, or the part of it that some steps need.
-
-    Attributes:
-      train_inputs: as in `Dataset`; images are padded for the crop. If the host sends
-        them those of a call: [steps, batch, ...].
-      train_targets: as in `Dataset`; or [steps, batch, ...], the same.
-      test_inputs: [batches, batch, ...], the last batch filled with zeros.
-      test_targets: [batches, batch, ...], the same.
-      mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
-      std: float32 [channels]; the same.
-      fixed_inputs: [256, ...] or fewer, training examples as in `Dataset`, without
-        augmentation.
-      fixed_targets: [256, ...], the same.
-    """
-
-    train_inputs: jax.Array
-    train_targets: jax.Array
-    test_inputs: jax.Array
-    test_targets: jax.Array
-    mean: jax.Array
-    std: jax.Array
-    fixed_inputs: jax.Array | None = None
-    fixed_targets: jax.Array | None = None
-
-
 class EpochPlan(NamedTuple):
     """What an epoch's steps draw on.
 
     Attributes:
-      order: int32 [n], which of the training examples come one after another; empty
-        if the host sends them so.
+      order: int32 [train size], which of the training examples come one after another.
       learning_rates: float32 [steps per epoch].
       noise: float32 [steps per epoch], in [0, 1): decides the phase where chance does.
       key: of the augmentation.

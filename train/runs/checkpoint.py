@@ -16,7 +16,9 @@ import numpy as np
 
 from train.engine.types import StepMetrics, TrainState
 from train.errors import InputError
+from train.runs import records
 from train.runs.records import CHECKPOINTS
+from train.runs.writing import no_link
 
 
 class Snapshot(NamedTuple):
@@ -49,13 +51,17 @@ class Checkpoints:
     Args:
       folder: of the run.
       keep: how many are kept, at least 1.
+      run: says which run it is, the same whenever it goes on.
+
+    Raises:
+      InputError: their folder is a link, or cannot be made.
     """
 
-    def __init__(self, folder: Path, keep: int):
+    def __init__(self, folder: Path, keep: int, run: str):
         import orbax.checkpoint as ocp  # takes two seconds: not for `--help`
 
         _expect_noise()
-        self._ocp = ocp
+        self._ocp, self._folder, self._run = ocp, folder, run
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
@@ -66,9 +72,13 @@ class Checkpoints:
             ),
         )
         # Orbax insists on an absolute path.
-        self._path = (folder / CHECKPOINTS).resolve()
-        with self._explained("write", "Is the disk full, or the folder read-only?"):
+        self._path = no_link(folder.resolve() / CHECKPOINTS)
+        with _explained(
+            self._path, "write", "Is the disk full, or the folder read-only?"
+        ):
             self._path.mkdir(exist_ok=True)
+            for path in self._path.iterdir():
+                no_link(path)
             self._manager = ocp.CheckpointManager(self._path, options=options)
         # Orbax would ask JAX too whether it is time to stop, with steps where
         # `train.runs.stop` counts calls: the processes would never agree.
@@ -80,71 +90,80 @@ class Checkpoints:
 
     def __exit__(self, *exception: object) -> None:
         """Waits for checkpoints on their way to the disk."""
-        with self._explained("write", "Is the disk full?"):
+        with _explained(self._path, "write", "Is the disk full?"):
             self._manager.close()
 
-    def discard(self) -> None:
-        """Deletes all checkpoints, when the context has been left."""
-        shutil.rmtree(self._path, ignore_errors=True)
+    def last_step(self) -> int:
+        """Steps taken at the newest checkpoint; 0 without one."""
+        return self._manager.latest_step() or 0
 
-    def last_step(self) -> int | None:
-        """Steps taken at the newest checkpoint; None without one."""
-        return self._manager.latest_step()
+    def save(self, step: int, epochs: int, snapshot: Snapshot) -> None:
+        """Saves where the run is. The arrays must not change any more.
 
-    def save(self, step: int, snapshot: Snapshot) -> None:
-        """Saves where the run is after `step` steps. The arrays must not change.
+        Args:
+          step: steps that are taken.
+          epochs: that are done: trained, tested, and in the rows.
+          snapshot: what to save.
 
         Raises:
           InputError: this checkpoint, or one before, cannot be written.
         """
+        about = {
+            "run": self._run,
+            "step": step,
+            "epochs": epochs,
+            "rows": records.seal(self._folder),
+            "crc32": _crc32(snapshot),
+        }
         args = self._ocp.args
-        with self._explained("write", "Is the disk full?"):
+        with _explained(self._path, "write", "Is the disk full?"):
             self._manager.save(
                 step,
                 args=args.Composite(
-                    snapshot=args.StandardSave(snapshot),
-                    about=args.JsonSave(
-                        {
-                            "crc32": _crc32(snapshot),
-                            "network_crc32": _network_crc32(
-                                snapshot.state.params, snapshot.state.batch_stats
-                            ),
-                        }
-                    ),
+                    snapshot=args.StandardSave(snapshot), about=args.JsonSave(about)
                 ),
             )
 
-    def restore(self, step: int, like: Snapshot) -> Snapshot:
+    def restore(
+        self, step: int, like: Snapshot
+    ) -> tuple[Snapshot, int, dict[str, records.Seal]]:
         """Restores where the run was after `step` steps.
 
         Args:
           step: as `last_step` says.
           like: has the structure, shapes and dtypes.
 
+        Returns:
+          What was saved, the epochs that were done, and what sealed the rows.
+
         Raises:
-          InputError: the checkpoint is damaged, or was written by another version.
+          InputError: the checkpoint is damaged, of another run or step, or was written
+            by another version.
         """
         advice = (
             f"Move {self._path / str(step)} away to continue from an earlier one, or "
             "from the beginning."
         )
         args = self._ocp.args
-        with self._explained("read", advice):
+        with _explained(self._path, "read", advice):
             restored = self._manager.restore(
                 step,
                 args=args.Composite(
                     snapshot=args.StandardRestore(like), about=args.JsonRestore()
                 ),
             )
-            # Orbax does not notice a bit that has changed on the disk.
-            if restored["about"]["crc32"] != _crc32(restored["snapshot"]):
-                raise ValueError(f"step {step} has changed since it was saved.")
-            return restored["snapshot"]
+            snapshot, about = restored["snapshot"], restored["about"]
+            _check_sum(step, about, snapshot)
+            if about["run"] != self._run:
+                raise ValueError(f"step {step} is of another run.")
+            return snapshot, about["epochs"], about["rows"]
 
-    def _explained(
-        self, verb: str, advice: str
-    ) -> contextlib.AbstractContextManager[None]:
-        return _explained(self._path, verb, advice)
+    def discard(self) -> None:
+        """Deletes all checkpoints, when the context has been left."""
+        for step in records.steps_in(self._folder):
+            shutil.rmtree(self._path / str(step), ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else's files are in it
+            self._path.rmdir()
 
 
 def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -163,18 +182,32 @@ def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any
     advice = "Name an earlier one with --step, or repeat the run."
     with _explained(path, "read", advice):
         with ocp.StandardCheckpointer() as reader:
-            state = reader.restore(path / "snapshot")["state"]
+            snapshot = reader.restore(path / "snapshot")
         about = json.loads((path / "about" / "metadata").read_text())
-        params, batch_stats = state["params"], state["batch_stats"]
-        if about["network_crc32"] != _network_crc32(params, batch_stats):
-            raise ValueError(f"step {step} has changed since it was saved.")
-    return params, batch_stats
+        _check_sum(step, about, snapshot)
+    return snapshot["state"]["params"], snapshot["state"]["batch_stats"]
+
+
+def _check_sum(step: int, about: Any, snapshot: Any) -> None:
+    """Makes sure that arrays are those that were saved at a step.
+
+    Orbax does not notice a bit that has changed on the disk.
+    """
+    if "step" not in about:
+        raise ValueError("it was written by another version.")
+    if about["step"] != step:
+        raise ValueError(f"it is of step {about['step']}, and not of {step}.")
+    if about["crc32"] != _crc32(snapshot):
+        raise ValueError(f"step {step} has changed since it was saved.")
 
 
 @contextlib.contextmanager
 def _explained(path: Path, verb: str, advice: str) -> Iterator[None]:
+    """Says in one line that a checkpoint cannot be read or written."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:  # Orbax raises all kinds, Exception itself included
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
@@ -198,13 +231,6 @@ def _expect_noise() -> None:
     sys.unraisablehook = report_others
 
 
-def _crc32(snapshot: Snapshot) -> int:
-    checksum = 0
-    for array in jax.tree.leaves(snapshot):
-        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
-    return checksum
-
-
 def path_of(keys: tuple[Any, ...]) -> str:
     """The name of a leaf: a tree and its copy in a checkpoint differ in their nodes."""
     parts = (getattr(key, "key", getattr(key, "idx", key)) for key in keys)
@@ -212,14 +238,14 @@ def path_of(keys: tuple[Any, ...]) -> str:
 
 
 def by_path(tree: Any) -> dict[str, np.ndarray]:
-    """The arrays of a nested dict, sorted by their names."""
+    """The arrays of a tree, sorted by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return dict(sorted((path_of(keys), np.asarray(leaf)) for keys, leaf in leaves))
 
 
-def _network_crc32(params: Any, batch_stats: Any) -> int:
+def _crc32(tree: Any) -> int:
+    """A checksum of arrays, the same of a snapshot and of the nested dicts of it."""
     checksum = 0
-    for tree in (params, batch_stats):
-        for array in by_path(tree).values():
-            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    for array in by_path(tree).values():
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
     return checksum

@@ -1,4 +1,4 @@
-"""What a run shows while it is at work: nothing, lines, or a live terminal.
+"""What a run shows while it is at work: lines, a live terminal, or a summary only.
 
 This module loads no JAX, so that something is on the screen while that is loaded.
 """
@@ -10,114 +10,259 @@ import sys
 import time
 from typing import Any, TextIO
 
-from train.runs.progress import LongRun, Progress, as_clock, as_rate
+from train import notes
 
-# Seconds between two lines within an epoch, where there is no terminal.
-BETWEEN_LINES = 30.0
+# Of the table of epochs: title, and what a row shows.
+_COLUMNS = {
+    "epoch": lambda row: f"{row['epoch']}",
+    "train loss": lambda row: f"{row['train_loss']:.4f}",
+    "train error": lambda row: f"{row['train_error']:.2f} %",
+    "test error": lambda row: f"{row['test_error']:.2f} %",
+    "low-loss": lambda row: f"{row['low_loss_share']:.0%}",
+    "switches": lambda row: f"{row['phase_switches']:,}",
+    "images/s": lambda row: as_rate(row["images_per_second"]),
+}
+# What a narrow terminal does without, one after another.
+_DISPENSABLE = ("train error", "images/s", "switches", "low-loss", "train loss")
 
-# Stages between which a run's progress stays on the screen.
-OF_TRAINING = ("training", "testing")
-
+BETWEEN_LINES = 30.0  # seconds, within an epoch, where there is no terminal
+SOON = 3.0  # seconds of training after which the time left can be told
+LONG = 3600.0  # seconds from which a run is called long
+OF_TRAINING = ("training", "testing")  # stages with a bar
 STOPPING = "stopping and saving; once more to stop at once"
 
 
 class Display:
-    """Shows nothing. The others show more."""
+    """Shows how far a run is. A context.
+
+    Args:
+      quiet: show what the run came to, and remarks on stderr; nothing else.
+      bar_only: of one of many runs, show only what vanishes again.
+    """
+
+    def __init__(self, *, quiet: bool = False, bar_only: bool = False):
+        # Imported late: `--help` needs none of it, and it takes a tenth of a second.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress
+
+        self._bar_only, self._says = bar_only, not (quiet or bar_only)
+        is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_live = is_terminal and not quiet
+        self._out = Patient(sys.stdout)
+        self._console = Console(file=self._out, highlight=False)
+        self._bar = Progress(
+            "{task.description}",
+            BarColumn(None),
+            "{task.fields[step]}",
+            console=self._console,
+            disable=not self._is_live,
+            expand=True,
+            get_time=lambda: time.monotonic(),
+            redirect_stderr=sys.stderr.isatty(),
+            refresh_per_second=4,
+            speed_estimate_period=float("inf"),
+            transient=True,
+        )
+        self._bar.get_renderables = self._live_lines
+        self._bar.add_task("", total=None, visible=False, step="")
+        [self._task] = self._bar.tasks
+        self._stage, self._since = "", time.monotonic()
+        self._epochs = self._steps = 0
+        self._device, self._about = "", ""
+        self._first: float | None = None  # when the first steps were done
+        self._printed = time.monotonic()
+        self._columns: list[str] = []
+        self._is_stopping = self._is_length_known = False
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Display":
+        """Begins to show."""
+        if self._is_live:
+            self._stack.enter_context(self._bar)
+            # Rich hides the cursor, and a killed process could not bring it back.
+            self._console.show_cursor(True)
+        self._stack.enter_context(notes.shown_by(self.note))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        """Takes the live lines away."""
+        self._stack.__exit__(*exception)
 
     def stage(self, text: str) -> None:
         """What is being done now."""
+        self._stage, self._since = text, time.monotonic()
+        if text not in OF_TRAINING:
+            self._bar.update(self._task.id, visible=False)
+        self._bar.refresh()
 
     def line(self, text: str) -> None:
         """A line that stays."""
+        if not self._says:
+            return
+        self._printed = time.monotonic()
+        if self._is_live:
+            self._console.print(text, markup=False, soft_wrap=True)
+        else:
+            self._out.print(text)
 
     def note(self, text: str) -> None:
-        """A remark that stays."""
+        """A remark, on stderr; rich shows it above the live lines."""
+        if not self._bar_only:
+            Patient(sys.stderr).print(text)
 
-    def begin(self, progress: Progress, device: str) -> None:
-        """Training begins. `progress` follows it; `device` is CPU, GPU or TPU."""
+    def begin(self, epochs: int, steps_per_epoch: int, done: int, device: str) -> None:
+        """Training begins, or goes on.
 
-    def advanced(self) -> None:
-        """More steps are done."""
+        Args:
+          epochs: of the run.
+          steps_per_epoch: its steps.
+          done: steps that were taken before, by a run that goes on.
+          device: CPU, GPU or TPU.
+        """
+        self._epochs, self._steps, self._device = epochs, steps_per_epoch, device
+        total = epochs * steps_per_epoch
+        self._bar.reset(self._task.id, total=total, completed=done, visible=True)
+        self._place(done)
+        self.stage("training")
+
+    def advanced(self, done: int, loss: float, rate: float) -> None:
+        """More steps are done.
+
+        Args:
+          done: steps of the run.
+          loss: of the last of them.
+          rate: examples a second in this epoch.
+        """
+        self._stage = "training"
+        self._about = f"{as_rate(rate)} images/s  loss {loss:.4f}"
+        self._bar.update(self._task.id, completed=done)
+        epoch, step = self._place(done)
+        if self._first is None:  # what comes first is slower than the rest
+            self._first = time.monotonic()
+        left = self._seconds_left()
+        if left is not None and not self._is_length_known:
+            self._is_length_known = True
+            if left >= LONG:
+                self.note(_long_run(left, self._device))
+        is_old = time.monotonic() - self._printed >= BETWEEN_LINES
+        if not self._is_live and is_old and step < self._steps:  # else its row comes
+            about = self._about.replace("  ", ", ")
+            until = "" if left is None else f", {as_clock(left)} left"
+            self.line(
+                f"epoch {epoch}/{self._epochs}: step {step:,} of {self._steps:,}, "
+                f"{about}{until}"
+            )
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done: its row of `metrics.jsonl`."""
+        self._stage = "training"  # again
+        if not self._is_live:
+            test = "no test"
+            if "test_error" in row:
+                test = f"test error {row['test_error']:.2f} %"
+            self.line(
+                f"epoch {row['epoch']}/{self._epochs}: "
+                f"train loss {row['train_loss']:.4f}, "
+                f"train error {row['train_error']:.2f} %, {test}, "
+                f"{as_rate(row['images_per_second'])} images/s"
+            )
+            return
+        if not self._columns:
+            self._columns = _fitting(self._console.width)
+            self.line("  ".join(self._columns))
+        cells = []
+        for name in self._columns:
+            try:
+                cell = _COLUMNS[name](row)
+            except (KeyError, TypeError):  # no test, or no phases
+                cell = "-"
+            cells.append(cell.rjust(len(name)))
+        self.line("  ".join(cells))
 
     def stopping(self) -> None:
         """A signal came. Called in the midst of anything: it takes no lock."""
-        say_at_once(f"\n{STOPPING}\n")
+        self._is_stopping = True  # which the next refresh shows
+        if not self._is_live:
+            say_at_once(f"\n{STOPPING}\n")
 
     def summary(self, lines: list[str]) -> None:
-        """The run is done.
+        """The run is done: what it came to.
 
         Raises:
           OSError: a part of the output is lost, as on a full disk.
         """
-
-
-class Summary(Display):
-    """Shows what a run came to, and nothing else."""
-
-    def __init__(self):
-        self._out = Patient(sys.stdout)
-
-    def summary(self, lines: list[str]) -> None:
-        """Prints it."""
+        self._bar.stop()
         for line in lines:
             self._out.print(line)
         if self._out.lost is not None:
             raise self._out.lost
 
-
-class Lines(Summary):
-    """A line for each epoch, and some in long ones: for a file or a pipe."""
-
-    def __init__(self):
-        super().__init__()
-        self._progress: Progress | None = None
-        self._long_run = LongRun()
-        self._printed = time.monotonic()
-
-    def line(self, text: str) -> None:
-        """Prints it."""
-        self._out.print(text)
-        self._printed = time.monotonic()
-
-    def note(self, text: str) -> None:
-        """Prints it on stderr."""
-        Patient(sys.stderr).print(text)
-
-    def begin(self, progress: Progress, device: str) -> None:
-        """Follows `progress`."""
-        self._progress, self._device = progress, device
-        self._printed = time.monotonic()
-
-    def advanced(self) -> None:
-        """Prints a line if the last one is old."""
-        progress = self._progress
-        if text := self._long_run.said_once(progress, self._device):
-            self.note(text)
-        is_last = progress.step == progress.steps_per_epoch  # its epoch's line comes
-        if is_last or time.monotonic() - self._printed < BETWEEN_LINES:
-            return
-        left = progress.seconds_left()
-        self.line(
-            f"epoch {progress.epoch}/{progress.epochs}: "
-            f"step {progress.step:,} of {progress.steps_per_epoch:,}, "
-            f"loss {progress.loss:.4f}, {as_rate(progress.rate)} images/s"
-            + (f", {as_clock(left)} left" if left is not None else "")
+    def _place(self, done: int) -> tuple[int, int]:
+        """Epoch and step after so many steps; the bar shows them."""
+        epoch = max(0, done - 1) // self._steps
+        step = done - epoch * self._steps
+        self._bar.update(
+            self._task.id,
+            description=f"epoch {epoch + 1}/{self._epochs}",
+            step=f"step {step:,} of {self._steps:,}",
         )
+        return epoch + 1, step
 
-    def epoch(self, row: dict[str, Any]) -> None:
-        """Prints a line."""
-        test = "no test"
-        if "test_error" in row:
-            test = f"test error {row['test_error']:.2f} %"
-        self.line(
-            f"epoch {row['epoch']}/{self._progress.epochs}: "
-            f"train loss {row['train_loss']:.4f}, "
-            f"train error {row['train_error']:.2f} %, {test}, "
-            f"{as_rate(row['images_per_second'])} images/s"
-        )
+    def _seconds_left(self) -> float | None:
+        """Until the last step, tests between included; None if it is too soon."""
+        if self._first is None or time.monotonic() - self._first < SOON:
+            return None
+        return self._task.time_remaining
+
+    def _live_lines(self) -> list[Any]:
+        """What is live at the moment: a bar in training, and a line."""
+        from rich.text import Text
+
+        parts, lines = [STOPPING if self._is_stopping else self._stage], []
+        if self._task.visible:
+            lines.append(self._bar.make_tasks_table([self._task]))
+            parts.append(self._about)
+            if (left := self._seconds_left()) is not None:
+                parts.append(f"{as_clock(left)} left")
+        elif self._stage:
+            parts.append(f"{time.monotonic() - self._since:.0f} s")
+        text = "  ".join(filter(None, parts))
+        return [*lines, Text(text, no_wrap=True, overflow="ellipsis")]
+
+
+def _fitting(width: int) -> list[str]:
+    """The columns that fit a terminal."""
+    names = list(_COLUMNS)
+    for name in _DISPENSABLE:
+        if len("  ".join(names)) <= width:
+            break
+        names.remove(name)
+    return names
+
+
+def _long_run(seconds: float, device: str) -> str:
+    """Says how long a run takes, and what to do about it."""
+    hours = seconds / 3600
+    faster = " or a GPU" if device == "CPU" else ""
+    return (
+        f"This run takes about {hours:,.{1 if hours < 10 else 0}f} hours on this "
+        f"{device}. Fewer --epochs, a smaller network{faster} take less.\n"
+        "Ctrl-C saves it. The message then says how to go on."
+    )
+
+
+def as_clock(seconds: float) -> str:
+    """Seconds as H:MM:SS."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def as_rate(rate: float) -> str:
+    """Examples a second: few of them with a digit more; NaN is a dash."""
+    if rate != rate:
+        return "-"
+    return f"{rate:.1f}" if rate < 10 else f"{rate:,.0f}"
 
 
 class Patient:
@@ -136,29 +281,30 @@ class Patient:
 
     def write(self, text: str) -> int:
         """Writes, or gives up."""
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._give_up(error)
-            return len(text)
+        with self._giving_up():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flushes, or gives up."""
-        try:
+        with self._giving_up():
             self._stream.flush()
-        except OSError as error:
-            self._give_up(error)
 
     def print(self, text: str) -> None:
         """Prints a line."""
         self.write(text + "\n")
         self.flush()
 
-    def _give_up(self, error: OSError) -> None:
-        # After `| tee` died, or of a terminal that is gone, there is no reader.
-        if error.errno not in (errno.EPIPE, errno.EIO):
-            self.lost = error
-        discard(self._stream)
+    @contextlib.contextmanager
+    def _giving_up(self) -> Any:
+        """Lets all that follows go nowhere, once the stream fails."""
+        try:
+            yield
+        except OSError as error:
+            # After `| tee` died, or of a terminal that is gone, there is no reader.
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                self.lost = error
+            discard(self._stream)
 
 
 def discard(stream: TextIO) -> None:

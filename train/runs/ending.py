@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from train.runs import records
-from train.runs.progress import as_clock
+from train.runs.display import as_clock
 from train.settings.experiment import Run
 
 

@@ -12,13 +12,15 @@ import numpy as np
 from train.data import sources
 from train.data.dataset import fingerprint
 from train.data.parts import shrink_images
-from train.engine import devices, feed, networks, optimizers, program
+from train.engine import devices, networks, optimizers
+from train.engine.device_data import DeviceData, batches
+from train.engine.program import compile_program, no_scores
 from train.engine.spec import Spec
-from train.engine.types import DeviceData, TrainState
+from train.engine.types import TrainState
 from train.engine.variables import split
 from train.errors import InputError
 from train.paths import expand
-from train.runs.loop import test_columns
+from train.runs.epoch_rows import test_columns
 from train.runs.records import UNREADABLE
 from train.runs.trained import TrainedNetwork, load_run
 from train.runs.writing import check_output, replace
@@ -146,7 +148,7 @@ def _check_fits(tested: TestSet, network: TrainedNetwork) -> None:
 def _outputs(network: TrainedNetwork, tested: TestSet) -> np.ndarray:
     """Of all examples, in batches of one size: one program."""
     size = min(tested.batch_size, len(tested.inputs))
-    parts = [np.asarray(network(x)) for x in feed.batches(tested.inputs, size)]
+    parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     return np.concatenate(parts)[: len(tested.inputs)]
 
 
@@ -154,32 +156,28 @@ def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
     """Loss and error, by the program that tests during training: the same numbers."""
     spec = Spec(
         network=network.spec,
-        train_shape=(0, *network.spec.input_shape),
-        test_shape=tested.inputs.shape,
         method=optimizers.method_of(Optimizer()),
-        crop_padding=0,
-        flip=False,
+        train_size=0,
+        test_size=len(tested.inputs),
         batch_size=1,
-        drop_last=True,
         eval_batch_size=tested.batch_size,
-        steps_per_call=1,
-        counted=jax.default_backend() == "cpu",
         num_devices=devices.count(None),
     )
     mean, std = network.mean, network.std
     data = DeviceData(
         train_inputs=tested.inputs[:0],
         train_targets=tested.targets[:0],
-        test_inputs=feed.batches(tested.inputs, tested.batch_size),
-        test_targets=feed.batches(tested.targets, tested.batch_size),
+        test_inputs=batches(tested.inputs, tested.batch_size),
+        test_targets=batches(tested.targets, tested.batch_size),
         mean=np.zeros(1, np.float32) if mean is None else mean,
         std=np.ones(1, np.float32) if std is None else std,
     )
     params, batch_stats = split(network.module)[1:]
     state = TrainState(params, batch_stats, ())
-    state, data = devices.put((state, data), spec.num_devices)
-    scores = program.score(spec, state, data)
-    found = test_columns(spec, jax.device_get(scores))
+    arguments = devices.put((state, data, no_scores(spec)), spec.num_devices)
+    test = compile_program(spec).test
+    scores = jax.device_get(test(*arguments, first=0, count=spec.test_batches))
+    found = test_columns(spec.test_size, scores)
     unit = "%" if spec.network.num_outputs > 1 else "% of the variance"
     return [
         f"test loss {found['test_loss']:.6f}",

@@ -2,13 +2,12 @@
 
 import contextlib
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from train.errors import InputError
-from train.runs import records
+import numpy as np
+
 from train.runs.writing import writing
 
 # What TensorBoard calls the columns. It groups its charts by what is before the slash.
@@ -27,49 +26,38 @@ TAGS = {
     "seconds": "speed/seconds",
 }
 
-# TensorBoard reads files with "tfevents" in their names, in the order of the names. The
-# ending marks those of this program, which it may delete.
-_PREFIX, _ENDING = "events.out.tfevents.", ".metrics"
-
 
 class Events:
-    """The event file of a run. A context: leaving it closes the file.
+    """The event file of a run, one for each start. A context: leaving it closes it.
 
-    The file is made anew when a run goes on, from the rows that are kept: a second for
-    10,000 epochs. So it never holds rows that `metrics.jsonl` has lost or made twice.
+    The file is written at once. tensorboardX's `SummaryWriter` has a thread for that,
+    which dies on a full disk, and whoever writes then waits for it for ever.
 
     Args:
       folder: of the run.
+      done: steps whose rows are kept; TensorBoard forgets what earlier files say of
+        later ones.
 
     Raises:
-      InputError: the rows are damaged, or the disk does not take the file.
+      InputError: the disk does not take the file.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, done: int):
         from tensorboardX import RecordWriter  # imported late: few runs want it
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        self._folder = folder
-        now = time.time()
-        # A START makes a TensorBoard that is at work forget what it read before.
+        self._folder, self._event = folder, Event
         start = SessionLog(status=SessionLog.START)
-        head = [
-            Event(wall_time=now, file_version="brain.Event:2"),
-            Event(wall_time=now, session_log=start),
-        ]
-        events = [event.SerializeToString() for event in head] + self._kept(now)
-        path = folder / f"{_PREFIX}{now:.6f}{_ENDING}"
+        # TensorBoard reads the files in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.metrics"
         with writing(folder):
-            self._file = RecordWriter(str(path.resolve()))
+            self._file = RecordWriter(str(folder.resolve() / name))
             try:
-                self._append(events)
+                self._write(file_version="brain.Event:2")
+                self._write(session_log=start, step=done + 1)
             except OSError:
                 self.__exit__()
-                path.unlink(missing_ok=True)
                 raise
-            for other in folder.glob(f"{_PREFIX}*{_ENDING}"):
-                if other != path:
-                    _clear(other)
 
     def __enter__(self) -> "Events":
         """Returns itself."""
@@ -86,63 +74,22 @@ class Events:
         Raises:
           InputError: the disk does not take it.
         """
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        numbers = {tag: row.get(column) for column, tag in TAGS.items()}
+        for name, seen in row.get("observed", {}).items():
+            for place, number in np.ndenumerate(np.array(seen, float)):
+                numbers["/".join(["observed", name, *map(str, place)])] = number
+        values = [
+            Summary.Value(tag=tag, simple_value=number)
+            for tag, number in numbers.items()
+            if number is not None and math.isfinite(number)
+        ]
         with writing(self._folder):
-            self._append([_encode(row, time.time())])
+            self._write(summary=Summary(value=values), step=row["step"])
 
-    def _append(self, events: list[bytes]) -> None:
-        for event in events:
-            self._file.write(event)
+    def _write(self, **event: Any) -> None:
+        """Adds an event."""
+        made = self._event(wall_time=time.time(), **event)
+        self._file.write(made.SerializeToString())
         self._file.flush()
-
-    def _kept(self, now: float) -> list[bytes]:
-        """The rows of `metrics.jsonl`, as if their epochs had just been trained."""
-        path = self._folder / "metrics.jsonl"
-        try:
-            rows = records.read_metrics(self._folder) if path.exists() else []
-            left = sum(row["seconds"] for row in rows)
-            events = []
-            for row in rows:
-                left -= row["seconds"]
-                events.append(_encode(row, now - left))
-            return events
-        except records.UNREADABLE:
-            raise InputError(
-                f"{path} was changed or damaged: --tensorboard cannot read it. Move "
-                f"{self._folder} away to start again, or leave out --tensorboard."
-            ) from None
-
-
-def _clear(path: Path) -> None:
-    """Empties a file; deletes one that is empty.
-
-    A TensorBoard that is at work would wait for ever for a file that it was reading.
-    """
-    if path.stat().st_size:
-        os.truncate(path, 0)
-    else:
-        path.unlink()
-
-
-def _encode(row: dict[str, Any], when: float) -> bytes:
-    """A row as an event, at the step at which its epoch ended."""
-    from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.proto.summary_pb2 import Summary
-
-    numbers = {tag: row.get(column) for column, tag in TAGS.items()}
-    for name, seen in row.get("observed", {}).items():
-        numbers |= _flat(f"observed/{name}", seen)
-    values = [
-        Summary.Value(tag=tag, simple_value=number)
-        for tag, number in numbers.items()
-        if number is not None and math.isfinite(number)  # as null in `metrics.jsonl`
-    ]
-    event = Event(wall_time=when, step=row["step"], summary=Summary(value=values))
-    return event.SerializeToString()
-
-
-def _flat(tag: str, seen: Any) -> dict[str, float | None]:
-    """What was watched, each number of an array under a tag of its own."""
-    if not isinstance(seen, list):
-        return {tag: seen}
-    parts = [_flat(f"{tag}/{place}", part) for place, part in enumerate(seen)]
-    return {name: number for part in parts for name, number in part.items()}

@@ -20,14 +20,15 @@ from train import notes
 from train.errors import BusyError, InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
-from train.runs.writing import replace, writing
+from train.runs.writing import no_link, replace, writing
 from train.settings.own import network_sha256
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (
     *("out", "resume", "seeds", "budget", "report", "phases_of"),
     # How it is computed, which changes rounding at most, and how often it is saved.
-    *("devices", "data_on", "steps_per_call"),
+    *("devices", "steps_per_call"),
+    "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
     *("quiet", "compile_cache", "tensorboard"),
@@ -55,8 +56,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     out = expand(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _drop_empty_claim(out)
-        if any(out.iterdir()):
+        if not _is_free(out):
             raise InputError(_not_empty(out))
         _write_claim(out, _claim(config, facts))
     except FileExistsError:
@@ -72,6 +72,22 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     return out
 
 
+def _is_free(folder: Path) -> bool:
+    """Whether nothing is in a folder.
+
+    An empty `config.json` may be what a process left that was killed while it claimed
+    the folder. Beside other files it is another program's.
+    """
+    names = [path.name for path in folder.iterdir()]
+    return not names or (names == ["config.json"] and _is_empty_claim(folder))
+
+
+def _is_empty_claim(folder: Path) -> bool:
+    """Whether `config.json` holds nothing."""
+    claim = folder / "config.json"
+    return claim.is_file() and claim.stat().st_size == 0
+
+
 def _write_claim(folder: Path, text: str) -> None:
     """Writes `config.json` whole at once, unless it is there.
 
@@ -79,6 +95,8 @@ def _write_claim(folder: Path, text: str) -> None:
       FileExistsError: it is there.
     """
     claim, new = folder / "config.json", folder / f"config.json.{os.getpid()}.new"
+    if _is_empty_claim(folder):
+        claim.unlink()
     new.write_text(text)
     try:
         os.link(new, claim)
@@ -89,14 +107,6 @@ def _write_claim(folder: Path, text: str) -> None:
             file.write(text)
     finally:
         new.unlink()
-
-
-def _drop_empty_claim(folder: Path) -> None:
-    """Removes what a process left that was killed while it claimed the folder."""
-    claim = folder / "config.json"
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        if claim.stat().st_size == 0:
-            claim.unlink()
 
 
 def first_free(name: Path, ending: str = "") -> Path:
@@ -125,12 +135,11 @@ def check_folder(
     if out is None:
         return
     out = expand(out)
-    _drop_empty_claim(out)
-    if resume and (out / "config.json").exists():
+    if resume and _has_claim(out):
         check_claim(out, config, free=free)
         return
     try:
-        is_free = not out.exists() or not any(out.iterdir())
+        is_free = not out.exists() or _is_free(out)
     except NotADirectoryError:
         raise InputError(f"--out {out} is a file: name another folder.") from None
     parent = next(path for path in (out, *out.absolute().parents) if path.exists())
@@ -147,9 +156,14 @@ def check_folder(
         notes.say(f"nothing to continue in {where}: --resume starts from the beginning")
 
 
+def _has_claim(folder: Path) -> bool:
+    """Whether a run, a comparison or a study has the folder."""
+    return (folder / "config.json").exists() and not _is_empty_claim(folder)
+
+
 def _not_empty(out: Path) -> str:
     go_on = ""
-    if (out / "config.json").exists():
+    if _has_claim(out):
         go_on = ", or add --resume to continue what is in it"
     return (
         f"--out {out} is not empty, and nothing in it is overwritten: name a new "
@@ -174,11 +188,10 @@ def open_folder(
     """
     if config.resume:
         folder = expand(config.out)
-        _drop_empty_claim(folder)
-        if (folder / "config.json").exists():
+        if _has_claim(folder):
             check_claim(folder, config, free=free, **facts)
             return folder
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and not _is_free(folder):
             raise InputError(_not_a_run(folder))
     return new_folder(config.out, default_name, config, **facts)
 
@@ -190,7 +203,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       BusyError: another process has it.
     """
-    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    lock = filelock.FileLock(no_link(folder / ".lock"), blocking=False)
     with writing(folder):
         try:
             lock.acquire()
@@ -268,9 +281,15 @@ def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
 
 
 def digest(config: Any, **facts: Any) -> str:
-    """A SHA-256 sum, equal for runs that can resume each other."""
+    """A SHA-256 sum, equal for runs that can resume each other.
+
+    Options that a resumed run may change do not count.
+    """
     options = _flat(_with_network(config) | facts)
-    fixed = {name: options[name] for name in options if name not in FREE_OPTIONS}
+    if "network_sha256" in options:  # its file may have been moved
+        options["network"] = _function(options["network"])
+    free = (*FREE_OPTIONS, *config.changeable)
+    fixed = {name: options[name] for name in sorted(options) if name not in free}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 

@@ -69,7 +69,8 @@ def _state(path: Path, rows: list[dict[str, Any]], on_nan: str) -> str:
         return "diverged"
     lock = filelock.FileLock(path / ".lock", blocking=False)
     try:
-        if (path / ".lock").exists():  # else looking would make one
+        # Else looking would make one, or empty what a link leads to.
+        if (path / ".lock").is_file() and not (path / ".lock").is_symlink():
             lock.acquire()
     except (filelock.Timeout, OSError):
         return "running"

@@ -6,11 +6,12 @@ rows of what it has done. `finished.json` says that a run came to its end.
 
 import contextlib
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,15 @@ UNREADABLE = (OSError, *DAMAGED)
 
 FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
+ROWS = ("metrics.jsonl", "steps.csv")
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
+
+
+class Seal(NamedTuple):
+    """Tells whether a file of rows is what it was."""
+
+    length: int  # bytes
+    sha256: str
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -83,47 +92,47 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
     return phases.astype(np.float32)
 
 
-def keep_rows(folder: Path, epochs: int, steps_per_epoch: int) -> None:
-    """Drops the rows after `epochs` epochs, and what a dying run left half written.
+def seal(folder: Path) -> dict[str, Seal]:
+    """Length and SHA-256 sum of each file of rows, as they are now."""
+    seals = {}
+    for name in ROWS:
+        path = folder / name
+        content = path.read_bytes() if path.exists() else b""
+        seals[name] = Seal(len(content), hashlib.sha256(content).hexdigest())
+    return seals
+
+
+def cut_rows(folder: Path, seals: dict[str, Seal]) -> None:
+    """Cuts the rows to what they were when they were sealed; without a seal to none.
 
     Raises:
-      InputError: rows up to there are missing or damaged; nothing is dropped then.
+      InputError: they were changed, or are missing; nothing is dropped then.
     """
-    metrics = [f'{{"epoch": {number},' for number in range(1, epochs + 1)]
-    steps = [f"{number}," for number in range(1, epochs * steps_per_epoch + 1)]
-    if steps:
-        steps = [",".join(STEP_COLUMNS), *steps]
     kept = {}
-    for name, beginnings in {"metrics.jsonl": metrics, "steps.csv": steps}.items():
+    for name in ROWS:
         path = folder / name
-        text = path.read_text(errors="replace") if path.exists() else ""
-        kept[path] = text.splitlines(keepends=True)[: len(beginnings)]
-        is_whole = len(kept[path]) == len(beginnings) and all(
-            line.startswith(beginning) and line.endswith("\n") and "\ufffd" not in line
-            for line, beginning in zip(kept[path], beginnings, strict=True)
-        )
-        if not is_whole:
+        length, sha256 = seals.get(name, (0, hashlib.sha256().hexdigest()))
+        content = path.read_bytes()[:length] if path.exists() else b""
+        if len(content) < length or hashlib.sha256(content).hexdigest() != sha256:
             raise InputError(
-                f"{path} was changed or damaged: it does not hold the rows of the "
-                f"{epochs} epochs that the run has done. Move {folder} away to start "
-                "again."
+                f"{path} was changed or damaged: it does not hold the rows that were "
+                "there when the last checkpoint was saved. Take it from a copy, or "
+                f"move {folder} away to start again."
             )
-    for path, lines in kept.items():
-        if lines:
-            replace(path, "".join(lines))
+        kept[path] = content
+    for path, content in kept.items():
+        if content:
+            replace(path, content)
         else:
             path.unlink(missing_ok=True)
 
 
-def lacks_last(folder: Path, epochs: int, steps_per_epoch: int) -> bool:
-    """Whether there are the rows of all but the last of `epochs`, and no more."""
-    counts = {"metrics.jsonl": 0, "steps.csv": 0}
-    for name in counts:
-        with contextlib.suppress(*UNREADABLE):
-            counts[name] = (folder / name).read_bytes().count(b"\n")
-    before = epochs - 1
-    steps = 1 + before * steps_per_epoch if before else 0  # a head, if anything
-    return counts == {"metrics.jsonl": before, "steps.csv": steps}
+def steps_in(folder: Path) -> list[int]:
+    """The steps of the checkpoints of a run, oldest first."""
+    path = folder / CHECKPOINTS
+    # Orbax gives a checkpoint its number when it is whole.
+    names = [each.name for each in path.iterdir()] if path.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def has_finished(folder: Path) -> bool:
@@ -179,11 +188,3 @@ def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
         return None
     # `sum` rounds otherwise in Python 3.12 than before.
     return math.fsum(numbers) / len(numbers)
-
-
-def steps_in(folder: Path) -> list[int]:
-    """The steps of the checkpoints of a run, oldest first."""
-    path = folder / CHECKPOINTS
-    # Orbax gives a checkpoint its number when it is whole.
-    names = [each.name for each in path.iterdir()] if path.is_dir() else []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())

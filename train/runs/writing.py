@@ -27,6 +27,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
     new.replace(path)
 
 
+def no_link(path: Path) -> Path:
+    """The path, which must not lead out of the folder that it is in.
+
+    Raises:
+      InputError: it is a link.
+    """
+    if path.is_symlink():
+        raise InputError(
+            f"{path} is a link, and nothing outside of its folder is written or "
+            "removed. Replace it by what it leads to, or link the whole folder."
+        )
+    return path
+
+
 def check_output(option: str, path: Path, overwrite: bool) -> Path:
     """Makes sure that a file of the user's can be written; returns its path.
 

@@ -42,10 +42,6 @@ class Experiment:
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
     #: otherwise an epoch, or some seconds of an H200.
     steps_per_call: int | None = None
-    #: Where to keep the training examples: on the device, or on the host, which sends
-    #: the examples of each call. Default: on the device, if all data take less than
-    #: half of its memory.
-    data_on: Literal["device", "host"] | None = None
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = None
     #: What to do when a loss is not finite.

@@ -7,7 +7,7 @@ import numpy as np
 
 from train.data.dataset import Dataset
 from train.errors import DivergedError
-from train.runs.writing import writing
+from train.runs.writing import no_link, writing
 from train.settings.arms import parse_arms
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, shared_options
@@ -74,7 +74,7 @@ def choose_rates(
         "kept out of training."
     )
     with writing(folder):
-        folder.mkdir(exist_ok=True)
+        no_link(folder).mkdir(exist_ok=True)
     found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
     if not {(block.name, arm.name, seed) for arm in block.arms for seed in seeds} <= (
         found.runs.keys()
@@ -85,7 +85,7 @@ def choose_rates(
                 f"--out {folder.parent} --resume"
             )
         return None
-    [result], _ = write_tables(folder / "report", found)
+    [result], _ = write_tables(no_link(folder / "report"), found)
     errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
     chosen = [int(np.argmin(row)) for row in errors]
     print(f"\n{_table(config, errors, chosen)}\n")

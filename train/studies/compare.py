@@ -14,8 +14,9 @@ from train.data.dataset import fingerprint
 from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
+from train.runs.display import as_rate
 from train.runs.folder import open_folder, renew_claim
-from train.runs.progress import as_rate
+from train.runs.writing import no_link
 from train.settings.commands import Compare
 from train.studies import rows, statistics
 from train.studies.choosing import choose_rates, make_block
@@ -70,7 +71,7 @@ def compare(config: Compare) -> Path:
     if not found.runs:
         print("No run has finished yet: there is nothing to compare.")
         return folder
-    [result], comparisons = write_tables(folder / "report", found)
+    [result], comparisons = write_tables(no_link(folder / "report"), found)
     if result.runs:
         from train.studies.panels import plot_block  # matplotlib takes a second
 

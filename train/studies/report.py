@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from train.errors import InputError
 from train.paths import expand
 from train.runs.records import UNREADABLE
-from train.runs.writing import replace, writing
+from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
 from train.studies import interaction, observed_tables, planned, table
 from train.studies.collecting import is_study, read_study
@@ -220,7 +219,7 @@ def report(config: Report) -> Path:
             )
     else:
         [folder] = folders
-        out = folder / "report" if is_study(folder) else folder
+        out = no_link(folder / "report") if is_study(folder) else folder
     names = " ".join(map(str, folders))
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -237,5 +236,7 @@ def report(config: Report) -> Path:
                 "to continue it."
             )
         with writing(out):  # only what is whole takes the place of what was there
-            shutil.copytree(scratch, out, dirs_exist_ok=True)
+            out.mkdir(parents=True, exist_ok=True)
+        for made in Path(scratch).iterdir():
+            replace(out / made.name, made.read_bytes())
     return out / path.name

@@ -13,6 +13,7 @@ from train.engine import networks
 from train.errors import advising
 from train.paths import expand
 from train.runs.folder import check_claim, check_folder, new_folder
+from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
 from train.settings.options import Data
 from train.studies import rows
@@ -54,7 +55,7 @@ def study(config: Study) -> Path:
         clock = Clock(config.budget)
         seeds = list(seeds_of(config))
         found = run_blocks(config, about, blocks, seeds, folder, load, clock)
-    path = write_report(folder / "report", found)
+    path = write_report(no_link(folder / "report"), found)
     if path is None:
         print("No run has finished yet: there is nothing to report.")
     else:

@@ -7,8 +7,8 @@ from pathlib import Path
 from train.data.dataset import Dataset, fingerprint
 from train.errors import ADVICE, BusyError, DivergedError
 from train.runs import loop, records
+from train.runs.display import as_clock
 from train.runs.folder import check_claim
-from train.runs.progress import as_clock
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data

@@ -12,12 +12,14 @@ import pytest
 from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.data.dataset import Dataset
-from train.engine import devices, feed, optimizers, program
-from train.engine.spec import Call
+from train.engine import devices, optimizers, schedules
+from train.engine.device_data import make_data
+from train.engine.program import compile_program, no_scores
+from train.engine.spec import make_spec
+from train.engine.types import EpochPlan
 from train.errors import InputError
 from train.runs import records
-from train.runs.training import Training
-from train.settings.experiment import Experiment, make_run
+from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data, Model
 
@@ -49,25 +51,51 @@ def npz(arrays, tmp_path_factory):
 NORMALISED = {"model": Model("wide_resnet")}
 
 
-def begin(dataset, num_devices, **options):
-    """A run on so many devices, of a small network that compiles fast."""
-    config = {"model": Model("mlp"), "batch_size": 16, "steps_per_call": 1}
-    experiment = Experiment(
-        data=Data("npz:", crop_padding=1, flip=True),
-        devices=num_devices,
-        **config | options,
-    )
-    optimizer = Optimizer("lcam", learning_rate=0.01, ema_decay=0.5)
-    spec = program.make_spec(experiment, optimizers.method_of(optimizer), dataset)
-    fed = feed.make_feed(dataset, spec, "train")
-    return Training(make_run(experiment, optimizer=optimizer), spec, fed, None), spec
+class Epoch:
+    """One on so many devices, of a small network that compiles fast."""
 
+    def __init__(self, dataset, num_devices, **options):
+        config = {"model": Model("mlp"), "batch_size": 16}
+        experiment = Experiment(
+            data=Data("npz:", crop_padding=1, flip=True),
+            devices=num_devices,
+            **config | options,
+        )
+        optimizer = Optimizer("lcam", learning_rate=0.01, ema_decay=0.5)
+        spec = make_spec(experiment, optimizers.method_of(optimizer), dataset)
+        data = make_data(dataset, "train", 1, spec.eval_batch_size, num_devices)
+        self.program, steps = compile_program(spec), spec.steps_per_epoch
+        order, key, noise, _ = self.program.draw(np.uint32(0), np.int32(0))
+        [rates] = schedules.learning_rates(
+            experiment.schedule, 0.01, epochs=1, steps_per_epoch=steps
+        )
+        self.state = self.program.init(np.uint32(0))
+        self.arguments = devices.put(
+            (
+                data,
+                EpochPlan(order, rates, noise, key),
+                optimizers.hyperparameters_of(optimizer, steps),
+            ),
+            num_devices,
+        )
+        self.losses, self.phases = [], []
+        for size in dict.fromkeys((spec.batch_size, spec.last_batch_size)):
+            if size:
+                self._take(spec, size)
+        scores = devices.put(no_scores(spec), num_devices)
+        self.tested = self.program.test(
+            self.state, data, scores, first=0, count=spec.test_batches
+        )
 
-def first_epoch(training, spec):
-    for _ in training.take_steps(0, 0):
-        training.arrived()
-    training.rest()
-    return training.metrics(spec.steps_per_epoch)
+    def _take(self, spec, size):
+        """The steps with so many examples."""
+        is_last = size < spec.batch_size
+        first, count = (spec.full_steps, 1) if is_last else (0, spec.full_steps)
+        self.state, metrics = self.program.train(
+            self.state, *self.arguments, np.int32(first), count=count, batch_size=size
+        )
+        self.losses += metrics.loss[first : first + count].tolist()
+        self.phases += metrics.phase[first : first + count].tolist()
 
 
 @pytest.mark.parametrize(
@@ -75,30 +103,26 @@ def first_epoch(training, spec):
     [pytest.param(2, {}, marks=pytest.mark.torture), (8, NORMALISED)],
 )
 def test_devices_share_the_steps_of_one(dataset, number, options):
-    training, spec = begin(dataset, number, **options)
-    metrics, state = first_epoch(training, spec), training.snapshot().state
-    alone, spec = begin(dataset, 1, **options)
-    expected, snapshot = first_epoch(alone, spec), alone.snapshot()
+    ours, alone = Epoch(dataset, number, **options), Epoch(dataset, 1, **options)
     # What rounding does to the first loss, four steps make more of.
-    np.testing.assert_allclose(metrics.loss[0], expected.loss[0], rtol=1e-6)
-    np.testing.assert_allclose(metrics.loss, expected.loss, rtol=1e-3)
-    np.testing.assert_array_equal(metrics.phase, expected.phase)
-    assert len(np.unique(metrics.phase)) == 2
+    np.testing.assert_allclose(ours.losses[0], alone.losses[0], rtol=1e-6)
+    np.testing.assert_allclose(ours.losses, alone.losses, rtol=1e-3)
+    assert ours.phases == alone.phases
+    assert len(set(ours.phases)) == 2
     # Of the whole batch: statistics of each device's part would be far off.
-    for ours, theirs in zip(
-        jax.tree.leaves(state.batch_stats),
-        jax.tree.leaves(snapshot.state.batch_stats),
+    for mine, theirs in zip(
+        jax.tree.leaves(ours.state.batch_stats),
+        jax.tree.leaves(alone.state.batch_stats),
         strict=True,
     ):
-        np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-3)
-    np.testing.assert_allclose(training.test().loss, alone.test().loss, rtol=1e-3)
+        np.testing.assert_allclose(mine, theirs, rtol=0.01, atol=1e-3)
+    np.testing.assert_allclose(ours.tested.loss, alone.tested.loss, rtol=1e-3)
 
 
 def test_all_devices_are_in_the_same_phase(dataset):
-    training, spec = begin(dataset, 8)
-    first_epoch(training, spec)
+    state = Epoch(dataset, 8).state
     for name in ("phase", "average_loss", "momentum"):
-        array = optax.tree.get(training._state.opt_state, name)
+        array = optax.tree.get(state.opt_state, name)
         assert len({float(part.data) for part in array.addressable_shards}) == 1
         assert len(array.addressable_shards) == 8
 
@@ -106,43 +130,16 @@ def test_all_devices_are_in_the_same_phase(dataset):
 @pytest.mark.torture
 def test_batch_need_not_divide(dataset):
     options = {"batch_size": 20, "drop_last": False}  # and a last batch of 4
-    ours = first_epoch(*begin(dataset, 8, **options))
-    theirs = first_epoch(*begin(dataset, 1, **options))
-    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-3)
+    ours, theirs = (Epoch(dataset, number, **options) for number in (8, 1))
+    assert len(ours.losses) == 4
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "steps"), [(16, 4), pytest.param(20, 3, marks=pytest.mark.torture)]
-)
-def test_host_sends_each_device_what_it_would_take_itself(dataset, batch_size, steps):
-    options = {"batch_size": batch_size, "steps_per_call": steps}
-    ours = first_epoch(*begin(dataset, 8, data_on="host", **options))
-    theirs = first_epoch(*begin(dataset, 8, data_on="device", **options))
-    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-5)
-
-
-def test_device_gets_its_part_of_each_batch_only(dataset):
-    training, spec = begin(dataset, 8, data_on="host", steps_per_call=2)
-    plan = training._planner.plan(0)
-    [_, (call, data, _)] = training._feed.calls(
-        [Call(0, 2, 16), Call(2, 2, 16)], plan, spec
-    )
-    assert call.first == 2
-    for part in data.train_inputs.addressable_shards:
-        assert part.data.shape == (2, 2, 10, 10, 1)
-        rows = np.array(plan.order)[32:].reshape(2, 16)[part.index[:2]]
-        expected = np.pad(
-            dataset.train_inputs[rows], [(0, 0)] * 2 + [(1, 1)] * 2 + [(0, 0)]
-        )
-        np.testing.assert_array_equal(part.data, expected)
-
-
-@pytest.mark.parametrize(
-    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
-)
-def test_examples_and_activations_stay_on_their_devices(dataset, data_on):
-    training, _ = begin(dataset, 8, data_on=data_on, **NORMALISED)
-    text = training.compiled._train_of(Call(0, 1, 16)).as_text()
+def test_examples_and_activations_stay_on_their_devices(dataset):
+    epoch = Epoch(dataset, 8, **NORMALISED)
+    arguments = (epoch.state, *epoch.arguments, np.int32(0))
+    lowered = epoch.program.train.lower(*arguments, count=1, batch_size=16)
+    text = lowered.compile().as_text()
     kinds = set(re.findall(r" (all-\w+|collective-\w+|reduce-scatter)\(", text))
     assert kinds == {"all-reduce"}  # sums of gradients, losses and statistics
 

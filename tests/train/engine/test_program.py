@@ -1,66 +1,187 @@
-"""What a program is compiled for."""
+"""The compiled program against the same training written out by hand."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
-from tests.train.engine.test_feed import dataset
-from train.engine import networks, program
-from train.engine.flops import training_flops
+from models import WideResNet
+from train.engine import networks, optimizers, program, spec
+from train.engine.device_data import DeviceData
 from train.engine.networks import NetworkSpec
-from train.engine.optimizers import method_of
-from train.settings.experiment import Experiment
+from train.engine.program import compile_program, compiler_options, no_scores
+from train.engine.spec import Spec
+from train.engine.types import EpochPlan
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 
-
-def steps_per_call(size, **options):
-    experiment = Experiment(model=Model("mlp"), **options)
-    made = program.make_spec(experiment, method_of(Optimizer()), dataset(size))
-    return made.steps_per_call
-
-
-# An epoch has 12 or 7 steps of 1 image. Of the numbers up to what is allowed, and more
-# than half of it, a divisor of the steps is preferred.
-@pytest.mark.parametrize(
-    ("size", "allowed", "expected"),
-    [(12, 100, 12), (12, 11, 6), (12, 5, 4), (7, 5, 5), (12, 1, 1), (12, 0.5, 1)],
+CONFIG = Optimizer("sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.01)
+SPEC = Spec(
+    network=NetworkSpec(Model("wide_resnet"), (5, 5, 1), 3),
+    method=optimizers.method_of(CONFIG),
+    train_size=24,
+    test_size=5,
+    batch_size=2,
+    eval_batch_size=4,
 )
-def test_call_on_an_accelerator_takes_what_is_done_in_bounded_time(
-    monkeypatch, size, allowed, expected
-):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    spec = NetworkSpec(Model("mlp"), (4, 4, 3), size)
-    limit = int(allowed * training_flops(spec))
-    monkeypatch.setattr(program, "CALL_FLOPS", limit)
-    assert steps_per_call(size, batch_size=1) == expected
+STEPS = SPEC.full_steps
 
 
-def test_program_for_a_cpu_takes_any_number_of_steps_up_to_an_epoch():
-    assert steps_per_call(12, batch_size=1) == 12
+def data_of(spec):
+    """Images of noise, padded for the crop."""
+    rng = np.random.default_rng(0)
+    side = 5 + 2 * spec.crop_padding
+    test_inputs = rng.integers(0, 256, (8, 5, 5, 1)).astype(np.uint8)
+    test_inputs[5:] = 0
+    return jax.device_put(
+        DeviceData(
+            train_inputs=rng.integers(0, 256, (24, side, side, 1)).astype(np.uint8),
+            train_targets=rng.integers(0, 3, 24).astype(np.int32),
+            test_inputs=test_inputs.reshape(2, 4, 5, 5, 1),
+            test_targets=np.array([[0, 1, 2, 0], [1, 0, 0, 0]], np.int32),
+            mean=np.float32([0.4]),
+            std=np.float32([0.3]),
+        )
+    )
 
 
-def test_calls_are_as_long_as_asked_for_but_no_longer_than_the_epoch():
-    assert steps_per_call(12, batch_size=3, steps_per_call=3) == 3
-    assert steps_per_call(12, batch_size=3, steps_per_call=9) == 4
+ORDER = np.random.default_rng(1).permutation(24).astype(np.int32)
+RATES = np.linspace(0.1, 0.01, STEPS, dtype=np.float32)
+PLAN = EpochPlan(ORDER, RATES, np.zeros(STEPS, np.float32), jax.random.key(1))
 
 
-# An example takes 48 bytes and a label of 4: three of 3 examples are 468 bytes.
-def test_calls_from_the_host_are_of_bounded_size(monkeypatch):
-    monkeypatch.setattr(program, "CALL_BYTES", 470)
-    assert steps_per_call(15, batch_size=3, data_on="host") == 3
-    assert steps_per_call(15, batch_size=3, data_on="device") == 5
+def trained(spec, *counts):
+    """The losses and the state after calls of so many steps each."""
+    compiled, data = compile_program(spec), data_of(spec)
+    numbers = optimizers.hyperparameters_of(CONFIG, STEPS)
+    state, first, losses = compiled.init(np.uint32(0)), 0, []
+    for count in counts:
+        state, metrics = compiled.train(
+            *(state, data, PLAN, numbers, np.int32(first)),
+            count=count,
+            batch_size=spec.batch_size,
+        )
+        first += count
+        losses.append(np.asarray(metrics.loss))
+    return losses, state
+
+
+def network_of(state):
+    abstract = nnx.eval_shape(
+        lambda: WideResNet(10, 1, 3, channels=1, rngs=nnx.Rngs(0))
+    )
+    graph = nnx.split(abstract, nnx.Param, nnx.BatchStat)[0]
+    return nnx.merge(graph, state.params, state.batch_stats, copy=True)
+
+
+def pixels(images):
+    return (images.astype(np.float32) / 255 - 0.4) / 0.3
+
+
+def test_steps_equal_a_loop_of_nnx_and_optax_sgd():
+    [losses], actual = trained(SPEC, 2)
+    data = data_of(SPEC)
+    # The same with NNX's own optimizer; torch's SGD order: decay, momentum, rate.
+    network = network_of(compile_program(SPEC).init(np.uint32(0)))
+    transformation = optax.chain(
+        optax.add_decayed_weights(0.01),
+        optax.sgd(lambda count: jnp.array(RATES)[count], momentum=0.9),
+    )
+    optimizer = nnx.Optimizer(network, transformation, wrt=nnx.Param)
+
+    def loss_fn(network, images, labels):
+        probabilities = jax.nn.softmax(network(images, train=True))
+        return -jnp.mean(jnp.log(probabilities[jnp.arange(2), labels]))
+
+    @nnx.jit
+    def loop_step(network, optimizer, images, labels):
+        loss, grads = nnx.value_and_grad(loss_fn)(network, images, labels)
+        optimizer.update(network, grads)
+        return loss
+
+    for index in range(2):
+        chosen = ORDER[2 * index : 2 * index + 2]
+        images = pixels(data.train_inputs[chosen])
+        loss = loop_step(network, optimizer, images, data.train_targets[chosen])
+        assert losses[index] == pytest.approx(loss.item(), rel=1e-4)
+    for ours, theirs in (
+        (actual.params, nnx.state(network, nnx.Param)),
+        (actual.batch_stats, nnx.state(network, nnx.BatchStat)),
+    ):
+        jax.tree.map(
+            # Two float32 programs, two steps apart.
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+            ours,
+            nnx.as_pure(theirs),
+        )
+
+
+AUGMENTED = SPEC._replace(crop_padding=1, flip=True)
+
+
+@pytest.mark.parametrize("counts", [(5, 5, 2), (1, 4, 7), (1,) * 12], ids=str)
+def test_steps_are_the_same_bit_for_bit_in_calls_of_any_length(counts):
+    [expected], at_once = trained(AUGMENTED, STEPS)
+    assert len(set(expected.tolist())) == STEPS
+    losses, state = trained(AUGMENTED, *counts)
+    np.testing.assert_array_equal(np.nanmax(losses, axis=0), expected)
+    for ours, theirs in zip(
+        jax.tree.leaves(state), jax.tree.leaves(at_once), strict=True
+    ):
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+
+
+def test_metrics_stand_at_the_places_of_their_steps():
+    losses, _ = trained(AUGMENTED, 5, 2)
+    assert [np.flatnonzero(np.isfinite(each)).tolist() for each in losses] == [
+        [0, 1, 2, 3, 4],
+        [5, 6],
+    ]
+
+
+def test_test_counts_every_image_once_and_no_filling():
+    compiled, data = compile_program(SPEC), data_of(SPEC)
+    state, scores = compiled.init(np.uint32(0)), no_scores(SPEC)
+    for first in range(SPEC.test_batches):
+        scores = compiled.test(state, data, scores, first=first, count=1)
+    images = pixels(np.asarray(data.test_inputs).reshape(8, 5, 5, 1)[:5])
+    labels = np.array([0, 1, 2, 0, 1])
+    logits = nnx.jit(lambda net: net(images, train=False))(network_of(state))
+    probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
+    wrong, losses = np.argmax(logits, axis=1) != labels, -np.log(probabilities)
+    for found, each in ((scores.error, wrong), (scores.loss, losses)):
+        by_batch = [np.sum(each[:4]), np.sum(each[4:])]
+        np.testing.assert_allclose(found, by_batch, rtol=1e-5)
+
+
+MLP = SPEC._replace(network=NetworkSpec(Model("mlp"), (5, 5, 1), 3))
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_accelerator_loops_without_asking_the_host(monkeypatch, on_cpu):
+    for module in (program, spec):
+        monkeypatch.setattr(module, "is_counted", lambda: on_cpu)
+    compiled = compile_program.__wrapped__(MLP)
+    lowered = compiled.train.lower(
+        *(compiled.init(np.uint32(0)), data_of(MLP), PLAN),
+        *(optimizers.hyperparameters_of(CONFIG, STEPS), np.int32(0)),
+        count=3,
+        batch_size=MLP.batch_size,
+    )
+    text = lowered.compile().as_text()
+    assert ('"known_trip_count":{"n":"3"}' in text) == (not on_cpu)
 
 
 def test_compiler_without_the_option_for_cpus_does_without(monkeypatch):
+    assert compiler_options() == program.CPU_OPTIONS
     monkeypatch.setattr(program, "CPU_OPTIONS", {"xla_no_such_option": True})
-    assert program._compile(1, lambda x: 2 * x, jnp.ones(3))(jnp.ones(3))[0] == 2
+    assert compiler_options.__wrapped__() is None
 
 
 def test_initial_weights_are_those_of_jax_with_all_its_optimisation():
-    spec, key = NetworkSpec(Model("mlp"), (4, 4, 3), 10), jax.random.key(3)
-    expected = jax.jit(networks.make_network_init(spec))(key)
-    jax.tree.map(
-        np.testing.assert_array_equal, program.network_init(spec)(key), expected
-    )
+    key = jax.random.split(jax.random.key(3), 4)[0]
+    expected, _ = jax.jit(networks.make_network_init(MLP.network))(key)
+    found = compile_program(MLP).init(np.uint32(3)).params
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.train.engine.test_feed import dataset
-from train.engine import feed, optimizers, program
+from tests.train.engine.test_spec import dataset
+from train.engine import device_data, optimizers
+from train.engine.device_data import make_data
+from train.engine.program import compile_program
+from train.engine.spec import make_spec
 from train.engine.types import EpochPlan
-from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
@@ -46,13 +48,11 @@ def losses(params, images, targets, data):
 def trained(images, phase):
     """Each step: the weights before it, its batch, its phase and average."""
     config = Optimizer(phase=phase, ema_decay=DECAY, learning_rate=0.05)
-    experiment = Experiment(
-        model=Model("mlp", hidden=(5,)), batch_size=BATCH, steps_per_call=1
-    )
-    spec = program.make_spec(experiment, optimizers.method_of(config), images)
-    fed = feed.make_feed(images, spec, "train")
-    compiled = program.compile_program(spec, fed.data)
-    state = compiled.init(jax.random.key(0))
+    experiment = Experiment(model=Model("mlp", hidden=(5,)), batch_size=BATCH)
+    spec = make_spec(experiment, optimizers.method_of(config), images)
+    data = make_data(images, "train", 0, spec.eval_batch_size, 1)
+    compiled = compile_program(spec)
+    state = compiled.init(np.uint32(0))
     numbers = optimizers.hyperparameters_of(config, STEPS)
     rng = np.random.default_rng(1)
     for _ in range(EPOCHS):
@@ -63,12 +63,16 @@ def trained(images, phase):
             jnp.zeros(STEPS),
             jax.random.key(2),
         )
-        for call in compiled.calls:
+        for step in range(STEPS):
             params = jax.device_get(state.params)
-            state, metrics = compiled.train(call, state, fed.data, plan, numbers)
-            chosen = order[call.first * BATCH : (call.first + 1) * BATCH]
-            found = float(metrics.phase[0]), float(metrics.average_loss[0])
-            yield params, chosen, found, fed.data
+            state, metrics = compiled.train(
+                *(state, data, plan, numbers, np.int32(step)),
+                count=1,
+                batch_size=BATCH,
+            )
+            chosen = order[step * BATCH : (step + 1) * BATCH]
+            found = float(metrics.phase[step]), float(metrics.average_loss[step])
+            yield params, chosen, found, data
 
 
 class Average:
@@ -87,10 +91,10 @@ class Average:
 @pytest.fixture
 def fixed(monkeypatch):
     """A fixed batch of every third example."""
-    feed._make_feed.cache_clear()
-    monkeypatch.setattr(feed, "FIXED", SIZE // 3)
+    make_data.cache_clear()
+    monkeypatch.setattr(device_data, "FIXED", SIZE // 3)
     yield np.arange(0, SIZE, 3)
-    feed._make_feed.cache_clear()
+    make_data.cache_clear()
 
 
 def test_fixed_signal_is_the_loss_on_the_fixed_batch(images, fixed):
@@ -119,10 +123,3 @@ def test_examples_signal_takes_away_how_hard_its_examples_were(images):
         plain.append(each.mean() < expected)
     assert len(set(phases)) == 2
     assert phases != plain
-
-
-def test_examples_signal_needs_the_examples_on_the_device(images):
-    method = optimizers.method_of(Optimizer(phase="examples"))
-    experiment = Experiment(model=Model("mlp"), batch_size=BATCH, data_on="host")
-    with pytest.raises(InputError, match=r"--phase examples .* needs --data-on device"):
-        program.make_spec(experiment, method, images)

@@ -19,10 +19,12 @@ from lcam_optax import Phase
 from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
-from train.engine import feed, optimizers, step
+from train.engine import optimizers
+from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD, DeviceData
 from train.engine.networks import NetworkSpec
+from train.engine.program import compile_program, make_state
 from train.engine.spec import Spec
-from train.engine.types import DeviceData, EpochPlan, TrainState
+from train.engine.types import EpochPlan
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 
@@ -143,23 +145,19 @@ def test_twenty_training_steps_follow_torch():
     images, labels = seeded.data_set(batch_size * steps_per_epoch, num_classes=10)
     spec = Spec(
         network=NetworkSpec(Model("wide_resnet"), (32, 32, 3), 10),
-        train_shape=images.shape,
-        test_shape=images.shape,
         method=optimizers.method_of(config),
-        crop_padding=0,
-        flip=False,
+        train_size=len(images),
+        test_size=len(images),
         batch_size=batch_size,
-        drop_last=True,
         eval_batch_size=batch_size,
-        steps_per_call=1,
     )
     data = DeviceData(
         train_inputs=images,
         train_targets=labels.astype(np.int32),
         test_inputs=None,
         test_targets=None,
-        mean=np.float32(feed.IMAGENET_MEAN),
-        std=np.float32(feed.IMAGENET_STD),
+        mean=np.float32(IMAGENET_MEAN),
+        std=np.float32(IMAGENET_STD),
     )
     plan = EpochPlan(
         order=np.arange(len(images), dtype=np.int32),
@@ -170,13 +168,16 @@ def test_twenty_training_steps_follow_torch():
     hyperparameters = optimizers.hyperparameters_of(config, steps_per_epoch)
     _, params, stats = nnx.split(seeded_network(10, 1, 10), nnx.Param, nnx.BatchStat)
     params, stats = nnx.as_pure(params), nnx.as_pure(stats)
-    state = TrainState(params, stats, step.make_optimizer_init(spec.method)(params))
-    train = jax.jit(step.make_train(spec, num_steps=1, batch_size=batch_size))
+    state, train = make_state(spec, params, stats), compile_program(spec).train
     rows = []
     for number in range(2 * steps_per_epoch):
         first = np.int32(number % steps_per_epoch)
-        state, metrics = train(state, data, plan, hyperparameters, first)
-        rows.append(metrics)
+        state, metrics = train(
+            *(state, data, plan, hyperparameters, first),
+            count=1,
+            batch_size=batch_size,
+        )
+        rows.append(jax.tree.map(lambda x, at=first: x[at : at + 1], metrics))
     losses, momenta, phases = (
         np.concatenate([getattr(row, name) for row in rows])
         for name in ("loss", "momentum", "phase")

@@ -11,9 +11,7 @@ from rich.console import Console
 from tests.train.pseudo_terminal import on_terminal, text_of
 from train import notes
 from train.runs import display
-from train.runs.display import Lines, Patient, Summary
-from train.runs.progress import Progress
-from train.runs.showing import showing
+from train.runs.display import Display, Patient, as_clock, as_rate
 
 ROW = {
     "epoch": 2,
@@ -45,30 +43,35 @@ def screen(monkeypatch):
 
 @contextlib.contextmanager
 def showing_on(screen, **options):
-    """What `showing` gives where stdout is the screen."""
-    with contextlib.redirect_stdout(screen), showing(**options) as shown:
+    """What is shown where stdout is the screen."""
+    with contextlib.redirect_stdout(screen), Display(**options) as shown:
         yield shown
 
 
 def begun(shown, done=0):
-    """Progress that `shown` follows: three epochs of ten steps."""
-    progress = Progress(3, 10, done)
-    shown.begin(progress, "CPU")
-    return progress
+    """The same, which follows three epochs of ten steps."""
+    shown.begin(3, 10, done, "CPU")
+    return shown
 
 
-def advance(shown, progress, done):
-    progress.advance(done, loss=1.5, rate=4.25)
-    shown.advanced()
+def advance(shown, done):
+    shown.advanced(done, loss=1.5, rate=4.25)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A clock that the test sets, in a list."""
+    seconds = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: seconds[0])
+    return seconds
 
 
 # --- Lines ----------------------------------------------------------------------------
 
 
 def test_epoch_is_a_line(capsys):
-    lines = Lines()
-    begun(lines)
-    lines.epoch(ROW)
+    with Display() as shown:
+        begun(shown).epoch(ROW)
     assert capsys.readouterr().out == (
         "epoch 2/3: train loss 0.1235, train error 12.30 %, test error 6.11 %, "
         "54,321 images/s\n"
@@ -76,22 +79,20 @@ def test_epoch_is_a_line(capsys):
 
 
 def test_epoch_without_a_test_says_so(capsys):
-    lines = Lines()
-    begun(lines)
-    lines.epoch({name: cell for name, cell in ROW.items() if name != "test_error"})
+    row = {name: cell for name, cell in ROW.items() if name != "test_error"}
+    with Display() as shown:
+        begun(shown).epoch(row)
     assert ", no test, " in capsys.readouterr().out
 
 
-def test_long_epoch_has_a_line_every_half_minute(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
-    lines = Lines()
-    progress = begun(lines)
-    for seconds, done in ((29.9, 11), (30, 12), (59, 13), (60, 14)):
-        now[0] = seconds
-        advance(lines, progress, done)
+def test_long_epoch_has_a_line_every_half_minute(capsys, now):
+    with Display() as shown:
+        begun(shown)
+        for seconds, done in ((29.9, 11), (30, 12), (59, 13), (60, 14)):
+            now[0] = 100 + seconds
+            advance(shown, done)
     out = capsys.readouterr().out
-    assert re.findall(r"epoch 2/3: step (\d) of 10, loss 1.5000, 4.2 im", out) == [
+    assert re.findall(r"epoch 2/3: step (\d) of 10, 4.2 images/s, loss 1.5", out) == [
         "2",
         "4",
     ]
@@ -99,45 +100,96 @@ def test_long_epoch_has_a_line_every_half_minute(capsys, monkeypatch):
 
 def test_end_of_an_epoch_has_its_own_line_only(capsys, monkeypatch):
     monkeypatch.setattr(display, "BETWEEN_LINES", 0)
-    lines = Lines()
-    advance(lines, begun(lines), 10)
+    with Display() as shown:
+        advance(begun(shown), 10)
     assert capsys.readouterr().out == ""
 
 
-def test_remark_goes_to_stderr_where_lines_go_to_stdout(capsys):
-    with showing():
-        notes.say("odd data")
-    assert capsys.readouterr() == ("", "odd data\n")
+# --- How long it takes ----------------------------------------------------------------
+
+
+def said(now, calls, *, epochs=3, done=0, device="CPU"):
+    """The last line, with the time left, and what is said of a long run."""
+    with Display() as shown:
+        shown.begin(epochs, 10, done, device)
+        for seconds, taken in calls:
+            now[0] += seconds
+            advance(shown, taken)
+
+
+@pytest.mark.parametrize(
+    ("calls", "left"),
+    [
+        ([(60, 1), (8, 5)], "0:00:50"),  # 25 steps at 2 s; the first call was slow
+        ([(60, 1), (40, 5), (200, 9)], "0:10:30"),  # 21 steps at 30 s
+        ([(60, 1)], None),
+        ([(60, 1), (1, 8)], None),  # too soon
+    ],
+)
+def test_time_left_is_that_of_the_steps_after_the_first_call(
+    monkeypatch, capsys, now, calls, left
+):
+    monkeypatch.setattr(display, "BETWEEN_LINES", 0)
+    said(now, calls)
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.endswith(f"{left} left") == (left is not None)
+    assert (" left" in last) == (left is not None)
+
+
+def test_run_that_goes_on_counts_its_own_steps_only(monkeypatch, capsys, now):
+    monkeypatch.setattr(display, "BETWEEN_LINES", 0)
+    said(now, [(9, 21), (4, 22)], done=20)  # one step in 4 s; 8 are left
+    assert ", 0:00:32 left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("device", "advice"), [("CPU", "network or a GPU take"), ("GPU", "network take")]
+)
+def test_long_run_is_told_once_with_what_to_do(capsys, now, device, advice):
+    # 30 s a step; 150 epochs of 10 steps but 2: 12.48 hours.
+    said(now, [(40, 1), (30, 2), (30, 3)], epochs=150, device=device)
+    errors = capsys.readouterr().err
+    about = f"This run takes about 12 hours on this {device}. Fewer --epochs, a smaller"
+    assert errors.count(f"{about} {advice} less.") == 1
+
+
+def test_run_is_called_long_as_soon_as_it_is_known_or_never(capsys, now):
+    # Two minutes; then the computer slept.
+    said(now, [(40, 1), (4, 2), (10_000, 3)])
+    assert capsys.readouterr().err == ""
+
+
+def test_times_and_rates_are_written_as_one_reads_them():
+    assert [as_clock(s) for s in (0, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
+    assert [as_rate(r) for r in (4.26, 12345.6)] == ["4.3", "12,346"]
 
 
 # --- Quiet ----------------------------------------------------------------------------
 
 
-def test_quiet_shows_the_summary_only(capsys):
-    with showing(quiet=True) as shown:
-        assert isinstance(shown, Summary)
+def test_quiet_shows_the_summary_and_remarks_only(capsys):
+    with Display(quiet=True) as shown:
         shown.line("compiled")
-        advance(shown, begun(shown), 3)
+        advance(begun(shown), 3)
         shown.epoch(ROW)
         notes.say("odd data")
         shown.summary(["test error 3 %", "folder: a"])
-    assert capsys.readouterr() == ("test error 3 %\nfolder: a\n", "")
+    assert capsys.readouterr() == ("test error 3 %\nfolder: a\n", "odd data\n")
 
 
 def test_run_of_many_prints_nothing_where_no_terminal_is(capsys):
-    with showing(bar_only=True) as shown:
+    with Display(bar_only=True) as shown:
         shown.line("compiled")
-        advance(shown, begun(shown), 3)
+        advance(begun(shown), 3)
         shown.epoch(ROW)
-        shown.summary(["test error 3 %"])
     assert capsys.readouterr() == ("", "")
 
 
 def test_run_of_many_leaves_nothing_on_a_terminal(screen):
     with showing_on(screen, bar_only=True) as shown:
         shown.line("compiled")
-        advance(shown, begun(shown), 3)
-        shown._live.refresh()
+        advance(begun(shown), 3)
+        shown._bar.refresh()
         during = text_of(screen.getvalue())
         shown.epoch(ROW)
     assert "epoch 1/3" in during
@@ -153,7 +205,7 @@ def test_run_of_many_leaves_nothing_on_a_terminal(screen):
 def live(shown):
     """The live lines of the moment."""
     console = Console(file=io.StringIO(), width=80)
-    console.print(shown._render())
+    console.print(shown._bar.get_renderable())
     return console.file.getvalue().splitlines()
 
 
@@ -165,9 +217,9 @@ def test_terminal_shows_what_is_being_done(screen):
 
 def test_bar_shows_what_is_done(screen):
     with showing_on(screen) as shown:
-        advance(shown, begun(shown), 12)
+        advance(begun(shown), 12)
         first, second = live(shown)
-    assert first.startswith("epoch 2/3  ━")
+    assert first.startswith("epoch 2/3 ━")
     assert first.endswith("step 2 of 10")
     assert len(first) == 80
     assert second == "training  4.2 images/s  loss 1.5000"
@@ -175,7 +227,7 @@ def test_bar_shows_what_is_done(screen):
 
 def test_training_goes_on_after_a_test(screen):
     with showing_on(screen) as shown:
-        advance(shown, begun(shown), 10)
+        advance(begun(shown), 10)
         shown.stage("testing")
         assert live(shown)[1].startswith("testing  ")
         shown.epoch(ROW)
@@ -184,7 +236,7 @@ def test_training_goes_on_after_a_test(screen):
 
 def test_signal_is_shown_by_the_next_refresh(screen):
     with showing_on(screen) as shown:
-        advance(shown, begun(shown), 12)
+        advance(begun(shown), 12)
         shown.stopping()
         assert live(shown)[1].startswith("stopping and saving; once more to stop at on")
 
@@ -220,14 +272,23 @@ def test_optimizer_without_phases_has_dashes(screen):
     assert re.search(r"6\.11 % +- +- +54,321", text_of(screen.getvalue()))
 
 
-def test_remark_and_summary_stay_on_the_terminal(screen):
+def test_summary_stays_on_the_terminal(screen):
     with showing_on(screen) as shown:
+        begun(shown).summary(["test error 3 %"])
+    assert "test error 3 %" in text_of(screen.getvalue()).split("\n")
+
+
+def test_remark_is_shown_above_the_live_lines(screen):
+    with contextlib.redirect_stderr(screen), showing_on(screen) as shown:
         begun(shown)
         notes.say("odd data")
-        shown.summary(["test error 3 %"])
-    lines = text_of(screen.getvalue()).split("\n")
-    assert "odd data" in lines
-    assert "test error 3 %" in lines
+    assert "odd data" in text_of(screen.getvalue()).split("\n")
+
+
+def test_remark_goes_where_errors_go(screen, capsys):
+    with showing_on(screen):
+        notes.say("odd data")
+    assert capsys.readouterr().err == "odd data\n"
 
 
 def test_cursor_is_there_for_who_is_left_by_a_kill(screen):
@@ -238,20 +299,18 @@ def test_cursor_is_there_for_who_is_left_by_a_kill(screen):
 def test_terminal_that_can_do_nothing_gets_lines(screen, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     with showing_on(screen) as shown:
-        assert isinstance(shown, Lines)
+        begun(shown).epoch(ROW)
+    assert screen.getvalue().startswith("epoch 2/3: train loss")
 
 
 SCRIPT = """
-from train.runs.showing import showing
-from train.runs.progress import Progress
+from train.runs.display import Display
 from tests.train.runs.test_display import ROW
-with showing() as shown:
+with Display() as shown:
     shown.stage("loading")
-    progress = Progress(3, 10, 0)
-    shown.begin(progress, "CPU")
-    progress.advance(12, 1.5, 4.25)
-    shown.advanced()
-    shown._live.refresh()
+    shown.begin(3, 10, 0, "CPU")
+    shown.advanced(12, 1.5, 4.25)
+    shown._bar.refresh()
     shown.epoch(ROW)
     shown.summary(["test error 3 %"])
 """

@@ -1,6 +1,5 @@
 import errno
 import importlib.util
-import json
 import signal
 
 import numpy as np
@@ -47,7 +46,7 @@ def expected(rows):
 
 
 def test_charts_hold_the_numbers_of_the_rows_by_step(tmp_path):
-    with Events(tmp_path) as events:
+    with Events(tmp_path, 0) as events:
         events.write(FIRST)
         events.write(SECOND)
     charts = shown(tmp_path)
@@ -60,7 +59,7 @@ def test_charts_hold_the_numbers_of_the_rows_by_step(tmp_path):
 def test_what_is_no_number_is_left_out_and_arrays_are_taken_apart(tmp_path):
     seen = {"misread": 0.5, "cosine": [[0.25, None], [1.0, 2.0]]}
     row = FIRST | {"train_loss": float("nan"), "phase_switches": None, "observed": seen}
-    with Events(tmp_path) as events:
+    with Events(tmp_path, 0) as events:
         events.write(row)
     charts = shown(tmp_path)
     assert "train/loss" not in charts
@@ -74,35 +73,18 @@ def test_what_is_no_number_is_left_out_and_arrays_are_taken_apart(tmp_path):
 
 
 def test_rows_that_were_dropped_vanish_from_a_board_that_is_open(tmp_path):
-    (tmp_path / "events.out.tfevents.1.mine").touch()
-    with Events(tmp_path) as events:
+    with Events(tmp_path, 0) as events:
         events.write(FIRST)
         events.write(SECOND)
     board = EventAccumulator(str(tmp_path))
     board.Reload()
-    (tmp_path / "metrics.jsonl").write_text(json.dumps(FIRST) + "\n")
     again = SECOND | {"train_loss": 0.5}
-    with Events(tmp_path) as events:
+    with Events(tmp_path, FIRST["step"]) as events:
         events.write(again)
     board.Reload()
     losses = [(22, np.float32(0.3)), (44, 0.5)]
     assert [(e.step, e.value) for e in board.Scalars("train/loss")] == losses
     assert shown(tmp_path) == expected([FIRST, again])
-    with Events(tmp_path):
-        pass
-    # One that is emptied, and that of somebody else.
-    assert len(list(tmp_path.glob("events*"))) == 3
-
-
-def test_epochs_of_before_are_as_far_apart_as_they_took(tmp_path):
-    lines = [json.dumps(row) + "\n" for row in (FIRST, SECOND)]
-    (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    with Events(tmp_path):
-        pass
-    board = EventAccumulator(str(tmp_path))
-    board.Reload()
-    first, second = board.Scalars("epoch")
-    assert second.wall_time - first.wall_time == pytest.approx(4.0)
 
 
 TRAIN = [
@@ -142,15 +124,7 @@ def test_full_disk_is_told_in_one_message(tmp_path, monkeypatch):
 
     monkeypatch.setattr("tensorboardX.RecordWriter.flush", fail)
     with pytest.raises(InputError, match=f"cannot write into {tmp_path}: No space"):
-        Events(tmp_path)
-
-
-@pytest.mark.parametrize("line", ['{"epoch": 1, "step": "x"}', '{"epoch": 1,', "[]"])
-def test_damaged_rows_are_told_and_kept(tmp_path, line):
-    (tmp_path / "metrics.jsonl").write_text(line + "\n")
-    with pytest.raises(InputError, match="was changed or damaged"):
-        Events(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+        Events(tmp_path, 0)
 
 
 def test_all_runs_of_a_study_write_events_if_asked():

@@ -76,16 +76,10 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-@pytest.mark.parametrize(
-    "data_on", ["device", pytest.param("host", marks=pytest.mark.torture)]
-)
-def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
-    pair, images, tmp_path, data_on
-):
-    options = ["--data-on", data_on]
-    processes = pair(tmp_path / "two", *options, slurm=True)
+def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(pair, images, tmp_path):
+    processes = pair(tmp_path / "two", slurm=True)
     assert [ended(process)[0] for process in processes] == [0, 0]
-    command = ["run", "--data", images, *OPTIONS, "--devices", "2", *options]
+    command = ["run", "--data", images, *OPTIONS, "--devices", "2"]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
     two, one = map(records.read_steps, (tmp_path / "two", tmp_path / "one"))
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
@@ -98,15 +92,11 @@ ENDLESS = ["--epochs", "100000", "--checkpoint-every", "1"]
 
 
 @pytest.mark.torture
-def test_process_whose_peer_is_killed_says_so_and_a_restart_goes_on(pair, tmp_path):
+def test_process_whose_peer_is_killed_ends_and_a_restart_goes_on(pair, tmp_path):
     first, second = pair(tmp_path / "run", *ENDLESS)
     wait_for(lambda: len(list(tmp_path.glob("run/checkpoints/*"))) > 1)
     second.kill()
-    code, errors = ended(first)
-    assert code == 1
-    assert "Most likely another process is gone" in errors
-    assert "start all processes again, with --out and --resume" in errors
-    assert "Traceback" not in errors
+    assert ended(first, timeout=300)[0] != 0  # by an error of JAX
     done = len(records.read_metrics(tmp_path / "run"))
     first, second = pair(tmp_path / "run", *ENDLESS, "--resume")
     wait_for(lambda: len(records.read_metrics(tmp_path / "run")) > done)
@@ -126,15 +116,6 @@ def test_process_with_other_options_is_refused_in_both(pair, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.torture
-def test_data_that_one_process_has_not_end_both(pair, tmp_path):
-    missing = ["--data", f"npz:{tmp_path / 'nothing.npz'}"]
-    first, second = map(ended, pair(tmp_path / "run", second=missing))
-    assert first[0] == second[0] == 2
-    assert "process 1 cannot start; its message says why" in first[1]
-    assert "no file" in second[1]
-
-
 def test_port_that_is_taken_is_told(images, tmp_path, capsys):
     with socket.socket() as other:
         other.bind(("", 0))
@@ -143,7 +124,8 @@ def test_port_that_is_taken_is_told(images, tmp_path, capsys):
         options = ["--coordinator", coordinator, "--num-processes", "2"]
         assert main(["run", "--data", images, *options, "--process-id", "0"]) == 2
     errors = capsys.readouterr().err
-    assert f"cannot listen on port {coordinator.partition(':')[2]}" in errors
+    assert f"--coordinator {coordinator}: cannot join" in errors
+    assert "on a free port" in errors
 
 
 @pytest.mark.torture
@@ -160,15 +142,6 @@ def test_signal_ends_a_process_that_waits_for_the_others():
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=BOUND)
     assert process.returncode == -signal.SIGINT
-
-
-@pytest.mark.torture
-def test_folder_that_cannot_be_used_is_told_by_both(pair, tmp_path):
-    (tmp_path / "thesis.txt").write_text("precious")
-    first, second = map(ended, pair(tmp_path))
-    assert first[0] == second[0] == 2
-    assert "is not empty" in first[1]
-    assert "the first process cannot start; its message says why" in second[1]
 
 
 @pytest.mark.torture

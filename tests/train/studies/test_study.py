@@ -14,7 +14,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.runs.recorder import Recorder
+from train.runs import records
 
 ROOT = Path(__file__).parents[4]
 TIMES = ("seconds", "images_per_second")
@@ -64,6 +64,22 @@ def test_joined_halves_equal_the_study_in_one_folder(whole, halves, tmp_path, ca
     joined = tables(tmp_path / "out")
     assert joined == tables(whole / "report")
     assert len(joined["runs"]) == 8
+
+
+def test_report_replaces_a_link_and_not_what_it_leads_to(halves, tmp_path, capsys):
+    folder, outside = tmp_path / "part", tmp_path / "thesis.md"
+    shutil.copytree(halves[0], folder)
+    outside.write_text("precious")
+    report = folder / "report" / "report.md"
+    report.unlink(missing_ok=True)
+    report.symlink_to(outside)
+    assert main(["report", str(folder)]) == 0
+    assert outside.read_text() == "precious"
+    assert report.read_text().startswith("# Study")
+    shutil.move(folder / "report", tmp_path / "moved")
+    (folder / "report").symlink_to(tmp_path / "moved")
+    assert main(["report", str(folder)]) == 2
+    assert f"{folder / 'report'} is a link" in capsys.readouterr().err
 
 
 def test_reports_can_be_joined_without_the_runs(whole, halves, tmp_path):
@@ -119,13 +135,13 @@ def test_report_needs_no_runs(halves, tmp_path):
 
 
 def test_signal_at_the_end_of_a_run_ends_the_comparison(command, tmp_path, monkeypatch):
-    finish = Recorder.finish
+    write_finished = records.write_finished
 
-    def finish_and_stop(self):
-        finish(self)
+    def finish_and_stop(*arguments):
+        write_finished(*arguments)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Recorder, "finish", finish_and_stop)
+    monkeypatch.setattr(records, "write_finished", finish_and_stop)
     out = tmp_path / "out"
     assert main([*command, "--out", str(out)]) == 143
     assert len(list(out.glob("runs/npz/*/finished.json"))) == 1
