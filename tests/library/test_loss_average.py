@@ -140,6 +140,10 @@ def test_window_out_of_range_is_refused(window):
         lcam_optax.median_average(window)
 
 
+def test_largest_window_is_taken():
+    lcam_optax.median_average(2**31 - 1)  # nothing is allocated before `init`
+
+
 @pytest.mark.parametrize("window", [21.0, "21", None, True, np.array(3.0)])
 def test_window_that_is_no_integer_is_refused(window):
     with pytest.raises(TypeError, match="`window` must be a positive integer"):
