@@ -37,7 +37,8 @@ _NAMES = {
     },
 }
 
-# What files raise that cannot be opened, or whose bytes were changed.
+# What is raised for files that cannot be opened, or whose bytes were changed, and for a
+# full disk: by array_record a RuntimeError.
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, DecodeError)
 
 
@@ -137,8 +138,9 @@ def load_cifar(name: str, data_dir: Path) -> Dataset:
         return Dataset(*splits, builder.info.features["label"].num_classes)
     except _DAMAGED as error:
         raise InputError(
-            f"cannot read {name} in {data_dir / name}: {error}. If it is damaged, "
-            "delete this folder and run the same command again: it is prepared anew."
+            f"cannot read or prepare {name} in {data_dir / name}: {error}. If it is "
+            "damaged, delete this folder and run the same command again: it is prepared"
+            " anew, which needs 400 MB."
         ) from None
 
 
@@ -163,11 +165,9 @@ def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
         reason = "it is not there, and cannot be downloaded"
     except NonMatchingChecksumError:
         reason = f"its archive is damaged; expected {archive.size:,} bytes"
-    except (OSError, RuntimeError) as error:  # the second: array_record, disk full
-        reason = str(error)
     raise InputError(
         f"cannot prepare {builder.name} in {downloads.parent}: {reason}. Download {url}"
-        f", put it into {manual} and run the same command again; it needs 400 MB."
+        f", put it into {manual} and run the same command again."
     )
 
 

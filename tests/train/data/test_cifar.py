@@ -7,7 +7,7 @@ import struct
 import tarfile
 import threading
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,17 +131,6 @@ def test_images_and_labels_are_those_of_the_archive(name, tmp_path, monkeypatch)
         train_rows, name
     )
     assert pairs(data.test_inputs, data.test_targets) == pairs_of_rows(test_rows, name)
-
-
-@BOTH
-def test_data_are_of_the_types_and_shapes_promised(name, tmp_path, monkeypatch):
-    data = prepare(name, tmp_path, monkeypatch)
-    size = 4 * len(TRAIN_FILES[name])
-    assert data.train_inputs.shape == (size, 32, 32, 3)
-    assert data.train_targets.shape == (size,)
-    assert data.test_inputs.shape == (3, 32, 32, 3)
-    assert data.test_targets.shape == (3,)
-    assert data.train_inputs.dtype == data.test_inputs.dtype == np.uint8
     assert data.train_targets.dtype == data.test_targets.dtype == np.int32
     assert data.num_classes == {"cifar10": 10, "cifar100": 100}[name]
 
@@ -171,18 +160,6 @@ def test_prepared_data_are_those_of_stock_tfds(name, tmp_path, monkeypatch):
     assert sorted(example["id"] for example in stock) == [
         f"train_{index:05d}".encode() for index in range(len(data.train_targets))
     ]
-
-
-def test_both_data_sets_fit_into_one_folder(tmp_path, monkeypatch):
-    ten = prepare("cifar10", tmp_path, monkeypatch)
-    hundred = prepare("cifar100", tmp_path, monkeypatch)
-    assert (ten.num_classes, hundred.num_classes) == (10, 100)
-
-
-def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    prepare("cifar10", tmp_path / "data", monkeypatch)
-    assert len(load_cifar("cifar10", Path("~/data")).test_targets) == 3
 
 
 def test_preparing_prints_nothing_on_stdout(tmp_path, monkeypatch, capfd):
@@ -246,7 +223,9 @@ def test_a_full_disk_is_one_message_and_a_second_try_works(
         full_disk.setattr(
             "array_record.python.array_record_module.ArrayRecordWriter", fail
         )
-        with pytest.raises(InputError, match=r"No space left on device.* needs 400 MB"):
+        with pytest.raises(
+            InputError, match=r"cannot .* prepare .*No space left on .* 400 MB"
+        ):
             prepare("cifar10", tmp_path, monkeypatch)
     assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
@@ -288,9 +267,7 @@ def test_a_prepared_folder_that_lacks_a_file_is_named(part, tmp_path, monkeypatc
     prepare("cifar10", tmp_path, monkeypatch)
     [file] = tmp_path.glob(f"cifar10/*/{part}")
     file.unlink()
-    with pytest.raises(
-        InputError, match=r"cannot read cifar10 in .*delete this folder"
-    ):
+    with pytest.raises(InputError, match=r"cannot read .*delete this folder"):
         load_cifar("cifar10", tmp_path)
 
 
@@ -301,43 +278,24 @@ def test_tfrecord_that_is_cut_short_is_damaged(more, tmp_path, monkeypatch):
     data = file.read_bytes()
     [length] = struct.unpack("<Q", data[:8])
     file.write_bytes(data[: 12 + length + 4 + more])  # an image, or more
-    with pytest.raises(
-        InputError, match=r"cannot read cifar10 in .*delete this folder"
-    ):
+    with pytest.raises(InputError, match=r"cannot read .*delete this folder"):
         load_cifar("cifar10", tmp_path)
 
 
 @pytest.fixture
-def serve():
-    """Serves bytes over HTTP on this machine; returns a function from them to a URL."""
-    body = b""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-
-        def do_GET(self):
-            self.do_HEAD()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+def serve(tmp_path_factory):
+    """Serves an archive over HTTP; returns a function from its bytes to its URL."""
+    web = tmp_path_factory.mktemp("web")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=web)
 
     def start(data):
-        nonlocal body
-        body = data
+        (web / ARCHIVE["cifar10"]).write_bytes(data)
         return f"http://127.0.0.1:{server.server_port}/{ARCHIVE['cifar10']}"
 
-    yield start
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield start
+        server.shutdown()
 
 
 def test_the_archive_is_downloaded_where_there_is_a_network(
