@@ -218,7 +218,6 @@ def _blaming(own: OwnNetwork, what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [frame for frame in frames if frame.filename == str(own.path)]
-        vars(error).pop("__notes__", None)  # of JAX, on frames that are left out
         lines = [
             *traceback.format_list(theirs),
             *traceback.format_exception_only(error),
