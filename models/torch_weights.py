@@ -8,9 +8,6 @@ The names are those of LCAM's authors and of the many programs that share their 
 (`block1.layer.0.convShortcut.weight`, ...).
 """
 
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,22 +16,6 @@ import numpy as np
 from flax import nnx
 
 from models.wide_resnet import WideResNet
-
-# What NumPy and zipfile raise for files that are none, or damaged.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_torch(path: str | Path) -> WideResNet:
@@ -48,22 +29,12 @@ def load_torch(path: str | Path) -> WideResNet:
       The network, with float32 parameters and running statistics.
 
     Raises:
-      ValueError: the file is no `.npz` file of a Wide ResNet's weights; the message
-        names an array that is missing, left over or of another shape.
-      OSError: the file cannot be read.
+      ValueError: these are not the weights of a Wide ResNet; the message names an array
+        that is missing, left over or of another shape. For a file that is damaged, as
+        `numpy.load`.
     """
-    try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in archive.files}
-    except _UNREADABLE as error:
-        raise ValueError(
-            f"{path} is no .npz file of arrays of numbers: {error}"
-        ) from None
-    try:
-        return from_torch(arrays)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    with np.load(path, allow_pickle=False) as archive:
+        return from_torch(archive)
 
 
 def save_torch(path: str | Path, network: WideResNet) -> None:
@@ -86,16 +57,19 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> WideResNet:
     }
     network = nnx.eval_shape(lambda: _of_size(arrays))
     variables = dict(_variables(network))
-    _check_names(arrays, variables)
+    if others := arrays.keys() ^ variables.keys():
+        raise ValueError(
+            f"these are not the weights of a Wide ResNet: {min(others)} is "
+            f"{'left over' if min(others) in arrays else 'missing'}."
+        )
     for name, variable in variables.items():
-        array = np.asarray(arrays[name])
-        expected = _layout_of_torch(np.empty(variable.shape, np.bool_)).shape
-        if array.shape != expected or array.dtype.kind != "f":
+        array = _layout_of_flax(np.asarray(arrays[name]))
+        if array.shape != variable.shape:
+            expected = _layout_of_torch(np.empty(variable.shape, np.bool_)).shape
             raise ValueError(
-                f"{name} must be of floats and shape {expected}, got {array.dtype} "
-                f"and {array.shape}."
+                f"{name} must be of the shape {expected}, got {arrays[name].shape}."
             )
-        variable.set_value(jnp.asarray(_layout_of_flax(array), jnp.float32))
+        variable.set_value(jnp.asarray(array, jnp.float32))
     return network
 
 
@@ -166,15 +140,3 @@ def _layout_of_torch(array: np.ndarray) -> np.ndarray:
 def _layout_of_flax(array: np.ndarray) -> np.ndarray:
     """The way back."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
-
-
-def _check_names(arrays: Mapping[str, object], expected: Mapping[str, object]) -> None:
-    for problem, names in (
-        ("missing", expected.keys() - arrays.keys()),
-        ("left over", arrays.keys() - expected.keys()),
-    ):
-        if names:
-            raise ValueError(
-                f"{len(names)} arrays of a Wide ResNet are {problem}, among them "
-                f"{min(names)}."
-            )

@@ -51,9 +51,9 @@ CASES = {
         f"{MLP} --data diabetes --optimizer sgd --observe sparsity --warmup-epochs 1"
     ],
     "text": [f"{RUN} --data english --every 40 --epochs 1 --layers 1 --dtype bfloat16"],
-    "AdamW by phase, label noise, test of the rest": [
+    "AdamW by phase, test of the rest": [
         f"{MLP} --optimizer adamw --high-loss-b1 0.9 --low-loss-b1 0.95"
-        " --label-noise 0.1 --every 2 --test-rest"
+        " --every 2 --test-rest"
     ],
     "phase by examples, mechanism": [
         f"{MLP} --phase examples --observe mechanism --loss-average epoch"

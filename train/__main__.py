@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DiskError as error:
         return _fail(f"error: {error}{_how_to_go_on(command)}", 2)
     except InputError as error:
-        return _fail(f"error: {error}", 2)
+        return _fail(f"error: {error}", 2, error.details)
     except BrokenPipeError:  # as in `| head`: nobody reads on
         return 141
     except OSError as error:
@@ -233,9 +233,10 @@ def _settle() -> None:
             discard(stream)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, details: str = "") -> int:
     with contextlib.suppress(OSError):  # of a terminal that is gone
-        print(printable(message), file=sys.stderr)
+        lines = [message, *details.splitlines()]
+        print(*map(printable, lines), sep="\n", file=sys.stderr)
     _settle()
     if "jax" in sys.modules:
         from train.runs import processes

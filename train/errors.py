@@ -12,7 +12,14 @@ class InputError(Exception):
     """Bad input: the message says what was wrong, what was expected, what to do.
 
     The program prints it without a traceback and exits with code 2.
+
+    Attributes:
+      details: lines to print below the message, such as a traceback of a user's file.
     """
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details
 
 
 class DiskError(InputError):

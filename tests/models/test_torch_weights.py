@@ -69,22 +69,24 @@ def without(arrays, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: without(a, "bn1.bias"), "1 arrays .* missing, .* bn1.bias"),
+        (
+            lambda a: without(a, "bn1.bias"),
+            "not the weights of .*: bn1.bias is missing",
+        ),
         (lambda a: without(a, "fc.weight"), "not the weights of a Wide ResNet"),
         (lambda a: {}, "not the weights of a Wide ResNet"),
         (lambda a: a | {"fc.weight": np.ones(3)}, "not the weights of a Wide ResNet"),
-        (lambda a: a | {"fc2.bias": np.ones(3)}, "1 arrays .* left over, .* fc2.bias"),
         (
-            lambda a: a | {"bn1.bias": np.ones(3)},
-            r"bn1.bias must be of floats and shape \(128,\), got float64 and \(3,\)",
+            lambda a: a | {"fc2.bias": np.ones(3)},
+            "not the weights of .*: fc2.bias is left over",
         ),
         (
-            lambda a: a | {"bn1.bias": np.ones(128, int)},
-            r"bn1.bias must be of floats .* got int64",
+            lambda a: a | {"bn1.bias": np.ones(3)},
+            r"bn1.bias must be of the shape \(128,\), got \(3,\)",
         ),
         (
             lambda a: a | {"block1.layer.7.conv1.weight": np.ones(3)},
-            "arrays of a Wide ResNet are missing, among them block1.layer.2.bn1.bias",
+            "block1.layer.2.bn1.bias is missing",
         ),
         (lambda a: a | {"fc.weight": np.ones((5, 7), "f")}, "widening .* at least 1"),
     ],
@@ -97,40 +99,8 @@ def test_arrays_of_no_wide_resnet_are_refused(arrays, change, message):
 def test_file_that_would_run_code_is_refused(arrays, tmp_path):
     path = tmp_path / "wrn.npz"
     np.savez(path, **arrays | {"bn1.bias": np.array([print], object)})
-    with pytest.raises(ValueError, match=r"wrn.npz is no .npz file of arrays"):
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
         load_torch(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text", b"\x80\x04."])
-def test_file_that_is_no_npz_is_refused(tmp_path, content):
-    path = tmp_path / "wrn.npz"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"wrn.npz is no .npz file of arrays"):
-        load_torch(path)
-
-
-def test_damaged_file_is_refused(arrays, tmp_path):
-    path = tmp_path / "wrn.npz"
-    np.savez_compressed(path, **arrays)
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(40):
-        damaged = bytearray(whole)
-        for place in rng.integers(0, len(whole), 3):
-            damaged[place] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged[: rng.integers(len(whole) // 2, len(whole))])
-        try:
-            load_torch(path)
-        except ValueError:
-            refused += 1
-    assert refused == 40
-
-
-def test_single_array_file_is_refused(tmp_path):
-    np.save(tmp_path / "one.npy", np.ones(3))
-    with pytest.raises(ValueError, match=r"one.npy is no .npz file of arrays"):
-        load_torch(tmp_path / "one.npy")
 
 
 def test_missing_file_is_named(tmp_path):

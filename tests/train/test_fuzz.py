@@ -82,11 +82,10 @@ GOOD = {
 }
 
 
-def member(header, content=b"", version=(1, 0)):
+def member(header, content):
     """An array's file, whatever its header says."""
-    header = header if isinstance(header, bytes) else repr(header).encode()
-    size = struct.pack("<H" if version == (1, 0) else "<I", len(header))
-    return b"\x93NUMPY" + bytes(version) + size + header + content
+    header = repr(header).encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + content
 
 
 def as_member(array):
@@ -165,98 +164,6 @@ def test_any_arrays_are_data_or_refused(folder, members):
     assert_loads_or_is_refused(folder, archive(**members))
 
 
-sizes = st.integers(-2, 5) | st.sampled_from(
-    [10**12, 2**31, 2**32, 2**63, -(2**63), 2**64, 10**400, True, 1.0, None]
-)
-shapes = st.one_of(
-    st.sampled_from([(4, 2, 3, 1), (4, 2, 3), (4,), 4, "(4,)", None]),
-    st.lists(sizes, max_size=5).map(tuple),
-)
-kinds = st.sampled_from(
-    [
-        "|u1",
-        "<i8",
-        ">i8",
-        "<i4",
-        "|b1",
-        "|O",
-        "<U9",
-        "|V0",
-        "<M8[s]",
-        "nonsense",
-        "",
-        "\0",
-        "u1,u1",
-        ("<i8", (2,)),
-        ("<i8", (-1,)),
-        [("a", "|u1")],
-        [("a", "|u1"), ("a", "|u1")],
-        [("", "|V1"), (("t", "a"), "|u1", (2,))],
-        [("a",)],
-        [],
-        (),
-        None,
-        5,
-    ]
-)
-headers = st.one_of(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "descr": kinds,
-            "fortran_order": st.booleans() | st.sampled_from([None, 0, "yes"]),
-            "shape": shapes,
-        },
-    ),
-    st.fixed_dictionaries(
-        {"descr": kinds, "fortran_order": st.booleans(), "shape": shapes}
-    ),
-    st.sampled_from(
-        [
-            b"{[]: 1}",
-            b"{1: 1, 'descr': 2}",
-            b"{'descr': '|u1', 'fortran_order': False, 'shape': (4L, 2L, 3L)}",
-            b"(" * 5000,
-            b"[" * 150 + b"]" * 150,
-            b"-" * 9000 + b"1",
-            b"{" + b" " * 20_000 + b"}",
-            b"'\\ud800'",
-            b"1j",
-            b"b'",
-            b"\n\n",
-        ]
-    ),
-    st.binary(max_size=60),
-    st.text("{}[]()'\",:0123456789Lujb \n\\", max_size=60).map(str.encode),
-)
-
-
-@given(
-    name=names,
-    header=headers,
-    content=st.binary(max_size=40),
-    version=st.sampled_from([(1, 0), (2, 0), (3, 0), (0, 9)]),
-)
-@example(name="x_train", header=b"{[]: 1}", content=b"", version=(1, 0))
-@example(name="y_train", header=b"-" * 9000 + b"1", content=b"", version=(1, 0))
-@example(name="y_test", header=b"[]" + b"x" * 9000, content=b"", version=(1, 0))
-@example(
-    name="x_test",
-    header={"descr": (), "fortran_order": False, "shape": (2,)},
-    content=b"",
-    version=(1, 0),
-)
-@example(
-    name="x_train",
-    header={"descr": "|u1", "fortran_order": False, "shape": (0, 2**63)},
-    content=b"",
-    version=(1, 0),
-)
-def test_forged_header_is_data_or_refused(folder, name, header, content, version):
-    forged = archive(**{name: member(header, content, version)})
-    assert_loads_or_is_refused(folder, forged)
-
-
 compressions = st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 
 
@@ -272,24 +179,10 @@ def test_file_cut_short_is_refused(folder, at, compression):
     change=st.integers(1, 255),
     compression=compressions,
 )
-def test_file_with_another_byte_is_refused_or_the_same(folder, at, change, compression):
+def test_file_with_another_byte_is_data_or_refused(folder, at, change, compression):
     changed = bytearray(archive(compression))
     changed[int(at * len(changed))] ^= change
-    dataset = assert_loads_or_is_refused(folder, changed)
-    if dataset is not None:
-        np.testing.assert_array_equal(dataset.train_inputs, GOOD["x_train"])
-        np.testing.assert_array_equal(dataset.train_targets, GOOD["y_train"])
-        np.testing.assert_array_equal(dataset.test_inputs, GOOD["x_test"])
-        np.testing.assert_array_equal(dataset.test_targets, GOOD["y_test"].ravel())
-
-
-@given(at=st.integers(0, 80), change=st.integers(1, 255), name=names)
-def test_header_with_another_byte_and_a_true_checksum_is_data_or_refused(
-    folder, at, change, name
-):
-    changed = bytearray(as_member(GOOD[name]))
-    changed[at] ^= change
-    assert_loads_or_is_refused(folder, archive(**{name: bytes(changed)}))
+    assert_loads_or_is_refused(folder, changed)
 
 
 @given(
@@ -310,13 +203,6 @@ def test_members_that_are_no_arrays_are_refused(folder, members):
     assert assert_loads_or_is_refused(folder, archive(**members)) is None
 
 
-def test_header_that_tells_of_fewer_bytes_than_there_are_is_refused(folder):
-    # The labels 0, 1, 2, 1 would be read as 0, 0, 1, 0.
-    y_train = as_member(GOOD["y_train"]).replace(b"<i8", b"<i4")
-    content = archive(y_train=y_train, y_test=np.array([0, 1]))
-    assert assert_loads_or_is_refused(folder, content) is None
-
-
 class Bomb:
     """Makes a file if it is ever unpickled."""
 
@@ -327,7 +213,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-@given(name=names, shape=shapes, bare=st.booleans())
+@given(name=names, shape=st.sampled_from([(), (1,), (4,)]), bare=st.booleans())
 def test_pickles_are_never_opened(folder, name, shape, bare):
     marker = folder / "unpickled"
     pickled = pickle.dumps(Bomb(marker))
@@ -338,30 +224,6 @@ def test_pickles_are_never_opened(folder, name, shape, bare):
     assert not marker.exists()
 
 
-beyond_memory = st.integers(sources.MEMORY + 1000, 2**60)
-
-
-@given(name=names, size=beyond_memory)
-def test_arrays_that_claim_more_than_the_memory_are_refused(folder, name, size):
-    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-    path = folder / "claim.npz"
-    path.write_bytes(archive(**{name: member(header)}))
-    with pytest.raises(InputError, match=r"claims \d+\.\d GB for .*has \d+\.\d GB"):
-        sources.load_npz(path)
-
-
-@given(name=names, size=beyond_memory)
-def test_zip_that_claims_more_than_the_memory_is_refused(folder, name, size):
-    file = io.BytesIO(archive(zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(file, "a") as zipped:
-        zipped.getinfo(f"{name}.npy").file_size = size
-        zipped.writestr("more", "")  # so that the directory is written
-    path = folder / "claim.npz"
-    path.write_bytes(file.getvalue())
-    with pytest.raises(InputError, match=r"claims \d+\.\d GB for .*has \d+\.\d GB"):
-        sources.load_npz(path)
-
-
 def test_data_that_compress_a_thousandfold_are_loaded(folder):
     x_train = np.zeros((4, 2000, 3000, 1), np.uint8)
     x_test = np.zeros((2, 2000, 3000, 1), np.uint8)
@@ -369,11 +231,6 @@ def test_data_that_compress_a_thousandfold_are_loaded(folder):
     assert len(content) < x_train.nbytes / 500
     dataset = assert_loads_or_is_refused(folder, content)
     np.testing.assert_array_equal(dataset.train_inputs, x_train)
-
-
-@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_compression_whose_bombs_cannot_be_stopped_is_refused(folder, compression):
-    assert assert_loads_or_is_refused(folder, archive(compression)) is None
 
 
 # --- The command line -----------------------------------------------------------------

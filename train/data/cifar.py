@@ -7,7 +7,6 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import requests
@@ -19,30 +18,42 @@ from tensorflow_datasets.image_classification import cifar
 
 from train.data.dataset import Dataset
 from train.errors import InputError
+from train.paths import expand
 
-PIXELS_PER_IMAGE = 3 * 32 * 32
+# The archives: the files of each split, and those with the names of each label, in the
+# order of the labels in a row.
+_BATCHES = {
+    "cifar10": {
+        "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
+        "test": ["test_batch.bin"],
+    },
+    "cifar100": {"train": ["train.bin"], "test": ["test.bin"]},
+}
+_NAMES = {
+    "cifar10": {"label": "batches.meta.txt"},
+    "cifar100": {
+        "coarse_label": "coarse_label_names.txt",
+        "label": "fine_label_names.txt",
+    },
+}
 
-# What files raise that cannot be opened, or whose bytes were changed.
-DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, DecodeError)
+# What is raised for files that cannot be opened, or whose bytes were changed, and for a
+# full disk: by array_record a RuntimeError.
+_DAMAGED = (OSError, RuntimeError, ValueError, KeyError, DecodeError)
 
 
-class ReadsArchiveWithNumpy:
+class _ReadsArchiveWithNumpy:
     """Replaces the two steps for which the CIFAR builders need TensorFlow.
 
     The stock builders unpack the archive and encode the images with TensorFlow, a
     dependency of 1.5 GB; tarfile and Pillow do as well. All the rest (download,
     checksum, shuffle, storage) stays theirs, so that the prepared folder is an ordinary
-    one.
-
-    `_split_generators` and `_generate_examples` are what TFDS documents for overriding.
-    `_cifar_info`, the layout of the archive, is private to TFDS, and the reason for
-    which pyproject.toml keeps tensorflow-datasets below the next major version.
+    one. TFDS documents both methods for overriding.
     """
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        layout = self._cifar_info
         [url] = self.url_infos
         # One pass in the archive's order: going back in it means unpacking it anew.
         with tarfile.open(dl_manager.download(url)) as archive:
@@ -51,27 +62,26 @@ class ReadsArchiveWithNumpy:
                 for member in archive
                 if member.isfile()
             }
-        for key, file in zip(layout.label_keys, layout.label_files, strict=True):
-            self.info.features[key].names = files[file].decode().split()
-        batches = {"train": layout.train_files, "test": layout.test_files}
+        for label, file in _NAMES[self.name].items():
+            self.info.features[label].names = files[file].decode().split()
         return {
             split: self._generate_examples(split, b"".join(files[n] for n in names))
-            for split, names in batches.items()
+            for split, names in _BATCHES[self.name].items()
         }
 
     def _generate_examples(
         self, split: str, data: bytes
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        keys = self._cifar_info.label_keys
-        rows = np.frombuffer(data, np.uint8).reshape(-1, len(keys) + PIXELS_PER_IMAGE)
-        # In the file the colour planes follow each other: channel, height, width.
-        images = rows[:, len(keys) :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        for index, (row, image) in enumerate(zip(rows, images, strict=True)):
-            labels = map(int, row[: len(keys)])
+        # A row has its labels and then, one after another, the planes of its colours.
+        labels = _NAMES[self.name]
+        size = len(labels)
+        rows = np.frombuffer(data, np.uint8).reshape(-1, size + 3 * 32 * 32)
+        for index, row in enumerate(rows):
+            image = row[size:].reshape(3, 32, 32).transpose(1, 2, 0)
             yield (
                 index,
                 {
-                    **dict(zip(keys, labels, strict=True)),
+                    **dict(zip(labels, map(int, row[:size]), strict=True)),
                     "id": f"{split}_{index:05d}",
                     # An array would be encoded by TensorFlow.
                     "image": Image.fromarray(image),
@@ -83,13 +93,13 @@ class ReadsArchiveWithNumpy:
 # here, so they are handed over.
 
 
-class Cifar10(ReadsArchiveWithNumpy, cifar.Cifar10, skip_registration=True):
+class Cifar10(_ReadsArchiveWithNumpy, cifar.Cifar10, skip_registration=True):
     """The builder of CIFAR-10."""
 
     url_infos = cifar.Cifar10.url_infos
 
 
-class Cifar100(ReadsArchiveWithNumpy, cifar.Cifar100, skip_registration=True):
+class Cifar100(_ReadsArchiveWithNumpy, cifar.Cifar100, skip_registration=True):
     """The builder of CIFAR-100."""
 
     url_infos = cifar.Cifar100.url_infos
@@ -115,36 +125,34 @@ def load_cifar(name: str, data_dir: Path) -> Dataset:
       CIFAR-100 the 100 fine ones.
 
     Raises:
-      InputError: the data are not there and cannot be downloaded, the archive is not
-        the one expected, the folder cannot be written or read, or the data were
-        prepared in another format.
+      InputError: the data are not there and cannot be prepared, or are damaged.
     """
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    data_dir = expand(data_dir)
     try:
-        data_dir = data_dir.expanduser()
         builder = BUILDERS[name](data_dir=data_dir)
-        is_prepared = builder.data_path.exists()
-    except (OSError, RuntimeError) as error:  # the second: whose home folder?
+        if not builder.data_path.exists():
+            _prepare(builder, data_dir / "downloads")
+        splits = [*_arrays(builder, "train"), *_arrays(builder, "test")]
+        return Dataset(*splits, builder.info.features["label"].num_classes)
+    except _DAMAGED as error:
         raise InputError(
-            f"cannot look for {name} in {data_dir}: {error}. Make the folder "
-            f"readable, or choose another --data-dir."
+            f"cannot read or prepare {name} in {data_dir / name}: {error}. If it is "
+            "damaged, delete this folder and run the same command again: it is prepared"
+            " anew, which needs 400 MB."
         ) from None
-    if not is_prepared:
-        _prepare(builder, data_dir / "downloads")
-    return _read(builder)
 
 
-def _prepare(builder: Cifar10, downloads: Path) -> None:
-    [(url, expected)] = builder.url_infos.items()
+def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
+    """Downloads and prepares a data set; see `load_cifar` for what it raises."""
+    [(url, archive)] = builder.url_infos.items()
     manual = downloads / "manual"
-    archive = manual / expected.filename
-    by_hand = f"Download {url}, put it into {manual} and run the same command again."
     try:
         manual.mkdir(parents=True, exist_ok=True)
         # A run that failed after the download leaves it here, for TFDS to find.
         cached = (downloads / builder.name).glob("*.tar.gz")
-        if not archive.exists() and not any(cached):
+        if not (manual / archive.filename).exists() and not any(cached):
             # Without a network TFDS would try for minutes.
             requests.head(url, timeout=10).raise_for_status()
         # What TFDS prints is no result of the program.
@@ -152,106 +160,56 @@ def _prepare(builder: Cifar10, downloads: Path) -> None:
             builder.download_and_prepare(
                 download_dir=downloads, file_format="array_record"
             )
-    except (requests.RequestException, tfds.download.DownloadError) as error:
-        raise InputError(
-            f"{builder.name} is not in {downloads.parent} and could not be downloaded. "
-            f"{by_hand} The cause: {_cause(url, error)}."
-        ) from None
+        return
+    except (requests.RequestException, tfds.download.DownloadError):
+        reason = "it is not there, and cannot be downloaded"
     except NonMatchingChecksumError:
-        found = (
-            f"{archive} ({archive.stat().st_size:,} bytes)"
-            if archive.exists()
-            else "the file downloaded"
-        )
-        raise InputError(
-            f"{found} is incomplete or not the archive of {builder.name}: expected "
-            f"{expected.size:,} bytes with the SHA-256 sum {expected.checksum}. "
-            f"{by_hand}"
-        ) from None
-    except (OSError, RuntimeError) as error:  # the second: array_record, disk full
-        raise InputError(
-            f"cannot prepare {builder.name} in {downloads.parent}: {error}. Make the "
-            f"folder writable, with 400 MB free, or choose another --data-dir."
-        ) from None
-
-
-def _cause(url: str, error: Exception) -> str:
-    """Why a download failed, without the many words of the layers below."""
-    if isinstance(error, requests.ConnectionError | requests.Timeout):
-        return f"{urlsplit(url).hostname} cannot be reached"
-    return " ".join(str(error).split())[:100].rstrip(".")
-
-
-def _read(builder: Cifar10) -> Dataset:
-    try:
-        if not builder.info.splits:
-            raise FileNotFoundError("dataset_info.json is missing")
-        train_inputs, train_targets = _arrays(builder, "train")
-        test_inputs, test_targets = _arrays(builder, "test")
-    except NotImplementedError:
-        raise InputError(
-            f"{builder.data_path} holds {builder.name} in the format "
-            f"{builder.info.file_format.value}, which cannot be read here; expected "
-            f"array_record or tfrecord. Choose another --data-dir: {builder.name} will "
-            f"be prepared there."
-        ) from None
-    except DAMAGED as error:
-        raise InputError(
-            f"cannot read {builder.name} in {builder.data_path}: {error}. If the data "
-            f"are damaged, delete this folder and run the same command again: they "
-            f"will be prepared again."
-        ) from None
-    num_classes = builder.info.features["label"].num_classes
-    return Dataset(train_inputs, train_targets, test_inputs, test_targets, num_classes)
-
-
-def _arrays(builder: Cifar10, split: str) -> tuple[np.ndarray, np.ndarray]:
-    examples = _examples(builder, split)
-    images = np.stack(
-        [Image.open(io.BytesIO(example["image"])) for example in examples]
+        reason = f"its archive is damaged; expected {archive.size:,} bytes"
+    raise InputError(
+        f"cannot prepare {builder.name} in {downloads.parent}: {reason}. Download {url}"
+        f", put it into {manual} and run the same command again."
     )
-    labels = np.array([example["label"] for example in examples], np.int32)
-    return images, labels
 
 
-def _examples(builder: Cifar10, split: str) -> Sequence[dict[str, Any]]:
+def _arrays(
+    builder: tfds.core.DatasetBuilder, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a split."""
+    examples = _examples(builder, split)
+    images = [Image.open(io.BytesIO(example["image"])) for example in examples]
+    labels = [example["label"] for example in examples]
+    return np.stack(images), np.array(labels, np.int32)
+
+
+def _examples(
+    builder: tfds.core.DatasetBuilder, split: str
+) -> Sequence[dict[str, Any]]:
     """The examples of a split, with images as the PNG files they are kept as."""
     # TFDS would decode with Pillow too, but warn that OpenCV is faster.
     decoders = {"image": tfds.decode.SkipDecoding()}
-    info = builder.info
-    if info.file_format == tfds.core.FileFormat.TFRECORD:
-        # The default where TensorFlow is installed, without which TFDS cannot read it.
-        split_info = info.splits[split]
-        examples = [
-            info.features.deserialize_example_np(record, decoders=decoders)
-            for file in split_info.filepaths
-            for record in _tfrecords(Path(file))
-        ]
-        if len(examples) != split_info.num_examples:
-            raise OSError(
-                f"{split} holds {len(examples)} images of {split_info.num_examples}"
-            )
-        return examples
-    source = builder.as_data_source(split, decoders=decoders)
-    # In bulk: faster than one by one.
-    return source.__getitems__(range(len(source)))
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        source = builder.as_data_source(split, decoders=decoders)
+        return source.__getitems__(range(len(source)))  # in bulk: faster
+    # The default where TensorFlow is installed, without which TFDS cannot read it.
+    info = builder.info.splits[split]
+    examples = [
+        builder.info.features.deserialize_example_np(record, decoders=decoders)
+        for file in info.filepaths
+        for record in _tfrecords(Path(file))
+    ]
+    if len(examples) != info.num_examples:
+        raise OSError(f"{split} has {len(examples)} images of {info.num_examples}")
+    return examples
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:
-    """Reads a TFRecord file: frames of length, checksum, record, checksum.
+    """Reads frames of length, checksum, record, checksum; the last may be cut short.
 
-    The layout is documented at https://www.tensorflow.org/tutorials/load_data/tfrecord.
-    The checksums are passed over: the PNG files inside have their own.
-
-    Raises:
-      OSError: the file ends within a frame.
+    See https://www.tensorflow.org/tutorials/load_data/tfrecord. The checksums are
+    passed over: the PNG files inside have their own.
     """
-    data = memoryview(path.read_bytes())
-    place = 0
+    data, place = path.read_bytes(), 0
     while place < len(data):
-        length = int.from_bytes(data[place : place + 8], "little")
-        start, end = place + 12, place + 12 + length
-        if end + 4 > len(data):
-            raise OSError(f"{path} is cut short")
-        yield bytes(data[start:end])
-        place = end + 4
+        start = place + 12
+        place = start + int.from_bytes(data[place : place + 8], "little") + 4
+        yield data[start : place - 4]

@@ -8,8 +8,6 @@ from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.options import Data
 
-_NOISE_SEED = 0  # the wrong labels are part of the data, the same for every seed
-
 
 def choose(dataset: Dataset, config: Data) -> Dataset:
     """Takes the part of a data set that is asked for.
@@ -23,8 +21,6 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     chosen = reduce(chosen, config.every, config.shrink)
     if config.validation:
         chosen = _validate(chosen, config.validation)
-    if config.label_noise:
-        chosen = _mislabel(chosen, config.label_noise)
     return chosen
 
 
@@ -95,18 +91,3 @@ def _validate(dataset: Dataset, size: int) -> Dataset:
         test_inputs=dataset.train_inputs[rest:],
         test_targets=dataset.train_targets[rest:],
     )
-
-
-def _mislabel(dataset: Dataset, share: float) -> Dataset:
-    """Replaces a share of the training labels by other classes, drawn by chance."""
-    labels = dataset.train_targets
-    if labels.ndim != 1 or not dataset.num_classes:
-        raise InputError(
-            "--label-noise needs examples with one class each, and these have none."
-        )
-    rng = np.random.default_rng(_NOISE_SEED)
-    wrong = rng.permutation(len(labels))[: round(share * len(labels))]
-    others = rng.integers(1, dataset.num_classes, len(wrong), dtype=labels.dtype)
-    labels = labels.copy()
-    labels[wrong] = (labels[wrong] + others) % dataset.num_classes
-    return dataclasses.replace(dataset, train_targets=labels)

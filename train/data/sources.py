@@ -1,16 +1,9 @@
 """Data sources: labelled images in NumPy arrays, checked on loading."""
 
-import math
-import os
-import sys
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 
 from train.data import digits, offline, parts
 from train.data.dataset import Dataset, check_batch
@@ -24,16 +17,6 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
 MAX_CLASSES = 100_000
-
-# What arrays must fit into, in bytes.
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-# What NumPy and zipfile raise on files that are damaged or made to do harm.
-UNREADABLE = (
-    *(OSError, ValueError, TypeError, LookupError, EOFError, SyntaxError, MemoryError),
-    *(OverflowError, RuntimeError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
 
 
 def load_fitting(experiment: Experiment) -> Dataset:
@@ -139,82 +122,35 @@ def _read_npz(
     path: Path, names: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
     """Reads arrays from an .npz file; see `load_npz` for what it raises."""
-    expected = ", ".join(names)
+    expected = f"an .npz file of numpy.savez holding {', '.join(names)}"
     try:
+        if not path.is_file():
+            raise InputError(f"no file {path}: --data npz:PATH takes {expected}.")
+        # Pickled objects are refused: a data file cannot run code. An array gets its
+        # memory as it is read, whatever its header says.
         with path.open("rb") as file:
-            magic = file.read(len(npy.MAGIC_PREFIX))
-            if magic == npy.MAGIC_PREFIX:  # np.load would read all of it
-                raise InputError(
-                    f"{path} is not an .npz file: save it with numpy.savez."
-                )
-            file.seek(0)
-            # Pickled objects are refused: a data file cannot run code.
             archive = np.load(file, allow_pickle=False)
-            missing = [name for name in names if name not in archive.files]
-            if missing:
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is an .npy file, of one array")
+            found = [name for name in (*names, *optional) if name in archive.files]
+            if missing := [name for name in names if name not in found]:
                 held = printable(", ".join(map(repr, archive.files)) or "none")
                 raise InputError(
-                    f"{path} lacks {', '.join(missing)}: expected the arrays "
-                    f"{expected}, found {held}."
+                    f"{path} lacks {', '.join(missing)}: expected {expected}, found "
+                    f"{held}."
                 )
-            found = [*names, *(name for name in optional if name in archive.files)]
-            _check_sizes(path, archive.zip, found)
-            return {name: archive[name] for name in found}
-    except FileNotFoundError:
-        raise InputError(
-            f"no file {path}: --data npz:PATH takes an .npz file holding {expected}."
-        ) from None
-    except UNREADABLE as error:
+            return {name: np.asarray(archive[name]) for name in found}
+    except InputError:
+        raise
+    except Exception as error:  # of NumPy and zipfile, for files that are damaged
         # Some say nothing, and some repeat thousands of letters of the file.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         # NumPy's own words on pickles advise to load them all the same.
         if "pickle" in reason:
             reason = "it is not an .npz file, or has pickled objects"
         raise InputError(
-            f"cannot read {path}: {reason}. Expected an .npz file, without pickled "
-            f"objects, holding {expected}."
+            f"cannot read {path}: {reason}. Expected {expected}."
         ) from None
-
-
-def _check_sizes(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> None:
-    """Refuses, before they are read, arrays that are damaged or larger than memory.
-
-    Raises:
-      InputError: the arrays do not fit into memory, or a file is no array.
-      ValueError: a file is not what NumPy writes, as are others of `UNREADABLE`.
-    """
-    total = 0
-    for name in names:
-        info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
-        # Of what zip knows besides, a few bytes can unpack to more than memory at once.
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{name} is compressed in a way that NumPy never does")
-        with archive.open(info) as file:
-            if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
-                raise InputError(
-                    f"{path} holds files that are not arrays: save it with numpy.savez."
-                )
-            file.seek(0)
-            first = npy.read_magic(file) == (1, 0)
-            # Version 3 differs from 2 in the names of fields, which images have not.
-            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-            if dtype.hasobject:
-                raise ValueError(f"{name} holds pickled objects")
-            if not all(0 <= side <= sys.maxsize for side in shape):
-                raise ValueError(f"{name} cannot have the shape {shape}")
-            told = min(math.prod(shape) * dtype.itemsize, sys.maxsize)
-            held = info.file_size - file.tell()
-        total += max(told, held)
-        # NumPy would read less: labels, but not those that were saved.
-        if told != held and total <= MEMORY:
-            raise ValueError(f"{name} should have {told} bytes, and has {held}")
-    if total > MEMORY:
-        raise InputError(
-            f"{path} claims {total / 1e9:.1f} GB for {', '.join(names)}, and this "
-            f"machine has {MEMORY / 1e9:.1f} GB of memory: save fewer or smaller "
-            "images. If the file is damaged, save it again."
-        )
 
 
 def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
@@ -241,9 +177,12 @@ def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.nd
             f"got {labels.shape}. {advice if labels.ndim == 2 else ''}".rstrip()
         )
     if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
+        # Each part for itself would be numbered otherwise if a class is missing in one.
         raise InputError(
-            f"{path}: {name} must be integers, got {labels.dtype}. "
-            f"{_as_integers(labels)}"
+            f"{path}: {name} must be integers, got {labels.dtype}. Whole numbers become"
+            " that by x.astype(int). Number other classes by classes, y_train = "
+            "numpy.unique(y_train, return_inverse=True) and y_test = "
+            "numpy.searchsorted(classes, y_test)."
         )
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(
@@ -251,19 +190,6 @@ def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.nd
             f"{labels.min()} to {labels.max()}. Number the classes 0, 1, 2, ..."
         )
     return labels.reshape(size).astype(np.int32)
-
-
-def _as_integers(labels: np.ndarray) -> str:
-    """How labels of another dtype become integers."""
-    if labels.dtype.kind == "b" or (
-        labels.dtype.kind == "f" and np.array_equal(labels, labels.round())
-    ):
-        return "They become that by x.astype(int)."
-    # Each part for itself would be numbered otherwise if a class is missing in one.
-    return (
-        "Number the classes by classes, y_train = numpy.unique(y_train, "
-        "return_inverse=True) and y_test = numpy.searchsorted(classes, y_test)."
-    )
 
 
 def _size(images: np.ndarray) -> str:

@@ -87,7 +87,9 @@ def evaluate(config: Evaluate) -> str:
 def _load(folder: Path, asked: str | None, network: TrainedNetwork) -> TestSet:
     try:
         config = json.loads((folder / "config.json").read_text())
-        own = Data(**config["data"] | {"data_dir": Path(config["data"]["data_dir"])})
+        data = dict(config["data"])
+        data.pop("label_noise", None)  # an option of older versions
+        own = Data(**data | {"data_dir": Path(data["data_dir"])})
         batch_size = int(config["eval_batch_size"])
         data_sha256 = config["data_sha256"]
     except (InputError, *UNREADABLE):

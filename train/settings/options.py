@@ -68,8 +68,6 @@ class Data:
     #: Keep the last n training images out of training, n at least 0, and test on them
     #: instead of the test set: for choosing options.
     validation: int = 0
-    #: Share of the training labels to replace by other classes, in [0, 1).
-    label_noise: float = 0.0
     #: Shrink images: average squares of n by n pixels into one, n at least 1.
     shrink: int = 1
 
@@ -98,7 +96,6 @@ class Data:
         check_at_least("--every", self.every, 1)
         check_at_least("--shrink", self.shrink, 1)
         check_at_least("--validation", self.validation, 0)
-        check_range("--label-noise", self.label_noise, 0, 1)
         check(
             not self.test_rest or (self.every > 1 and not self.validation),
             "--test-rest needs --every 2 or more, and no --validation.",

@@ -18,6 +18,7 @@ from train.studies.rows import RunRows, StudyRows, unique
 _TIMES = ("seconds", "images_per_second", "commit", "device", "threads")
 
 _EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer())
+_EXPERIMENT["data"]["label_noise"] = 0.0  # an option of before: parts may have it
 
 
 def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:

@@ -7,7 +7,7 @@ import struct
 import tarfile
 import threading
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,17 +131,6 @@ def test_images_and_labels_are_those_of_the_archive(name, tmp_path, monkeypatch)
         train_rows, name
     )
     assert pairs(data.test_inputs, data.test_targets) == pairs_of_rows(test_rows, name)
-
-
-@BOTH
-def test_data_are_of_the_types_and_shapes_promised(name, tmp_path, monkeypatch):
-    data = prepare(name, tmp_path, monkeypatch)
-    size = 4 * len(TRAIN_FILES[name])
-    assert data.train_inputs.shape == (size, 32, 32, 3)
-    assert data.train_targets.shape == (size,)
-    assert data.test_inputs.shape == (3, 32, 32, 3)
-    assert data.test_targets.shape == (3,)
-    assert data.train_inputs.dtype == data.test_inputs.dtype == np.uint8
     assert data.train_targets.dtype == data.test_targets.dtype == np.int32
     assert data.num_classes == {"cifar10": 10, "cifar100": 100}[name]
 
@@ -173,18 +162,6 @@ def test_prepared_data_are_those_of_stock_tfds(name, tmp_path, monkeypatch):
     ]
 
 
-def test_both_data_sets_fit_into_one_folder(tmp_path, monkeypatch):
-    ten = prepare("cifar10", tmp_path, monkeypatch)
-    hundred = prepare("cifar100", tmp_path, monkeypatch)
-    assert (ten.num_classes, hundred.num_classes) == (10, 100)
-
-
-def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    prepare("cifar10", tmp_path / "data", monkeypatch)
-    assert len(load_cifar("cifar10", Path("~/data")).test_targets) == 3
-
-
 def test_preparing_prints_nothing_on_stdout(tmp_path, monkeypatch, capfd):
     prepare("cifar10", tmp_path, monkeypatch)
     assert capfd.readouterr().out == ""
@@ -200,21 +177,18 @@ def test_there_is_no_progress_bar_where_stderr_is_no_terminal(
 
 
 @BOTH
-def test_without_network_the_message_says_how_to_get_the_archive(
-    name, tmp_path, monkeypatch
-):
+def test_without_network_the_message_says_how_to_get_the_archive(name, tmp_path):
     start = time.monotonic()
     with pytest.raises(InputError) as caught:
         load_cifar(name, tmp_path)
     assert time.monotonic() - start < 5
     message = str(caught.value)
-    assert f"https://www.cs.toronto.edu/~kriz/{ARCHIVE[name]}" in message
+    assert f"Download https://www.cs.toronto.edu/~kriz/{ARCHIVE[name]}, put" in message
     assert f"put it into {tmp_path / 'downloads' / 'manual'} and run" in message
-    assert "www.cs.toronto.edu cannot be reached" in message
 
 
 def test_the_folder_named_in_the_message_is_there(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="could not be downloaded"):
+    with pytest.raises(InputError, match="cannot be downloaded"):
         load_cifar("cifar10", tmp_path)
     archive = make_archive("cifar10")
     expect(archive, "cifar10", monkeypatch)
@@ -225,53 +199,15 @@ def test_the_folder_named_in_the_message_is_there(tmp_path, monkeypatch):
 @BOTH
 def test_an_archive_that_is_not_the_original_is_refused(name, tmp_path):
     put(make_archive(name), name, tmp_path)
-    with pytest.raises(InputError, match=r"not the archive of .* SHA-256 sum [0-9a-f]"):
+    with pytest.raises(InputError, match=r"archive is damaged; expected 1\S+ bytes"):
         load_cifar(name, tmp_path)
-
-
-def test_a_truncated_archive_is_refused_with_its_size(tmp_path, monkeypatch):
-    archive = make_archive("cifar10")
-    expect(archive, "cifar10", monkeypatch)
-    put(archive[:1000], "cifar10", tmp_path)
-    with pytest.raises(
-        InputError,
-        match=rf"{ARCHIVE['cifar10']} \(1,000 bytes\) is incomplete .* "
-        rf"expected {len(archive):,} bytes",
-    ):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_a_good_archive_in_place_of_a_bad_one_mends_the_run(tmp_path, monkeypatch):
-    archive = make_archive("cifar10")
-    expect(archive, "cifar10", monkeypatch)
-    put(archive[:1000], "cifar10", tmp_path)
-    with pytest.raises(InputError, match="is incomplete"):
-        load_cifar("cifar10", tmp_path)
-    put(archive, "cifar10", tmp_path)
-    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(
-        InputError, match=f"cannot prepare cifar10 in {file}/data: .*--data-dir"
-    ):
+    with pytest.raises(InputError, match=f"cannot .* cifar10 in {file}/data"):
         load_cifar("cifar10", file / "data")
-
-
-def test_a_prepared_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
-    info_file.unlink()
-    info_file.mkdir()  # unlike a file without permissions, stops the superuser too
-    with pytest.raises(InputError, match=f"cannot look for cifar10 in {tmp_path}: "):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_a_home_folder_of_nobody_is_reported():
-    with pytest.raises(InputError, match="cannot look for cifar10 in ~nobody-at-all/x"):
-        load_cifar("cifar10", Path("~nobody-at-all/x"))
 
 
 # What a write to a full disk of 100 KB raised: OSError from TFDS itself, RuntimeError
@@ -287,7 +223,9 @@ def test_a_full_disk_is_one_message_and_a_second_try_works(
         full_disk.setattr(
             "array_record.python.array_record_module.ArrayRecordWriter", fail
         )
-        with pytest.raises(InputError, match=r"No space left on device.* 400 MB free"):
+        with pytest.raises(
+            InputError, match=r"cannot .* prepare .*No space left on .* 400 MB"
+        ):
             prepare("cifar10", tmp_path, monkeypatch)
     assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
@@ -322,83 +260,42 @@ def test_data_prepared_as_tfrecord_are_read(name, tmp_path, monkeypatch):
         assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None)
 
 
-@pytest.mark.parametrize("left", [5, 11, 100, -1])
-def test_tfrecord_that_is_cut_short_is_named(left, tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
-    file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(InputError, match=r"train.tfrecord\S+ is cut short\. .*delete"):
-        load_cifar("cifar10", tmp_path)
-
-
-@pytest.mark.parametrize("place", [12, 20, 40, 60])
-def test_damaged_tfrecord_is_named(place, tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
-    data = bytearray(file.read_bytes())
-    data[place] ^= 0xFF
-    file.write_bytes(data)
-    with pytest.raises(InputError, match=r"cannot read cifar10 in .*delete this"):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_tfrecord_that_lacks_images_is_named(tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
-    [length] = struct.unpack("<Q", file.read_bytes()[:8])
-    file.write_bytes(file.read_bytes()[: 12 + length + 4])
-    with pytest.raises(InputError, match=r"train holds 1 images of 20"):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_data_prepared_in_a_format_that_is_not_read_are_refused(tmp_path, monkeypatch):
-    prepare("cifar10", tmp_path, monkeypatch)
-    [info_file] = tmp_path.glob("cifar10/*/dataset_info.json")
-    info_file.write_text(info_file.read_text().replace("array_record", "riegeli"))
-    with pytest.raises(InputError, match=r"format riegeli.* another --data-dir"):
-        load_cifar("cifar10", tmp_path)
-
-
-@pytest.mark.parametrize("part", ["dataset_info.json", "*train.array_record*"])
+@pytest.mark.parametrize(
+    "part", ["dataset_info.json", "*train.array_record*", "*test.array_record*"]
+)
 def test_a_prepared_folder_that_lacks_a_file_is_named(part, tmp_path, monkeypatch):
     prepare("cifar10", tmp_path, monkeypatch)
     [file] = tmp_path.glob(f"cifar10/*/{part}")
     file.unlink()
-    with pytest.raises(InputError, match=rf"{file.parent}: .*delete this folder"):
+    with pytest.raises(InputError, match=r"cannot read .*delete this folder"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("more", [0, 20])
+def test_tfrecord_that_is_cut_short_is_damaged(more, tmp_path, monkeypatch):
+    prepare("cifar10", tmp_path, monkeypatch)
+    [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
+    data = file.read_bytes()
+    [length] = struct.unpack("<Q", data[:8])
+    file.write_bytes(data[: 12 + length + 4 + more])  # an image, or more
+    with pytest.raises(InputError, match=r"cannot read .*delete this folder"):
         load_cifar("cifar10", tmp_path)
 
 
 @pytest.fixture
-def serve():
-    """Serves bytes over HTTP on this machine; returns a function from them to a URL."""
-    body = b""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-
-        def do_GET(self):
-            self.do_HEAD()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+def serve(tmp_path_factory):
+    """Serves an archive over HTTP; returns a function from its bytes to its URL."""
+    web = tmp_path_factory.mktemp("web")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=web)
 
     def start(data):
-        nonlocal body
-        body = data
+        (web / ARCHIVE["cifar10"]).write_bytes(data)
         return f"http://127.0.0.1:{server.server_port}/{ARCHIVE['cifar10']}"
 
-    yield start
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield start
+        server.shutdown()
 
 
 def test_the_archive_is_downloaded_where_there_is_a_network(
@@ -406,21 +303,6 @@ def test_the_archive_is_downloaded_where_there_is_a_network(
 ):
     archive = make_archive("cifar10")
     expect(archive, "cifar10", monkeypatch, url=serve(archive))
-    assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
-
-
-def test_a_url_without_the_archive_is_reported(serve, tmp_path, monkeypatch):
-    expect(make_archive("cifar10"), "cifar10", monkeypatch, url=serve(b""))
-    with pytest.raises(InputError, match=r"could not be downloaded.* 404 "):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_a_download_that_is_not_the_archive_is_refused(serve, tmp_path, monkeypatch):
-    archive = make_archive("cifar10")
-    expect(archive, "cifar10", monkeypatch, url=serve(archive[:1000]))
-    with pytest.raises(InputError, match="the file downloaded is incomplete"):
-        load_cifar("cifar10", tmp_path)
-    serve(archive)
     assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
 
 

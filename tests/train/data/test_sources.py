@@ -1,3 +1,7 @@
+import os
+import resource
+import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -47,15 +51,11 @@ def test_grey_images_get_a_channel(tmp_path):
         ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
         (
             {"y_train": np.zeros(5)},
-            r"y_train must be integers, got float64. They become that by x.astype\(int",
+            r"y_train must be integers, got float64. Whole .* by x.astype\(int",
         ),
         (
             {"y_train": np.array(["cat", "dog", "cat", "dog", "cat"])},
-            "got <U3. Number the classes by classes, y_train = numpy.unique",
-        ),
-        (
-            {"y_test": np.array([0.5, 1])},
-            "y_test must be .* got float64. Number the cl",
+            "got <U3. .* Number other classes by classes, y_train = numpy.unique",
         ),
         (
             {"y_test": np.array([-1, "NaT"], "m8[Y]")},
@@ -86,7 +86,7 @@ def test_missing_arrays_are_named(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no file .*nowhere\.npz"):
+    with pytest.raises(InputError, match=r"no file .*nowhere\.npz: .* takes an \.npz"):
         load_npz(tmp_path / "nowhere.npz")
 
 
@@ -99,15 +99,10 @@ def test_file_that_is_no_npz_is_refused(tmp_path, content):
 
 def test_npy_file_is_refused(tmp_path):
     np.save(tmp_path / "data.npy", GOOD["x_train"])
-    with pytest.raises(InputError, match=r"is not an \.npz file"):
+    with pytest.raises(
+        InputError, match=r"cannot read .*: it is an \.npy file.* numpy.savez"
+    ):
         load_npz(tmp_path / "data.npy")
-
-
-def test_truncated_npz_is_refused(tmp_path):
-    path = save(tmp_path)
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match="cannot read"):
-        load_npz(path)
 
 
 def test_damaged_compressed_npz_is_refused(tmp_path):
@@ -125,7 +120,7 @@ def test_member_that_is_no_array_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name in GOOD:
             archive.writestr(name, b"text")
-    with pytest.raises(InputError, match="not arrays"):
+    with pytest.raises(InputError, match=r"x_train must be uint8"):
         load_npz(path)
 
 
@@ -134,9 +129,25 @@ def test_unknown_home_folder_is_refused():
         load_dataset(Data("npz:~nosuchuser/data.npz"))
 
 
-def test_folder_is_refused(tmp_path):
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo.npz")
+    for path in (tmp_path, tmp_path / "fifo.npz"):
+        with pytest.raises(InputError, match=f"no file {path}: "):
+            load_npz(path)
+
+
+def test_memory_is_not_taken_for_what_a_header_claims(tmp_path):
+    path = save(tmp_path)
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4000000000,)}"
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a second file of this name
+        size = struct.pack("<H", len(header))
+        archive.writestr("x_train.npy", b"\x93NUMPY\1\0" + size + header)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match="cannot read"):
-        load_npz(tmp_path)
+        load_npz(path)
+    # In KiB, of 4 GB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000
 
 
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():

@@ -155,6 +155,14 @@ def test_own_test_set_has_the_numbers_of_the_last_epoch(finished):
     assert written(text, "test error") == pytest.approx(row["test_error"], abs=5e-5)
 
 
+def test_run_of_before_an_option_went_is_evaluated(finished, copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["label_noise"] = 0.0
+    (copy / "config.json").write_text(json.dumps(config))
+    ours, before = evaluate(Evaluate(finished)), evaluate(Evaluate(copy))
+    assert before.replace(str(copy), str(finished)) == ours
+
+
 def test_errors_of_the_classes_follow_from_the_predictions(finished, tmp_path):
     path = tmp_path / "predictions.csv"
     text = evaluate(Evaluate(finished, predictions=path))

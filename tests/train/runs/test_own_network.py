@@ -152,5 +152,8 @@ def test_network_that_does_not_fit_is_refused_before_anything_is_written(
     out, network = tmp_path / "out", f"{tmp_path}/cnn.py:small_cnn"
     # On the digits, of 10 classes.
     assert main([*command, "--network", network, "--out", str(out)]) == 2
-    assert "here float32 (2, 10); got float32 (2, 3)" in capsys.readouterr().err
+    assert (
+        "logits, float32 (2, 10) for inputs (2, 8, 8, 1); got float32 (2, 3)"
+        in capsys.readouterr().err
+    )
     assert not out.exists()

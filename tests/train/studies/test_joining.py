@@ -60,13 +60,22 @@ def test_parts_may_have_other_arms():
 def test_part_of_before_an_option_was_there_had_it_at_its_default():
     old, new = part(0), part(1)
     [block] = old.about["blocks"]
-    del block["experiment"]["data"]["label_noise"]
+    del block["experiment"]["data"]["normalize"]
     for arm in block["arms"]:
         del arm["optimizer"]["high_loss_b1"]
     assert len(join([(A, old), (B, new)]).runs) == 2
-    noisy = BLOCK._replace(experiment=Experiment(data=Data(label_noise=0.2)))
-    with pytest.raises(InputError, match=r"label_noise is 0\.0 and 0\.2"):
-        join([(A, old), (B, part(1, block=noisy))])
+    other = BLOCK._replace(experiment=Experiment(data=Data(normalize="none")))
+    with pytest.raises(InputError, match="normalize is train and none"):
+        join([(A, old), (B, part(1, block=other))])
+
+
+def test_part_with_an_option_that_is_gone_had_it_at_its_default():
+    old, new = part(0), part(1)
+    old.about["blocks"][0]["experiment"]["data"]["label_noise"] = 0.0
+    assert len(join([(A, old), (B, new)]).runs) == 2
+    old.about["blocks"][0]["experiment"]["data"]["label_noise"] = 0.2
+    with pytest.raises(InputError, match=r"label_noise is 0\.2 and 0\.0"):
+        join([(A, old), (B, new)])
 
 
 OTHER_EPOCHS = BLOCK._replace(experiment=Experiment(epochs=2))
