@@ -216,8 +216,8 @@ def _check_same_types(rule: str, found: Any, expected: Any, advice: str) -> None
             f"{rule} has the structure {shown(jax.tree.structure(found))}, expected "
             f"{shown(structure)}. {advice}"
         )
-    leaves = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    for ours, theirs in leaves:
+
+    def check(ours: Any, theirs: Any) -> None:
         if jnp.shape(ours) != jnp.shape(theirs):
             raise ValueError(
                 f"{rule} has an array of shape {jnp.shape(ours)}, expected "
@@ -228,6 +228,8 @@ def _check_same_types(rule: str, found: Any, expected: Any, advice: str) -> None
                 f"{rule} has an array of {jnp.result_type(ours)}, expected "
                 f"{jnp.result_type(theirs)}. {advice}"
             )
+
+    jax.tree.map(check, found, expected)
 
 
 def check_loss(value: Any, other_keywords: Any = ()) -> jax.Array:

@@ -257,7 +257,7 @@ def test_learning_rate_may_be_what_optax_sgd_takes(number):
 
 @pytest.mark.parametrize("loss_average", [1.0, 391, float("nan")])
 def test_loss_average_that_is_no_decay_is_refused(loss_average):
-    with pytest.raises(ValueError, match=rf"`epoch_average.* got {loss_average}"):
+    with pytest.raises(ValueError, match=rf"`epoch_average.* got {loss_average}\.$"):
         lcam_optax.lcam(0.1, loss_average=loss_average)
 
 
