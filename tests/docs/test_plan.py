@@ -91,11 +91,10 @@ def test_chances_with_a_true_difference_are_those_of_a_simulation():
 
 
 def test_what_plan_dose_can_see():
-    # Each of the four forms has the deviation of plan-5k; 24 pairs of seeds.
-    of_pairs = 0.765 / math.sqrt(2)
-    for forms, said in ((0.5, "0.16"), (1.0, "0.32"), (2.0, "0.65")):
-        assert f"{detectable(forms * of_pairs, 24):.2f}" == said
-        assert f"{said} points" in PLAN
+    # A mean of four forms, each with the deviation of plan-5k; 24 pairs of seeds.
+    of_pairs = 0.765 / math.sqrt(4) / math.sqrt(2)
+    assert f"{detectable(of_pairs, 24):.2f}" == "0.16"
+    assert "a true difference of 0.16 points" in PLAN
 
 
 def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():

@@ -108,8 +108,8 @@ def errors_of(
 ) -> Errors:
     """The outcome of each run: the mean of the last three test errors, or the last.
 
-    A run that diverged counts as chance, and so does a run that has no phases because
-    its donor diverged.
+    A run that diverged counts as chance. For a run that could not be made, because its
+    donor diverged, the other seed of its pair stands in.
     """
     last = 1 if plan.saving else 3
     found: Errors = {arm["name"]: {} for arm in block["arms"]}
@@ -126,7 +126,8 @@ def errors_of(
             lender = seed ^ 1 if arm["matched"] == "borrowed" else seed
             run = runs.get((block["name"], donor, lender))
             if run and has_diverged(run.epochs):
-                found[arm["name"]].setdefault(seed, plan.chance)
+                mine = found[arm["name"]]
+                mine.setdefault(seed, mine.get(seed ^ 1, plan.chance))
     return found
 
 
@@ -139,15 +140,21 @@ def seeds_done(plan: Plan, block: Mapping[str, Any], errors: Errors) -> int:
 
 
 def answer(plan: Plan, errors: Errors) -> tuple[list[Answer], list[Answer]]:
-    """The primary and the secondary answers, as far as there are runs for them."""
+    """The primary and the secondary answers, as far as there are runs for them.
+
+    Secondary ones are corrected for all that the plan lists, whether run or not.
+    """
     primary = [_answer(plan, each, errors) for each in plan.primary]
     secondary = [_answer(plan, each, errors) for each in plan.secondary]
     secondary = [each for each in secondary if each.number]
+    missing = [1.0] * (len(plan.secondary) - len(secondary))
     for name in ("equal_p", "different_p"):
-        corrected = statistics.holm([getattr(each, name) for each in secondary])
+        p_values = [getattr(each, name) for each in secondary]
         secondary = [
             each._replace(**{name: p})
-            for each, p in zip(secondary, corrected, strict=True)
+            for each, p in zip(
+                secondary, statistics.holm([*p_values, *missing]), strict=False
+            )
         ]
     return primary, secondary
 
@@ -253,6 +260,13 @@ def _own_less_borrowed(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 _FORMS = ("", "-reversed", "-lagged", "-lagged-reversed")
+
+
+def _signs(*signs: int) -> dict[str, float]:
+    """Weights of a mean over the four forms, with these signs."""
+    return {form: sign / 4 for form, sign in zip(_FORMS, signs, strict=True)}
+
+
 _HELPS = "the own loss helps"
 _DOSE = Question(
     "dose",
@@ -295,34 +309,30 @@ PLANS = {
             Question(
                 "own loss",
                 "Does a run's own loss add anything to another run's?",
-                _own_less_borrowed(dict.fromkeys(_FORMS, 0.25)),
+                _own_less_borrowed(_signs(1, 1, 1, 1)),
                 _HELPS,
                 "the own loss harms",
             ),
             Question(
+                "by order and timing",
+                "Does the effect of the order depend on the timing?",
+                _own_less_borrowed(_signs(1, -1, -1, 1)),
+                f"{_HELPS} LCAM's order more at once than late",
+                f"{_HELPS} LCAM's order more late than at once",
+            ),
+            Question(
                 "by order",
                 "Does it depend on the order of the coefficients?",
-                _own_less_borrowed(dict(zip(_FORMS, (0.5, -0.5) * 2, strict=True))),
+                _own_less_borrowed(_signs(1, -1, 1, -1)),
                 f"{_HELPS} LCAM's order more",
                 f"{_HELPS} the reversed order more",
             ),
             Question(
                 "by timing",
                 "Does it depend on the timing?",
-                _own_less_borrowed(
-                    dict(zip(_FORMS, (0.5, 0.5, -0.5, -0.5), strict=True))
-                ),
+                _own_less_borrowed(_signs(1, 1, -1, -1)),
                 f"{_HELPS} more at once",
                 f"{_HELPS} more one step late",
-            ),
-            Question(
-                "by order and timing",
-                "Does the order matter the other way round when it is late?",
-                _own_less_borrowed(
-                    dict(zip(_FORMS, (1.0, -1.0, -1.0, 1.0), strict=True))
-                ),
-                f"{_HELPS} LCAM's order more at once than late",
-                f"{_HELPS} LCAM's order more late than at once",
             ),
         ),
         (

@@ -58,10 +58,11 @@ def planned_parts(
         f"## {block['name']}",
         describe,
         "### Primary questions",
-        "Weighted sums of the arms' test errors, in points. An observation is the mean "
-        "of two seeds that borrow from each other. *Equal* takes the 90 % interval and "
-        f"a margin of {plan.margin:g} points, *better* and *worse* the 95 % interval. "
-        "After an undecided question none is judged.",
+        "Differences of test errors in points: LCAM less the arm, or own less "
+        "borrowed. An observation is the mean of two seeds that borrow from each "
+        f"other. *Equal* takes the 90 % interval and a margin of {plan.margin:g} "
+        "points, *better* and *worse* the 95 % interval. After an undecided question "
+        "none is judged.",
         _answers_table(primary, verdicts),
         *_secondary(plan, secondary),
         "### Test errors",
@@ -118,8 +119,8 @@ def _secondary(plan: Plan, answers: Sequence[Answer]) -> list[str]:
         return []
     parts = [
         "### Secondary questions",
-        "Both p are corrected for their number, with Holm's method. The intervals are "
-        "not corrected.",
+        f"Both p are corrected for the {len(plan.secondary)} questions that the plan "
+        "lists, with Holm's method. The intervals are not corrected.",
         _answers_table(answers, [planned.judge(plan, each) for each in answers]),
     ]
     for each in answers:
@@ -143,7 +144,8 @@ def _errors_table(plan: Plan, errors: Errors) -> str:
     return table.markdown(rows) + (
         f"\n\n<sub>In percent, of {what}: mean ± standard deviation over the seeds, "
         "and in brackets the 95 % interval of the mean. A diverged run counts as "
-        f"{plan.chance:g} %.</sub>"
+        f"{plan.chance:g} %. Arms have other seeds: take differences from the tables "
+        "above. All seeds share the training set and the test set.</sub>"
     )
 
 
@@ -201,11 +203,12 @@ def _draw(path: Path, primary: Sequence[Answer], verdicts: Sequence[str]) -> Non
         for each in primary
     }
     kinds = {name: name if name in ARM_COLORS else "lcam" for name in differences}
+    what = "own less borrowed" if "own loss" in differences else "LCAM less the arm"
     words = pictures.Words(
         "; ".join(
             f"{a.question.name}: {v}" for a, v in zip(primary, verdicts, strict=True)
         ),
-        "LCAM less the arm, or own less borrowed: test error in percentage points",
+        f"{what}: test error in percentage points",
         "LCAM better",
         "LCAM worse",
     )

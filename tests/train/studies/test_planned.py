@@ -82,10 +82,11 @@ def test_after_an_undecided_question_none_is_judged():
     )
 
 
-def test_secondary_questions_take_all_seeds_and_are_corrected_together():
+def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_plan():
     dose = Question("dose", "?", {"dose": 1, "sgd": -1})
     other = Question("other", "?", {"other": 1, "sgd": -1})
-    plan = Plan(2, (BORROWED,), (dose, other))
+    not_run = Question("not run", "?", {"none": 1, "sgd": -1})
+    plan = Plan(2, (BORROWED,), (dose, other, not_run))
     errors = {
         "sgd": dict.fromkeys((80, 81, 82), 0.0),
         "dose": {80: 1.0, 81: 1.2, 82: 0.9},
@@ -94,7 +95,7 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_together():
     _, [found, second] = planned.answer(plan, errors)
     assert (found.number, found.unit) == (3, "seeds")
     _, [alone] = planned.answer(plan._replace(secondary=(dose,)), errors)
-    assert found.different_p == pytest.approx(2 * alone.different_p)
+    assert found.different_p == pytest.approx(3 * alone.different_p)
     assert second.different_p > found.different_p
 
 
@@ -112,9 +113,9 @@ def test_questions_of_plan_dose_of_a_hand_table():
     assert means == pytest.approx(
         {
             "own loss": 15 / 4,
-            "by order": (1 + 4) / 2 - (2 + 8) / 2,
-            "by timing": (1 + 2) / 2 - (4 + 8) / 2,
-            "by order and timing": (1 - 2) - (4 - 8),
+            "by order and timing": (1 - 2 - 4 + 8) / 4,
+            "by order": (1 - 2 + 4 - 8) / 4,
+            "by timing": (1 + 2 - 4 - 8) / 4,
         }
     )
     found = {each.question.name: each.mean for each in secondary}
@@ -127,16 +128,17 @@ ARMS = (lcam_arm("lcam", 0.9), *dose_study_arms(0.9)[1:4])
 DOSE = BLOCK._replace(arms=ARMS)  # lcam, borrowed, lcam-reversed, borrowed-reversed
 
 
-def test_diverged_run_and_who_borrows_of_it_count_as_chance():
+def test_diverged_run_counts_as_chance_and_who_borrows_of_it_as_its_pair():
     runs = {(arm.name, seed): run(40.0) for arm in ARMS for seed in (0, 1)}
     runs["lcam-reversed", 0] = run(99.0, diverged=True)
+    runs["borrowed-reversed", 0] = run(41.0)
     del runs["borrowed-reversed", 1]  # it had no phases to replay
     rows = study(runs, DOSE)
     block = rows.about["blocks"][0]
     plan = Plan(2, (BORROWED,))
     found = planned.errors_of(plan, block, rows.runs)
     assert found["lcam-reversed"] == {0: 90.0, 1: 40.0}
-    assert found["borrowed-reversed"] == {0: 40.0, 1: 90.0}
+    assert found["borrowed-reversed"] == {0: 41.0, 1: 41.0}
     assert found["borrowed"] == {0: 40.0, 1: 40.0}
     assert planned.seeds_done(plan, block, found) == 2
 
