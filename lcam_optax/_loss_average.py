@@ -182,11 +182,12 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
       TypeError: `setting` is neither a `LossAverage` of two functions nor a number.
     """
     if isinstance(setting, LossAverage):
-        for name, form, count in (("init", "()", 0), ("update", "(state, loss)", 2)):
-            if not _takes(getattr(setting, name), count):
+        for name, arguments in (("init", ()), ("update", ("state", "loss"))):
+            function = getattr(setting, name)
+            if not _takes(function, *arguments):
                 raise TypeError(
                     f"`loss_average.{name}` must be a function that is called as "
-                    f"`{name}{form}`, got {shown(getattr(setting, name))}."
+                    f"`{name}({', '.join(arguments)})`, got {shown(function)}."
                 )
         return setting
     if any(each.__name__ == "LossAverage" for each in type(setting).__mro__):
@@ -210,10 +211,10 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
         ) from None
 
 
-def _takes(function: Any, count: int) -> bool:
-    """Whether it can be called with `count` arguments by position."""
+def _takes(function: Any, *arguments: str) -> bool:
+    """Whether it can be called with these arguments by position."""
     try:
-        inspect.signature(function).bind(*[None] * count)
+        inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
     except ValueError:  # a function of C without a signature
