@@ -27,21 +27,22 @@ from train.errors import (
 )
 from train.paths import printable
 from train.runs.display import Display, discard, say_at_once
-from train.settings import help
-from train.settings.command_line import parse
+from train.settings import cli, presets
 from train.settings.commands import (
     COMMANDS,
     Command,
     Compare,
+    Evaluate,
+    Export,
     Plot,
     Presets,
+    Program,
     Report,
+    Run,
+    Runs,
     Studies,
     Study,
 )
-from train.settings.experiment import Run
-from train.settings.finished import Evaluate, Export, Runs
-from train.settings.presets import PRESETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,12 +119,12 @@ def _parse(arguments: list[str]) -> Command | None:
         print(f"lcam_optax {importlib.metadata.version('lcam-optax')}")
         return None
     if command in ("-h", "--help"):
-        print(help.overview())
+        print(cli.overview(Program, COMMANDS))
         return None
     if command in COMMANDS and {"-h", "--help"} & set(options):
-        print(help.describe(command))
+        print(cli.describe(command, COMMANDS[command]))
         return None
-    return parse(arguments)
+    return cli.parse(arguments, COMMANDS)
 
 
 # What does a command, and how its answer is printed; "" if it prints all by itself.
@@ -143,7 +144,7 @@ def _execute(config: Command) -> None:
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():
-            print(*(preset.describe() for preset in PRESETS.values()), sep="\n\n")
+            print(presets.describe())
         case Studies():
             from train.studies.catalogue import describe
 

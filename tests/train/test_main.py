@@ -566,7 +566,7 @@ def test_full_disk_is_told_with_resume_where_something_can_be_continued(
         raise error
 
     monkeypatch.setattr("train.__main__._execute", fail)
-    monkeypatch.setattr("train.settings.help.describe", fail)
+    monkeypatch.setattr("train.settings.cli.describe", fail)
     assert main(command.split()) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "full" in line

@@ -20,8 +20,8 @@ from jax.interpreters import partial_eval
 from models.convolution import speed_up
 from train.engine.variables import merge, split
 from train.errors import InputError
+from train.settings.cli import did_you_mean, listing
 from train.settings.own import Own, read_network
-from train.settings.suggestions import did_you_mean, listing
 
 _BATCH = 2  # examples that a network is tried on
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from train.errors import InputError
 from train.paths import expand
-from train.settings.checks import check
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.cli import did_you_mean, listing
+from train.settings.fields import check
 
 BUILT_IN = ("wide_resnet", "mlp", "transformer")
 FORM = "FILE.py:FUNCTION"
@@ -41,6 +41,11 @@ def parse_network(text: str) -> Own | None:
         f"got {text!r}.{did_you_mean(text, BUILT_IN)}",
     )
     return Own(Path(path), function)
+
+
+def check_network(text: str) -> None:
+    """Makes sure that `--network` names one; raises as `parse_network` does."""
+    parse_network(text)
 
 
 @functools.cache  # once by a process, as modules: its runs all have the same network

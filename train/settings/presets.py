@@ -8,153 +8,129 @@ rate is 0.1, the weight decay 5e-4, without Nesterov momentum. A comparison of t
 with the epoch's mean acts on the next step. The scripts set no seeds.
 """
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Literal
-
-from train.settings.experiment import Run
-from train.settings.optimizer import Optimizer, Schedule
-from train.settings.options import Data, Model
+import textwrap
+from typing import NamedTuple
 
 # Of WRN-28-10's convolutions on 50,000 images: two operations for each multiplication,
 # and a backward pass of twice the forward pass's 10.5 GFLOP an image.
 PFLOP_PER_EPOCH = 1.573
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(NamedTuple):
     """A published run.
 
     Attributes:
-      run: its options.
+      options: as they are typed, all but those that follow.
+      epochs: of the run.
       source: where it was published.
       expected: the final test error as published, or what is known of it.
     """
 
-    run: Run
+    options: str
+    epochs: int
     source: str
     expected: str
 
-    def describe(self) -> str:
-        """Source, command, result as published, cost."""
-        pflop = PFLOP_PER_EPOCH * self.run.epochs
-        return (
-            f"{self.run.preset}\n"
-            f"  source    {self.source}\n"
-            f"  command   python -m train run --preset {self.run.preset}\n"
-            f"  expected  {self.expected}\n"
-            f"  cost      {self.run.epochs} epochs of WRN-28-10, {pflop:.0f} PFLOP "
-            f"(arithmetic: {pflop / 6:.0f} minutes at 100 TFLOP/s sustained)"
+    @property
+    def words(self) -> list[str]:
+        """All options, as they are typed."""
+        shared = (
+            "--crop-padding 4 --flip True --depth 28 --widen 10 --batch-size 128 "
+            "--no-drop-last --learning-rate 0.1 --weight-decay 5e-4 --epochs"
         )
+        return f"{self.options} {shared} {self.epochs}".split()
 
 
-DataName = Literal["cifar10", "cifar100"]
+def describe() -> str:
+    """Name, source, command, result as published and cost of each."""
+    return "\n\n".join(
+        "\n".join(
+            [
+                name,
+                *_lines("source", preset.source),
+                f"  command   python -m train run --preset {name}",
+                *_lines("expected", preset.expected),
+                *_lines(
+                    "cost",
+                    f"{preset.epochs} epochs of WRN-28-10, {pflop:.0f} PFLOP "
+                    f"(arithmetic: {pflop / 6:.0f} minutes at 100 TFLOP/s sustained)",
+                ),
+            ]
+        )
+        for name, preset in PRESETS.items()
+        for pflop in [PFLOP_PER_EPOCH * preset.epochs]
+    )
+
+
+def _lines(what: str, text: str) -> list[str]:
+    """Lines of a description, none of them wider than a terminal."""
+    indents = {"initial_indent": f"  {what:10}", "subsequent_indent": " " * 12}
+    return textwrap.wrap(text, 80, break_long_words=False, **indents)
+
+
 _ONLY_A_CURVE = "the figure shows a curve; no number is published"
+_WRN = "Wide ResNets, arXiv 1605.07146, without dropout"
+_SGDR = "SGDR, arXiv 1608.03983, without restarts: a cosine over 200 epochs"
+_CITED = "19.58 % as LCAM's authors cite it (their abstract, version 1)"
 
 
-def _authors_run(
-    data: DataName, schedule: Schedule, *, below: float, otherwise: float
-) -> Run:
+def _of_authors(
+    data: str, schedule: str, below: float, otherwise: float, source: str
+) -> Preset:
     """A run of the authors' scripts: the momentum below the average, and otherwise."""
-    if below == otherwise:
-        optimizer = Optimizer("sgd", 0.1, 5e-4, momentum=below)
-    else:
-        optimizer = Optimizer(
-            "lcam",
-            0.1,
-            5e-4,
-            high_loss_momentum=otherwise,
-            low_loss_momentum=below,
-            loss_average="epoch",
-            lagged=True,
-        )
-    return Run(
-        data=Data(data, normalize="imagenet"),
-        model=Model(depth=28, widen=10),
-        schedule=schedule,
-        optimizer=optimizer,
-        epochs=150,
-        batch_size=128,
-        drop_last=False,
+    lcam = (
+        f"--optimizer lcam --high-loss-momentum {otherwise} --low-loss-momentum "
+        f"{below} --loss-average epoch --lagged"
     )
+    sgd = f"--optimizer sgd --momentum {below}"
+    optimizer = sgd if below == otherwise else lcam
+    options = f"--data {data} --normalize imagenet {schedule} {optimizer}"
+    return Preset(options, 150, f"arXiv 2309.02130, {source}", _ONLY_A_CURVE)
 
 
-def _baseline(data: DataName, schedule: Schedule) -> Run:
+def _baseline(data: str, schedule: str, source: str, expected: str) -> Preset:
     """The Wide ResNet paper's recipe, with a schedule."""
-    return Run(
-        data=Data(data),
-        model=Model(depth=28, widen=10),
-        schedule=schedule,
-        optimizer=Optimizer("sgd", 0.1, 5e-4, momentum=0.9, nesterov=True),
-        epochs=200,
-        batch_size=128,
-        drop_last=False,
-    )
+    options = f"--data {data} {schedule} --optimizer sgd --momentum 0.9 --nesterov"
+    source += "; they pad by reflection, this program with zeros"
+    return Preset(options, 200, source, expected)
 
 
 def _presets() -> dict[str, Preset]:
+    """All published runs, in the order of the papers."""
     # `if epoch == 30` at the end of a 0-based epoch: after 31, 61 and 91 epochs.
-    drops = Schedule("step", milestones=(31, 61, 91), milestone_factor=0.2)
-    decay = Schedule("exponential", exponential_rate=0.99985, exponential_after=31)
+    drops = "--schedule step --milestones 31 61 91 --milestone-factor 0.2"
+    decay = "--schedule exponential --exponential-rate 0.99985 --exponential-after 31"
     presets = {}
-    figures: tuple[tuple[int, DataName], ...] = ((3, "cifar10"), (4, "cifar100"))
-    for figure, data in figures:
-        script = f"py_Figure{figure}_Cifar{data[5:]}.py"
-        for group, below, otherwise in (
-            (1, 0.9, 0.9),
-            (2, 0.95, 0.95),
-            (3, 0.95, 0.9),
-            (4, 0.9, 0.95),
-        ):
-            arm = f"sgd-{below}" if group <= 2 else f"lcam-{below}-{otherwise}"
-            presets[f"figure{figure}-{arm}"] = Preset(
-                _authors_run(data, drops, below=below, otherwise=otherwise),
-                f"arXiv 2309.02130, figure {figure}, group {group}; {script}",
-                _ONLY_A_CURVE,
+    for figure, data in ((3, "cifar10"), (4, "cifar100")):
+        momenta = ((0.9, 0.9), (0.95, 0.95), (0.95, 0.9), (0.9, 0.95))
+        for group, (low, high) in enumerate(momenta, start=1):
+            arm = f"sgd-{low}" if low == high else f"lcam-{low}-{high}"
+            source = (
+                f"figure {figure}, group {group}; py_Figure{figure}_Cifar{data[5:]}"
             )
-    for data, below, otherwise in (("cifar10", 0.9, 0.95), ("cifar100", 0.93, 0.9)):
-        source = (
-            "arXiv 2309.02130, figure 5, {}, group {}; py_Figure5_Cifar10&Cifar100.py"
-        )
-        name = data.upper().replace("R", "R-")
-        presets[f"figure5-{data}-sgd"] = Preset(
-            _authors_run(data, decay, below=0.9, otherwise=0.9),
-            source.format(name, 1),
-            _ONLY_A_CURVE,
-        )
-        presets[f"figure5-{data}-lcam"] = Preset(
-            _authors_run(data, decay, below=below, otherwise=otherwise),
-            source.format(name, 2),
-            _ONLY_A_CURVE
-            if data == "cifar10"
-            else "19.22 % at about 120 epochs, a peak (abstract of version 1)",
-        )
-    for data, wrn, cosine in (
-        ("cifar10", "4.00 %", "not given by LCAM's authors"),
-        (
-            "cifar100",
-            "19.25 %",
-            "19.58 % as LCAM's authors cite it (their abstract, version 1)",
-        ),
+            presets[f"figure{figure}-{arm}"] = _of_authors(
+                data, drops, low, high, f"{source}.py"
+            )
+    for data, name, group, arm, low, high in (
+        ("cifar10", "CIFAR-10", 1, "sgd", 0.9, 0.9),
+        ("cifar10", "CIFAR-10", 2, "lcam", 0.9, 0.95),
+        ("cifar100", "CIFAR-100", 1, "sgd", 0.9, 0.9),
+        ("cifar100", "CIFAR-100", 2, "lcam", 0.93, 0.9),
     ):
-        presets[f"wrn-{data}"] = Preset(
-            _baseline(data, Schedule("step", milestones=(60, 120, 160))),
-            "Wide ResNets, arXiv 1605.07146, without dropout; they pad by reflection, "
-            "this program with zeros",
-            f"{wrn} (arXiv 1605.07146, version 4)",
-        )
-        presets[f"cosine-{data}"] = Preset(
-            _baseline(data, Schedule("cosine")),
-            "SGDR, arXiv 1608.03983, without restarts: a cosine over 200 epochs; they "
-            "pad by reflection, this program with zeros",
-            cosine,
-        )
-    return {
-        name: dataclasses.replace(
-            preset, run=dataclasses.replace(preset.run, preset=name)
-        )
-        for name, preset in presets.items()
-    }
+        source = f"figure 5, {name}, group {group}; py_Figure5_Cifar10&Cifar100.py"
+        presets[f"figure5-{data}-{arm}"] = _of_authors(data, decay, low, high, source)
+    peak = "19.22 % at about 120 epochs, a peak (abstract of version 1)"
+    best = presets["figure5-cifar100-lcam"]
+    presets["figure5-cifar100-lcam"] = best._replace(expected=peak)
+    steps = "--schedule step --milestones 60 120 160"
+    for data, error, cosine in (
+        ("cifar10", "4.00 %", "not given by LCAM's authors"),
+        ("cifar100", "19.25 %", _CITED),
+    ):
+        published = f"{error} (arXiv 1605.07146, version 4)"
+        presets[f"wrn-{data}"] = _baseline(data, steps, _WRN, published)
+        presets[f"cosine-{data}"] = _baseline(data, "--schedule cosine", _SGDR, cosine)
+    return presets
 
 
 PRESETS = _presets()

@@ -9,10 +9,10 @@ from train.errors import ADVICE, BusyError, DivergedError
 from train.runs import loop, records
 from train.runs.folder import check_claim
 from train.runs.progress import as_clock
+from train.settings.cli import listing
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
-from train.settings.suggestions import listing
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
 from train.studies.collecting import Trial, read_trial_at

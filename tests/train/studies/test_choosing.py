@@ -9,7 +9,7 @@ import pytest
 
 from train.__main__ import main
 from train.runs import records
-from train.settings.command_line import parse
+from train.settings.cli import parse
 from train.studies import choosing
 from train.studies import study as studies
 from train.studies.trials import run_trials
