@@ -10,12 +10,7 @@ from train.settings.optimizer import Optimizer
 
 
 def parse_arm(text: str) -> Optimizer:
-    """Parses `NAME` or `NAME:OPTION=VALUE,...`, as if the options were typed.
-
-    Raises:
-      InputError: the text is not of this form, there is no such optimizer or option, or
-        a value cannot be used.
-    """
+    """Parses `NAME` or `NAME:OPTION=VALUE,...`, as if the options were typed."""
     name, *rest = text.split(":", 1)
     words = {"--optimizer": name.strip()}
     try:
@@ -47,11 +42,7 @@ def parse_arm(text: str) -> Optimizer:
 
 
 def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
-    """Parses arms.
-
-    Raises:
-      InputError: two are the same, or one cannot be parsed.
-    """
+    """Parses arms, of which no two may be the same."""
     arms = {text: parse_arm(text) for text in texts}
     texts_of = {optimizer: text for text, optimizer in arms.items()}
     for text, optimizer in arms.items():
@@ -64,11 +55,7 @@ def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
 
 
 def at_rate(arm: str, rate: float) -> str:
-    """The arm with a learning rate.
-
-    Raises:
-      InputError: it has one of its own.
-    """
+    """The arm with a learning rate, of which it may have none of its own."""
     check(
         "learning_rate" not in arm.replace("-", "_"),
         f"--arms {arm} has a learning rate, and --learning-rates tries others with "

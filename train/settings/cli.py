@@ -109,15 +109,11 @@ def make(kind: type, values: Mapping[str, Any]) -> Any:
 def read(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[dict[str, Any], str | None]:
-    """The values of the options that were typed, and the first word that is none.
-
-    Raises:
-      InputError: a value cannot be used, or one is missing.
-    """
+    """The values of the options that were typed, and the first word that is none."""
     # As if --batch_size were --batch-size, and --resume=True were --resume.
     words = [re.sub("^--[^=]+", lambda m: m[0].replace("_", "-"), w) for w in words]
     for on, action in parser._option_string_actions.items():
-        if action.nargs == 0:
+        if isinstance(action, argparse.BooleanOptionalAction):
             switches = {f"{on}=True": on, f"{on}=False": f"--no-{on[2:]}"}
             words = [switches.get(word, word) for word in words]
     try:
@@ -129,15 +125,12 @@ def read(
             f"needs a value: {value}" if value else "is True or False, or stands alone"
         )
         raise InputError(f"{shown} {needs}.") from None
-    values = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in vars(typed).items()
-    }
-    for name, value in values.items():
-        if isinstance(value, tuple) and None in value:
-            if len(value) > 1:
-                raise InputError(f"{flag(name)} must be None, or values without it.")
-            values[name] = None
+    values = {}
+    for name, value in vars(typed).items():
+        is_many = isinstance(value, list)
+        if is_many and None in value and len(value) > 1:
+            raise InputError(f"{flag(name)} must be None, or values without it.")
+        values[name] = None if value == [None] else tuple(value) if is_many else value
     return values, left[0] if left else None
 
 
@@ -170,6 +163,14 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}. `{self.prog} --help` explains it.")
 
 
+class _Formatter(argparse.RawTextHelpFormatter):
+    """Writes a switch as --[no-]resume."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = super()._format_action_invocation(action)
+        return re.sub("--(.*), --no-.*", r"--[no-]\1", shown)
+
+
 def parser_of(name: str, kind: type) -> argparse.ArgumentParser:
     """The parser of a dataclass of options; what is not typed is not in its result."""
     text, _, examples = inspect.cleandoc(kind.__doc__ or "").partition("Examples:\n")
@@ -179,7 +180,7 @@ def parser_of(name: str, kind: type) -> argparse.ArgumentParser:
         description=_wrapped(text.strip(), width),
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=functools.partial(
-            argparse.RawTextHelpFormatter, max_help_position=26, width=width
+            _Formatter, max_help_position=26, width=width
         ),
         argument_default=argparse.SUPPRESS,
         add_help=False,
@@ -206,49 +207,43 @@ def _add_options(
         if dataclasses.is_dataclass(field.type):
             _add_options(groups, field.type, under, width)
             continue
-        shown, default, value = typed(field), field.default, field.type
-        parts = [part for part in typing.get_args(value) if part is not type(None)]
-        is_optional = len(parts) < len(typing.get_args(value))
-        value = parts[0] if is_optional else value
+        is_optional = type(None) in typing.get_args(field.type)
+        value = typing.get_args(field.type)[0] if is_optional else field.type
         is_many = typing.get_origin(value) is tuple
         value = typing.get_args(value)[0] if is_many else value
         choices = typing.get_args(value) or (True, False) * (value is bool)
-        is_switch = value is bool and not is_optional
-        about, end = _comments(kind)[field.name], ""
-        if default is dataclasses.MISSING and choices:
-            end = f"One of {listing(choices)}."
-        elif default not in (None, dataclasses.MISSING) and default is not False:
-            default = " ".join(map(str, default)) if is_many else default
-            end = f"(default: {shown if default is True else default})"
-        # Behind a list of choices the default has a line of its own.
-        help = _wrapped(
-            f"{about}\n- {end}" if "\n- " in about else f"{about} {end}", width
-        )
-        help = help.replace("\n- (default", "\n(default").replace("%", "%%")
-        if is_switch:
-            both = argparse.BooleanOptionalAction if default else "store_true"
-            groups[under].add_argument(shown, action=both, help=help)
-            if not default:
-                groups[under].add_argument(
-                    f"--no-{shown[2:]}",
-                    dest=field.name,
-                    action="store_false",
-                    help=argparse.SUPPRESS,
-                )
+        shown, help = typed(field), _help(kind, field, choices, width)
+        group = groups[under if shown.startswith("--") else "arguments"]
+        if value is bool and not is_optional:
+            group.add_argument(shown, action=argparse.BooleanOptionalAction, help=help)
             continue
         known = {str(each): each for each in (*choices, *[None] * is_optional)}
         details = {"type": functools.partial(_read, shown, value, known, is_many)}
-        details |= {"nargs": "*"} if is_many else {}
         if shown.startswith("--"):
             name = "TEXT" if value is str else getattr(value, "__name__", "").upper()
-            name = "{" + ",".join(map(str, choices)) + "}" if choices else name
-            groups[under].add_argument(shown, help=help, metavar=name, **details)
-            continue
-        if field.default is not dataclasses.MISSING:
-            details |= {"nargs": "?", "default": field.default}
-        details |= {"nargs": "+"} if is_many else {}
-        group = groups["arguments"]
-        group.add_argument(field.name, help=help, metavar=shown, **details)
+            listed = "{" + ",".join(map(str, choices)) + "}"
+            details |= {"metavar": listed if choices else name}
+            details |= {"nargs": "*"} if is_many else {}
+        else:
+            details |= {"metavar": shown, "nargs": "+" if is_many else None}
+            shown = field.name
+            if field.default is not dataclasses.MISSING:
+                details |= {"nargs": "?", "default": field.default}
+        group.add_argument(shown, help=help, **details)
+
+
+def _help(kind: type, field: dataclasses.Field, choices: Sequence, width: int) -> str:
+    """The comment above a field, with its default where the text does not tell it."""
+    about, end = _comments(kind)[field.name], ""
+    if field.default is dataclasses.MISSING:
+        end = f"One of {listing(choices)}." if choices else ""
+    elif field.default is not None and field.default is not False:
+        default = field.default
+        default = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        end = f"(default: {typed(field) if default is True else default})"
+    if "\n- " in about:  # behind a list the default has a line of its own
+        return f"{_wrapped(about, width)}\n{end}".replace("%", "%%")
+    return _wrapped(f"{about} {end}", width).replace("%", "%%")
 
 
 def _read(

@@ -10,11 +10,7 @@ from typing import Literal
 
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import SPACES, listing
-from train.settings.experiment import (
-    Experiment,
-    Run,
-    make_run,
-)
+from train.settings.experiment import Experiment, Run, make_run
 from train.settings.fields import (
     Options,
     at_least,
@@ -26,7 +22,7 @@ from train.settings.fields import (
     within,
 )
 from train.settings.options import check_source
-from train.settings.own import check_network
+from train.settings.own import parse_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +34,9 @@ class Compare(Experiment):
     every run, epoch and comparison as CSV.
 
     Examples:
-      python -m train compare --arms sgd lcam --seeds 0 1 2
-          two optimizers, three seeds of each
+      python -m train compare --arms sgd lcam --seeds 0 1 2  # three seeds of each
       python -m train compare --arms sgd:momentum=0.95 lcam:low-loss-momentum=0.95
-          with options
-      python -m train compare --seeds 0 1 2 3 --out runs/four --resume
-          begin a comparison, or continue it
+      python -m train compare --seeds 0 1 2 3 --out runs/a --resume  # or begin it
     """
 
     #: Optimizers to compare, each NAME or NAME:OPTION=VALUE,... with options of `run`.
@@ -63,7 +56,7 @@ class Compare(Experiment):
     validation_seeds: tuple[int, ...] | None = within(
         *(None, 0, 2**32),
         distinct=True,
-        needs="learning_rates",
+        needs=["learning_rates"],
         follows=lambda o: None if o.learning_rates is None else (2000, 2001, 2002),
         group="seeds",
     )
@@ -73,7 +66,7 @@ class Compare(Experiment):
     #: Continue the comparison in --out, with the same options and data. Finished runs
     #: are skipped. You may add --seeds. Processes that continue the same folder share
     #: the work.
-    resume: bool = option(False, needs="out", group="output")
+    resume: bool = option(False, needs=["out"], group="output")
     #: Also write report/report.md with pictures, as a study does.
     report: bool = option(False, group="output")
     #: Minutes after which no new run starts. Default: no limit.
@@ -128,12 +121,9 @@ class Study(Options):
     pictures, and every run, epoch and comparison as CSV.
 
     Examples:
-      python -m train study ablation --quick
-          some minutes on two cores
-      python -m train study ablation --quick --arms lcam chance
-          two arms and the reference
-      python -m train study ablation --quick --budget 60
-          begin no run after an hour
+      python -m train study ablation --quick  # some minutes on two cores
+      python -m train study ablation --quick --arms chance  # and the reference
+      python -m train study ablation --quick --budget 60  # an hour
     """
 
     #: Which study to run. `python -m train studies` describes them.
@@ -152,7 +142,7 @@ class Study(Options):
     #: network of your own. Not for `domains`, `rates` and the plan's studies, which
     #: have networks of their own.
     network: str | None = option(
-        None, rule=check_network, of={"name": _ON_ANY_NETWORK}, group="network"
+        None, rule=parse_network, of={"name": _ON_ANY_NETWORK}, group="network"
     )
     #: Seeds of initial weights, data order and augmentation, each at least 0. Default:
     #: the study's own.
@@ -186,9 +176,7 @@ class Report(Options):
 
     Examples:
       python -m train report runs/study-ablation-quick
-          make a report again
-      python -m train report runs/a runs/b --out runs/joined
-          join two parts of a study
+      python -m train report runs/a runs/b --out runs/joined  # two parts of a study
     """
 
     #: Folders of studies or comparisons, or the report/ in them.
@@ -221,9 +209,7 @@ class Plot(Options):
 
     Examples:
       python -m train plot runs/digits-lcam-seed0
-          draw a run
       python -m train plot runs/compare-digits runs/a --out both.pdf
-          draw a comparison and a run on common axes
     """
 
     #: Folders of runs, of comparisons and of studies, or the report/ in them.
@@ -243,9 +229,7 @@ class Evaluate(Options):
 
     Examples:
       python -m train evaluate runs/digits-lcam-seed0
-          test the network of a run
       python -m train evaluate runs/a --data npz:new.npz --predictions new.csv
-          predict the classes of your own images
     """
 
     #: Folder of the run.
@@ -272,7 +256,6 @@ class Export(Options):
 
     Examples:
       python -m train export runs/digits-lcam-seed0 weights.safetensors
-          write the weights for other programs
     """
 
     #: Folder of the run.
@@ -290,10 +273,7 @@ class Runs(Options):
     """Lists the runs below a folder: state, epochs, test error, time.
 
     Examples:
-      python -m train runs
-          list the runs in the folder runs
-      python -m train runs --json
-          list them for a program
+      python -m train runs --json  # for a program
     """
 
     #: Where to look.
@@ -312,10 +292,8 @@ class Program(Options):
     """Trains networks with SGD, LCAM or AdamW, and compares optimizers.
 
     Examples:
-      python -m train run --epochs 10
-          LCAM on handwritten digits
-      python -m train compare --arms sgd lcam --seeds 0 1 2
-          two optimizers, three seeds of each
+      python -m train run --epochs 10  # LCAM on handwritten digits
+      python -m train compare --arms sgd lcam --seeds 0 1 2  # three seeds of each
     """
 
 

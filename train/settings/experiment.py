@@ -89,12 +89,9 @@ class Run(Experiment):
     epoch), steps.csv (one row per step), checkpoints/ and curves.png.
 
     Examples:
-      python -m train run --epochs 10
-          LCAM on handwritten digits
+      python -m train run --epochs 10  # LCAM on handwritten digits
       python -m train run --data npz:mine.npz --optimizer sgd --momentum 0.95
-          SGD on your own images
-      python -m train run --epochs 50 --out runs/long --resume
-          begin a long run, or continue it
+      python -m train run --epochs 50 --out runs/long --resume  # or begin it
     """
 
     #: A published run, whose options replace the defaults. Other options that you give
@@ -120,7 +117,7 @@ class Run(Experiment):
     #: data. Without a checkpoint the run starts from the beginning. --epochs may be
     #: another number if the epochs that are trained keep their learning rates: with any
     #: --schedule but cosine.
-    resume: bool = option(False, needs="out", group="output")
+    resume: bool = option(False, needs=["out"], group="output")
     #: Print only a summary at the end.
     quiet: bool = False
     #: Keep compiled programs for the next start, in the user's cache folder.
@@ -148,11 +145,7 @@ class Run(Experiment):
 
 
 def make_run(experiment: Experiment, **options: Any) -> Run:
-    """A run of an experiment; `options` are those that `Run` has besides.
-
-    Raises:
-      InputError: the options do not go together.
-    """
+    """A run of an experiment; `options` are those that `Run` has besides."""
     return Run(**shared_options(experiment), **options)
 
 

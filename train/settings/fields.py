@@ -24,14 +24,14 @@ TINY, HUGE = 1e-30, 1e6
 def option(default: Any = dataclasses.MISSING, **declared: Any) -> Any:
     """A field of `Options`.
 
-    Args:
-      default: its value if it is not typed.
-      **declared: `rule`, which says what is wrong with a value, as in "must be 1" (of
-        several it gets each); `of`, the values that other options or properties must
-        have, or it would be ignored; `needs`, the name of an option that must be
-        given too; `follows`, which makes its value of the other options where it is
-        `None`; `distinct` and `ascending`, for several values; `alone`, for a value
-        that is typed without a name; `group`, its title in help texts.
+    It may declare:
+      rule: what says what is wrong with a value (of several, with each), or raises it.
+      of: the values that other options or properties have where it is not ignored.
+      needs: the name of an option that must be given with it.
+      follows: what makes its value of the other options, where it is `None`.
+      distinct, ascending: how several values are, and are put in order.
+      alone: whether its value is typed without its name.
+      group: the title that it stands under in help texts.
     """
     return dataclasses.field(default=default, metadata=declared)
 
@@ -107,21 +107,15 @@ class Options:
         self.check()
 
     def check(self, given: Container[str] = ()) -> None:
-        """Refuses what cannot be used; `given` options count even at their defaults.
-
-        Raises:
-          InputError: the message names the option.
-        """
+        """Refuses what cannot be used; `given` options count even at their defaults."""
         for field in dataclasses.fields(self):
             value, shown = getattr(self, field.name), typed(field)
             if isinstance(value, Options):
                 value.check(given)
                 continue
             _check_value(field, value)
-            if field.name not in given and value in (
-                field.default,
-                _usual(self, field),
-            ):
+            usual = (field.default, _usual(self, field))
+            if field.name not in given and value in usual:
                 continue
             for other, values in field.metadata.get("of", {}).items():
                 chosen = getattr(self, other)
@@ -131,11 +125,9 @@ class Options:
                     chosen is None or chosen in values,
                     f"{shown} belongs to {which}, and would be ignored with {chosen}.",
                 )
-            needed = field.metadata.get("needs")
-            check(
-                needed is None or getattr(self, needed) is not None,
-                f"{shown} needs {flag(needed or '')}.",
-            )
+            for needed in field.metadata.get("needs", ()):
+                has_it = getattr(self, needed) is not None
+                check(has_it, f"{shown} needs {flag(needed)}.")
         self.check_together()
 
     def check_together(self) -> None:
@@ -149,7 +141,8 @@ def _usual(options: Options, field: dataclasses.Field) -> Any:
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
     """Makes sure that a value, or each of several, is what its field declares."""
-    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    values = () if value is None else value
+    values = values if isinstance(values, tuple | list) else (values,)
     if field.metadata.get("distinct") and value is not None:
         check(len(values) > 0, f"{typed(field)} needs one value or more.")
         wrong = f"must be different, got {' '.join(map(str, values))}"
@@ -157,4 +150,4 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     for each in values:
         wrong = field.metadata.get("rule", lambda _: None)(each)
         got = "" if each is True else f", got {each}"
-        check(wrong is None, f"{typed(field)} {wrong}{got}.")
+        check(not isinstance(wrong, str), f"{typed(field)} {wrong}{got}.")

@@ -88,9 +88,9 @@ class Optimizer(Options):
     adam_b1: float = within(0.9, 0, 1, of={"form": ("--optimizer adamw",)})
     #: adamw: --adam-b1 while the loss is not below its average, in [0, 1). Give
     #: --low-loss-b1 too: the phase then picks b1.
-    high_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs="low_loss_b1")
+    high_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["low_loss_b1"])
     #: adamw: --adam-b1 while the loss is below its average, in [0, 1).
-    low_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs="high_loss_b1")
+    low_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["high_loss_b1"])
     #: adamw: decay of the mean of the squared gradients, in [0, 1).
     adam_b2: float = within(0.999, 0, 1, of=_ADAMW)
     #: adamw: added to the denominator, greater than 0.

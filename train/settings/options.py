@@ -11,8 +11,8 @@ from typing import Literal
 
 from train.errors import InputError
 from train.settings.cli import did_you_mean, listing
-from train.settings.fields import HUGE, Options, at_least, check, option, within
-from train.settings.own import FORM, Own, check_network, parse_network
+from train.settings.fields import Options, at_least, check, option, within
+from train.settings.own import FORM, Own, parse_network
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
 DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
@@ -96,11 +96,7 @@ class Data(Options):
 
 
 def check_source(source: str) -> None:
-    """Makes sure of a data set that is there, or of npz:PATH.
-
-    Raises:
-      InputError: it is neither.
-    """
+    """Refuses what is neither a data set that is there nor npz:PATH."""
     kind, _, path = source.partition(":")
     hint = did_you_mean(source, SOURCES)
     if source.endswith(".npz") or (path and did_you_mean(kind, ["npz"])):
@@ -128,7 +124,7 @@ class Model(Options):
     #: - FILE.py:FUNCTION: a network of your own (Flax NNX), for any data. FUNCTION
     #: makes it: FUNCTION(input_shape, num_outputs, *, rngs). docs/training.md has an
     #: example.
-    network: str | None = option(None, rule=check_network)
+    network: str | None = option(None, rule=parse_network)
     #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
     depth: int = option(10, rule=_depth, of=_WIDE_RESNET)
     #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
@@ -162,11 +158,7 @@ class Model(Options):
         return None if self.network is None else parse_network(self.network)
 
     def for_kind(self, kind: str) -> "Model":
-        """The same with the network that inputs of a kind get.
-
-        Raises:
-          InputError: the network does not take them, or an option is another network's.
-        """
+        """The same with the network that inputs of a kind get, or refused."""
         takes = NETWORKS[kind]
         check(
             self.network is None or self.network in takes or self.own is not None,
@@ -193,27 +185,24 @@ class Cluster(Options):
     #: first process writes the files. Default: one process.
     coordinator: str | None = None
     #: With HOST:PORT: how many processes there are, at least 1.
-    num_processes: int | None = None
+    num_processes: int | None = at_least(None, 1)
     #: With HOST:PORT: the number of this process, from 0, different in each process.
-    process_id: int | None = None
+    process_id: int | None = at_least(None, 0)
 
     def check_together(self) -> None:
-        """Refuses what cannot be used, or does not go together."""
-        numbers = (self.num_processes, self.process_id)
-        if self.coordinator in (None, "auto"):
-            check(
-                numbers == (None, None),
-                "--num-processes and --process-id belong to --coordinator HOST:PORT.",
-            )
-            return
-        host, _, port = self.coordinator.rpartition(":")
+        """Refuses an address without its processes, and the reverse."""
+        host, _, port = (self.coordinator or "auto").rpartition(":")
+        is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
         check(
-            bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 2**16,
+            self.coordinator in (None, "auto") or (host != "" and is_port),
             "--coordinator must be HOST:PORT, as in 10.0.0.1:8476, or auto; got "
             f"{self.coordinator!r}.",
         )
+        known = [self.num_processes, self.process_id].count(None)
         check(
-            None not in numbers and 0 <= self.process_id < self.num_processes <= HUGE,
-            "--coordinator HOST:PORT needs --num-processes, and a --process-id from 0 "
-            f"to one below it; got {self.num_processes} and {self.process_id}.",
+            known == 2
+            if not host
+            else known == 0 and self.process_id < self.num_processes,
+            "--num-processes and --process-id, from 0 to one below it, belong to "
+            "--coordinator HOST:PORT: give all three, or at most auto.",
         )

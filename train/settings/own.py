@@ -22,11 +22,7 @@ class Own(NamedTuple):
 
 
 def parse_network(text: str) -> Own | None:
-    """What `--network` names; None for a network that the program has.
-
-    Raises:
-      InputError: it is neither.
-    """
+    """What `--network` names; None for a network that the program has."""
     if text in BUILT_IN:
         return None
     path, _, function = text.rpartition(":")
@@ -43,25 +39,11 @@ def parse_network(text: str) -> Own | None:
     return Own(Path(path), function)
 
 
-def check_network(text: str) -> None:
-    """Makes sure that `--network` names one; raises as `parse_network` does."""
-    parse_network(text)
-
-
 @functools.cache  # once by a process, as modules: its runs all have the same network
 def read_network(path: Path) -> bytes:
-    """The content of the file of a network.
-
-    Raises:
-      InputError: it cannot be read.
-    """
+    """The content of the file of a network."""
     try:
         return expand(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no file {path}: --network {FORM} takes a file and a function "
-            "in it that makes your network."
-        ) from None
     except (OSError, ValueError) as error:  # or no file can have such a name
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -70,10 +52,6 @@ def read_network(path: Path) -> bytes:
 
 
 def network_sha256(text: str | None) -> str | None:
-    """The SHA-256 sum of the file that `--network` names; None if it names none.
-
-    Raises:
-      InputError: it cannot be read.
-    """
+    """The SHA-256 sum of the file that `--network` names; None if it names none."""
     own = None if text is None else parse_network(text)
     return None if own is None else hashlib.sha256(read_network(own.path)).hexdigest()

@@ -17,14 +17,7 @@ PFLOP_PER_EPOCH = 1.573
 
 
 class Preset(NamedTuple):
-    """A published run.
-
-    Attributes:
-      options: as they are typed, all but those that follow.
-      epochs: of the run.
-      source: where it was published.
-      expected: the final test error as published, or what is known of it.
-    """
+    """A published run: its options as typed, epochs, source, and published error."""
 
     options: str
     epochs: int
@@ -43,29 +36,24 @@ class Preset(NamedTuple):
 
 def describe() -> str:
     """Name, source, command, result as published and cost of each."""
-    return "\n\n".join(
-        "\n".join(
-            [
-                name,
-                *_lines("source", preset.source),
-                f"  command   python -m train run --preset {name}",
-                *_lines("expected", preset.expected),
-                *_lines(
-                    "cost",
-                    f"{preset.epochs} epochs of WRN-28-10, {pflop:.0f} PFLOP "
-                    f"(arithmetic: {pflop / 6:.0f} minutes at 100 TFLOP/s sustained)",
-                ),
-            ]
+    lines = []
+    for name, preset in PRESETS.items():
+        pflop = PFLOP_PER_EPOCH * preset.epochs
+        cost = (
+            f"{preset.epochs} epochs of WRN-28-10, {pflop:.0f} PFLOP (arithmetic: "
+            f"{pflop / 6:.0f} minutes at 100 TFLOP/s sustained)"
         )
-        for name, preset in PRESETS.items()
-        for pflop in [PFLOP_PER_EPOCH * preset.epochs]
-    )
-
-
-def _lines(what: str, text: str) -> list[str]:
-    """Lines of a description, none of them wider than a terminal."""
-    indents = {"initial_indent": f"  {what:10}", "subsequent_indent": " " * 12}
-    return textwrap.wrap(text, 80, break_long_words=False, **indents)
+        command = f"python -m train run --preset {name}"
+        lines += ["", name]
+        for what, text in (
+            ("source", preset.source),
+            ("command", command),
+            ("expected", preset.expected),
+            ("cost", cost),
+        ):
+            indents = {"initial_indent": f"  {what:10}", "subsequent_indent": " " * 12}
+            lines += textwrap.wrap(text, 80, break_on_hyphens=False, **indents)
+    return "\n".join(lines[1:])
 
 
 _ONLY_A_CURVE = "the figure shows a curve; no number is published"

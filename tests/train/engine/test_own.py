@@ -178,7 +178,10 @@ def test_network_that_cannot_be_trained_is_told_with_its_line(end, message):
         ("resnet", r"or FILE\.py:FUNCTION, a network of your own; .* mean wide_resnet"),
         ("net.py", r"--network net.py lacks the function .* write net.py:FUNCTION"),
         ("net.py:1x", r"or FILE\.py:FUNCTION, .* got 'net.py:1x'"),
-        ("nowhere/net.py:make", "there is no file nowhere/net.py: --network FILE"),
+        (
+            "nowhere/net.py:make",
+            "cannot read nowhere/net.py, the file of --network: No such",
+        ),
         ("\0.py:make", "cannot read .*: embedded null byte"),
     ],
 )
