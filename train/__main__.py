@@ -25,7 +25,7 @@ from train.errors import (
     StoppedError,
     advising,
 )
-from train.paths import printable
+from train.paths import expand, printable
 from train.runs.display import Display, discard, say_at_once
 from train.settings import cli, presets
 from train.settings.commands import (
@@ -70,6 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
             f"read-only?{_how_to_go_on(command)}",
+            2,
+        )
+    except ModuleNotFoundError as error:
+        return _fail(
+            f"error: this Python lacks the package {error.name}. `make demo` installs "
+            "all that is needed; `source .venv/bin/activate` makes it this Python.",
             2,
         )
     except (DivergedError, PeerError) as error:
@@ -141,6 +147,9 @@ _DONE_BY = {
 
 def _execute(config: Command) -> None:
     """Does what a command asks for."""
+    for folder in [*getattr(config, "folders", []), getattr(config, "folder", None)]:
+        if folder is not None and not expand(folder).is_dir():
+            raise InputError(f"there is no folder {folder}.")
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():

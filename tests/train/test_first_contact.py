@@ -102,6 +102,11 @@ REFUSED = {
     "-v": "there is no option -v without a command.",
     "export-weights": "Did you mean export?",
     "run --epoch 3": "run has no option --epoch. Did you mean --epochs?",
+    "run --batch 5": "Did you mean --batch-size?",
+    "run --optim sgd": "Did you mean --optimizer?",
+    "run --weight_deacy 0": "Did you mean --weight-decay?",
+    "run --lr_scheduler step": "Did you mean --schedule?",
+    "run --num_epochs 3": "Did you mean --epochs?",
     "run --optimiser sgd": "Did you mean --optimizer?",
     "run --lr 0.1": "run has no option --lr. Did you mean --learning-rate?",
     "run --bs 32": "Did you mean --batch-size?",
@@ -192,13 +197,13 @@ REFUSED = {
     "run --out runs/digits-lcam-seed0 --resume --seed 1": "seed was 0, is 1. Repeat "
     "its command with the same options and data, or name another --out.",
     "plot": "plot needs FOLDERS. `python -m train plot --help` explains it.",
-    "plot runs/nope": "runs/nope holds no run, comparison or study",
+    "plot runs/nope": "there is no folder runs/nope.",
     "plot runs/thesis": "runs/thesis holds no run, comparison or study",
     "plot runs/digits-lcam-seed0": "has not finished an epoch: wait for its first",
-    "report runs/nope": "holds no study.json",
+    "report runs/nope": "there is no folder runs/nope.",
     # Runs that are there.
     "evaluate": "evaluate needs FOLDER. `python -m train evaluate --help` explains it.",
-    "evaluate runs/nope": "runs/nope holds no run: name the folder of a run",
+    "evaluate runs/nope": "there is no folder runs/nope.",
     "evaluate runs/thesis": "runs/thesis holds no run: name the folder of a run",
     "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
     "evaluate runs/thesis --predictions a.txt": "--predictions must end in .csv",
@@ -210,14 +215,14 @@ REFUSED = {
     "export": "export needs FOLDER, OUT.",
     "export runs/thesis": "export needs OUT.",
     "export runs/thesis a.npz b.npz": "unexpected 'b.npz': export takes FOLDER, OUT",
-    "export runs/nope a.npz": "runs/nope holds no run: name the folder of a run",
+    "export runs/nope a.npz": "there is no folder runs/nope.",
     "export runs/thesis a.npz": "runs/thesis holds no run: name the folder of a run",
     "export runs/thesis a.pt": "OUT must end in .safetensors or .npz, got a.pt.",
     "export runs/thesis mine.npz": "OUT mine.npz is there already: name a new file, or",
     "export runs/thesis nope/a.npz": "there is no folder nope that can be written to.",
     "export --step -1 runs/thesis a.npz": "--step must be at least 1, got -1.",
-    "runs nope": "there is no folder nope: name one with runs in it.",
-    "runs notes.txt": "there is no folder notes.txt: name one with runs in it.",
+    "runs nope": "there is no folder nope.",
+    "runs notes.txt": "there is no folder notes.txt.",
     "runs --jsn": "runs has no option --jsn. Did you mean --json?",
     "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
@@ -286,6 +291,8 @@ def test_jax_does_not_start_for_what_is_refused(home):
         "run --data npz:w_len.npz",
         "compare --arms sgd lcamx",
         "compare --arms sgd lcam --out runs/thesis",
+        "evaluate runs/nope",
+        "plot runs/digits-lcam-seed0 runs/nope",
     ]
     code = (
         "import sys; from train.__main__ import main\n"
@@ -295,6 +302,14 @@ def test_jax_does_not_start_for_what_is_refused(home):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], cwd=home, env=environment)
     assert done.returncode == 0
+
+
+def test_package_that_is_missing_is_told_with_what_to_do(said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "train.runs.listing", None)
+    code, text = said("runs")
+    assert code == 2
+    assert "error: this Python lacks the package train.runs.listing." in text
+    assert "source .venv/bin/activate" in text
 
 
 @pytest.mark.parametrize(
