@@ -160,7 +160,8 @@ REFUSED = {
     "run --milestones 5": "--milestones belongs to --schedule step",
     "run --milestones 31 61 91": "--milestones belongs to --schedule step",
     "run --ema-decay 0.99 --loss-average epoch": "--ema-decay belongs to --loss",
-    "run --data english --depth 16": "Without --network, tokens get transformer.",
+    "run --data english --depth 16": "--depth belongs to --network wide_resnet, and "
+    "would be ignored with transformer.",
     "run --data diabetes --network wide_resnet": "--network must be mlp or FILE.py",
     "run --depth 10 --network mlp": "--depth belongs to --network wide_resnet",
     "run --resume": "--resume needs --out.",
@@ -230,7 +231,7 @@ REFUSED = {
     "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
-    "compare --arms sgd": "--arms must name two optimizers or more, got 1.",
+    "compare --arms sgd": "--arms needs 2 or more, got 1.",
     "compare --arms sgd,lcam": "or more, got 1. Put spaces between several.",
     "compare --arms sgd,lcam adamw": "got 'sgd,lcam'. Put spaces between several.",
     "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",

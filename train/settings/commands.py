@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from train.settings.arms import at_rate, parse_arms
-from train.settings.cli import SPACES, listing
+from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.fields import (
     Options,
@@ -42,20 +42,20 @@ class Compare(Experiment):
     #: Optimizers to compare, each NAME or NAME:OPTION=VALUE,... with options of `run`.
     #: Examples: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. Each is
     #: compared with the first.
-    arms: tuple[str, ...] = option(("sgd", "lcam"), distinct=True, group="arms")
+    arms: tuple[str, ...] = option(("sgd", "lcam"), distinct=2, group="arms")
     #: Seeds of initial weights, data order and augmentation, each at least 0.
-    seeds: tuple[int, ...] = within((0,), 0, 2**32, distinct=True, group="seeds")
+    seeds: tuple[int, ...] = within((0,), 0, 2**32, distinct=1, group="seeds")
     #: Learning rates to try with every arm. Each arm's rate is chosen by the error on
     #: the examples that --validation keeps out of training. Then the arms are compared
     #: at their rates with --seeds, on all training data and the test set.
     learning_rates: tuple[float, ...] | None = option(
-        None, distinct=True, ascending=True, group="arms"
+        None, distinct=1, ascending=True, group="arms"
     )
     #: With --learning-rates: seeds of the runs that choose, none of --seeds. Default:
     #: 2000 2001 2002.
     validation_seeds: tuple[int, ...] | None = within(
         *(None, 0, 2**32),
-        distinct=True,
+        distinct=1,
         needs=["learning_rates"],
         follows=lambda o: None if o.learning_rates is None else (2000, 2001, 2002),
         group="seeds",
@@ -78,11 +78,6 @@ class Compare(Experiment):
 
     def check_together(self) -> None:
         """Refuses what does not go together, or with what the arms share."""
-        hint = SPACES if "," in " ".join(self.arms) else ""
-        check(
-            len(self.arms) >= 2,
-            f"--arms must name two optimizers or more, got {len(self.arms)}.{hint}",
-        )
         check(
             self.learning_rates is None or self.data.validation > 0,
             "--learning-rates needs --validation N: the number of training examples to "
@@ -146,7 +141,7 @@ class Study(Options):
     )
     #: Seeds of initial weights, data order and augmentation, each at least 0. Default:
     #: the study's own.
-    seeds: tuple[int, ...] | None = within(None, 0, 2**32, distinct=True, group="seeds")
+    seeds: tuple[int, ...] | None = within(None, 0, 2**32, distinct=1, group="seeds")
     #: Arms of the study to run, for one question with fewer comparisons. The reference
     #: always runs. Default: all arms.
     arms: tuple[str, ...] | None = option(None, group="arms")
@@ -213,7 +208,7 @@ class Plot(Options):
     """
 
     #: Folders of runs, of comparisons and of studies, or the report/ in them.
-    folders: tuple[Path, ...] = option(distinct=True)
+    folders: tuple[Path, ...] = option(distinct=1)
     #: Picture to write: .png, .pdf or .svg. Default: figure.png in the first folder,
     #: drawn again if this program drew it.
     out: Path | None = ending(".png", ".pdf", ".svg", default=None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from train.errors import InputError
-from train.settings.cli import flag, listing, typed
+from train.settings.cli import SPACES, flag, listing, typed
 
 # No sensible option is larger or, if it must be positive, smaller; beyond lie overflow
 # and memory that no machine has.
@@ -29,7 +29,8 @@ def option(default: Any = dataclasses.MISSING, **declared: Any) -> Any:
       of: the values that other options or properties have where it is not ignored.
       needs: the name of an option that must be given with it.
       follows: what makes its value of the other options, where it is `None`.
-      distinct, ascending: how several values are, and are put in order.
+      distinct: how many values it needs at least, all of which differ.
+      ascending: whether they are put in order.
       alone: whether its value is typed without its name.
       group: the title that it stands under in help texts.
     """
@@ -143,10 +144,14 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     """Makes sure that a value, or each of several, is what its field declares."""
     values = () if value is None else value
     values = values if isinstance(values, tuple | list) else (values,)
-    if field.metadata.get("distinct") and value is not None:
-        check(len(values) > 0, f"{typed(field)} needs one value or more.")
-        wrong = f"must be different, got {' '.join(map(str, values))}"
-        check(len(values) == len({*values}), f"{typed(field)} {wrong}.")
+    least = 0 if value is None else field.metadata.get("distinct", 0)
+    if least:
+        shown = " ".join(map(str, values))
+        hint = SPACES if "," in shown else ""
+        wrong = f"needs {least} or more, got {len(values)}.{hint}"
+        check(len(values) >= least, f"{typed(field)} {wrong}")
+        is_distinct = len(values) == len({*values})
+        check(is_distinct, f"{typed(field)} must be different, got {shown}.")
     for each in values:
         wrong = field.metadata.get("rule", lambda _: None)(each)
         got = "" if each is True else f", got {each}"

@@ -135,7 +135,7 @@ class Schedule(Options):
     schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
     #: step: after how many epochs each drop comes. The default is the authors'.
     milestones: tuple[int, ...] = at_least(
-        (31, 61, 91), 1, of=_STEP, distinct=True, ascending=True
+        (31, 61, 91), 1, of=_STEP, distinct=1, ascending=True
     )
     #: step: factor at each milestone, greater than 0.
     milestone_factor: float = positive(0.2, of=_STEP)

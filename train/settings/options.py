@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.errors import InputError
 from train.settings.cli import did_you_mean, listing
 from train.settings.fields import Options, at_least, check, option, within
 from train.settings.own import FORM, Own, parse_network
@@ -165,14 +164,8 @@ class Model(Options):
             f"--network must be {listing((*takes, FORM))} for {kind}, got "
             f"{self.network}.",
         )
-        if self.network is not None:
-            return self
-        try:
-            return dataclasses.replace(self, network=takes[0])
-        except InputError as error:
-            raise InputError(
-                f"{error} Without --network, {kind} get {takes[0]}."
-            ) from None
+        network = takes[0] if self.network is None else self.network
+        return dataclasses.replace(self, network=network)
 
 
 @dataclass(frozen=True)

@@ -56,27 +56,19 @@ def describe() -> str:
     return "\n".join(lines[1:])
 
 
-_ONLY_A_CURVE = "the figure shows a curve; no number is published"
-_WRN = "Wide ResNets, arXiv 1605.07146, without dropout"
-_SGDR = "SGDR, arXiv 1608.03983, without restarts: a cosine over 200 epochs"
-_CITED = "19.58 % as LCAM's authors cite it (their abstract, version 1)"
-
-
-def _of_authors(
-    data: str, schedule: str, below: float, otherwise: float, source: str
-) -> Preset:
+def _of_authors(schedule: str, data: str, low: float, high: float, at: str) -> Preset:
     """A run of the authors' scripts: the momentum below the average, and otherwise."""
-    lcam = (
-        f"--optimizer lcam --high-loss-momentum {otherwise} --low-loss-momentum "
-        f"{below} --loss-average epoch --lagged"
-    )
-    sgd = f"--optimizer sgd --momentum {below}"
-    optimizer = sgd if below == otherwise else lcam
-    options = f"--data {data} --normalize imagenet {schedule} {optimizer}"
-    return Preset(options, 150, f"arXiv 2309.02130, {source}", _ONLY_A_CURVE)
+    options = f"--data {data} --normalize imagenet {schedule} --optimizer "
+    if low == high:
+        options += f"sgd --momentum {low}"
+    else:
+        options += f"lcam --high-loss-momentum {high} --low-loss-momentum {low} "
+        options += "--loss-average epoch --lagged"
+    expected = "the figure shows a curve; no number is published"
+    return Preset(options, 150, f"arXiv 2309.02130, {at}", expected)
 
 
-def _baseline(data: str, schedule: str, source: str, expected: str) -> Preset:
+def _baseline(schedule: str, data: str, source: str, expected: str) -> Preset:
     """The Wide ResNet paper's recipe, with a schedule."""
     options = f"--data {data} {schedule} --optimizer sgd --momentum 0.9 --nesterov"
     source += "; they pad by reflection, this program with zeros"
@@ -88,37 +80,34 @@ def _presets() -> dict[str, Preset]:
     # `if epoch == 30` at the end of a 0-based epoch: after 31, 61 and 91 epochs.
     drops = "--schedule step --milestones 31 61 91 --milestone-factor 0.2"
     decay = "--schedule exponential --exponential-rate 0.99985 --exponential-after 31"
-    presets = {}
+    found = {}
     for figure, data in ((3, "cifar10"), (4, "cifar100")):
         momenta = ((0.9, 0.9), (0.95, 0.95), (0.95, 0.9), (0.9, 0.95))
         for group, (low, high) in enumerate(momenta, start=1):
             arm = f"sgd-{low}" if low == high else f"lcam-{low}-{high}"
-            source = (
-                f"figure {figure}, group {group}; py_Figure{figure}_Cifar{data[5:]}"
-            )
-            presets[f"figure{figure}-{arm}"] = _of_authors(
-                data, drops, low, high, f"{source}.py"
-            )
-    for data, name, group, arm, low, high in (
-        ("cifar10", "CIFAR-10", 1, "sgd", 0.9, 0.9),
-        ("cifar10", "CIFAR-10", 2, "lcam", 0.9, 0.95),
-        ("cifar100", "CIFAR-100", 1, "sgd", 0.9, 0.9),
-        ("cifar100", "CIFAR-100", 2, "lcam", 0.93, 0.9),
-    ):
-        source = f"figure 5, {name}, group {group}; py_Figure5_Cifar10&Cifar100.py"
-        presets[f"figure5-{data}-{arm}"] = _of_authors(data, decay, low, high, source)
+            script = f"py_Figure{figure}_Cifar{data[5:]}.py"
+            at = f"figure {figure}, group {group}; {script}"
+            found[f"figure{figure}-{arm}"] = _of_authors(drops, data, low, high, at)
+    for data, low, high in (("cifar10", 0.9, 0.95), ("cifar100", 0.93, 0.9)):
+        at = f"figure 5, CIFAR-{data[5:]}, group {{}}; py_Figure5_Cifar10&Cifar100.py"
+        sgd = _of_authors(decay, data, 0.9, 0.9, at.format(1))
+        lcam = _of_authors(decay, data, low, high, at.format(2))
+        found |= {f"figure5-{data}-sgd": sgd, f"figure5-{data}-lcam": lcam}
     peak = "19.22 % at about 120 epochs, a peak (abstract of version 1)"
-    best = presets["figure5-cifar100-lcam"]
-    presets["figure5-cifar100-lcam"] = best._replace(expected=peak)
+    name = "figure5-cifar100-lcam"
+    found[name] = found[name]._replace(expected=peak)
+    wrn = "Wide ResNets, arXiv 1605.07146, without dropout"
+    sgdr = "SGDR, arXiv 1608.03983, without restarts: a cosine over 200 epochs"
+    cited = "19.58 % as LCAM's authors cite it (their abstract, version 1)"
     steps = "--schedule step --milestones 60 120 160"
     for data, error, cosine in (
         ("cifar10", "4.00 %", "not given by LCAM's authors"),
-        ("cifar100", "19.25 %", _CITED),
+        ("cifar100", "19.25 %", cited),
     ):
-        published = f"{error} (arXiv 1605.07146, version 4)"
-        presets[f"wrn-{data}"] = _baseline(data, steps, _WRN, published)
-        presets[f"cosine-{data}"] = _baseline(data, "--schedule cosine", _SGDR, cosine)
-    return presets
+        error += " (arXiv 1605.07146, version 4)"
+        found[f"wrn-{data}"] = _baseline(steps, data, wrn, error)
+        found[f"cosine-{data}"] = _baseline("--schedule cosine", data, sgdr, cosine)
+    return found
 
 
 PRESETS = _presets()
