@@ -4,25 +4,26 @@ As in `train.settings.options`, the comment above a field is its help text.
 """
 
 import typing
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
-from train.settings.fields import (
-    Options,
-    at_least,
-    check,
-    ending,
-    no_tensorboard,
-    option,
-    positive,
-    within,
-)
-from train.settings.options import check_source
+from train.settings.fields import Options, at_least, check, option, positive, within
+from train.settings.options import check_source, no_tensorboard
 from train.settings.own import parse_network
+
+
+def _ending(*endings: str, default: Any = MISSING) -> Any:
+    """An option for a file to write, whose name ends in one of some ways."""
+
+    def rule(path: Path) -> str | None:
+        is_one = path.suffix.lower() in endings
+        return None if is_one else f"must end in {listing(endings)}"
+
+    return option(default, rule=rule, group="output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +212,7 @@ class Plot(Options):
     folders: tuple[Path, ...] = option(distinct=1)
     #: Picture to write: .png, .pdf or .svg. Default: figure.png in the first folder,
     #: drawn again if this program drew it.
-    out: Path | None = ending(".png", ".pdf", ".svg", default=None)
+    out: Path | None = _ending(".png", ".pdf", ".svg", default=None)
     #: Replace the picture, if it is there.
     overwrite: bool = option(False, group="output")
 
@@ -235,7 +236,7 @@ class Evaluate(Options):
     #: Steps taken at the checkpoint. None: the newest.
     step: int | None = at_least(None, 1, group="checkpoints")
     #: File for the prediction and the probabilities of each example: .csv or .npz.
-    predictions: Path | None = ending(".csv", ".npz", default=None)
+    predictions: Path | None = _ending(".csv", ".npz", default=None)
     #: Replace the file for the predictions, if it is there.
     overwrite: bool = option(False, group="output")
     #: Keep compiled programs for the next start, in the user's cache folder.
@@ -256,7 +257,7 @@ class Export(Options):
     #: Folder of the run.
     folder: Path
     #: File to write: .safetensors or .npz.
-    out: Path = ending(".safetensors", ".npz")
+    out: Path = _ending(".safetensors", ".npz")
     #: Steps taken at the checkpoint. None: the newest.
     step: int | None = at_least(None, 1, group="checkpoints")
     #: Replace the file, if it is there.

@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from train.settings.fields import (
-    Options,
-    at_least,
-    check,
-    group,
-    no_tensorboard,
-    option,
-    within,
-)
+from train.settings.fields import Options, at_least, check, group, option, within
 from train.settings.optimizer import SIGNALS, Optimizer, Schedule
-from train.settings.options import Cluster, Data, Model
+from train.settings.options import Cluster, Data, Model, no_tensorboard
 
 _TESTS = "tests and measurements"
 

@@ -7,10 +7,8 @@ chosen optimizer, schedule or network would ignore: silence would mislead.
 """
 
 import dataclasses
-import importlib.util
 import struct
 from collections.abc import Container
-from pathlib import Path
 from typing import Any
 
 from train.errors import InputError
@@ -69,23 +67,6 @@ def at_least(default: Any, least: float, **declared: Any) -> Any:
 def positive(default: Any, **declared: Any) -> Any:
     """An option for a number greater than 0, within reason."""
     return at_least(default, TINY, **declared)
-
-
-def ending(*endings: str, default: Any = dataclasses.MISSING) -> Any:
-    """An option for a file to write, whose name ends in one of some ways."""
-
-    def rule(path: Path) -> str | None:
-        is_one = path.suffix.lower() in endings
-        return None if is_one else f"must end in {listing(endings)}"
-
-    return option(default, rule=rule, group="output")
-
-
-def no_tensorboard(wanted: bool) -> str | None:
-    """Says if what writes for TensorBoard is wanted, and not installed."""
-    is_there = not wanted or importlib.util.find_spec("tensorboardX") is not None
-    need = "needs the package tensorboardX: `pip install tensorboardX` installs it"
-    return None if is_there else need
 
 
 def check(passes: bool, message: str) -> None:

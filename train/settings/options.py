@@ -5,6 +5,7 @@ option as it is typed. This module imports no JAX, so that `--help` comes at onc
 """
 
 import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,6 +105,13 @@ def check_source(source: str) -> None:
         source in SOURCES or (kind == "npz" and source != kind),
         f"--data must be {', '.join(SOURCES)} or npz:PATH, got {source!r}.{hint}",
     )
+
+
+def no_tensorboard(wanted: bool) -> str | None:
+    """Says if what writes for TensorBoard is wanted, and not installed."""
+    is_there = not wanted or importlib.util.find_spec("tensorboardX") is not None
+    need = "needs the package tensorboardX: `pip install tensorboardX` installs it"
+    return None if is_there else need
 
 
 def _depth(depth: int) -> str | None:

@@ -27,11 +27,6 @@ def parse_network(text: str) -> Own | None:
         return None
     path, _, function = text.rpartition(":")
     check(
-        not text.endswith(".py"),
-        f"--network {text} lacks the function that makes the network: write {text}:"
-        "FUNCTION.",
-    )
-    check(
         path.endswith(".py") and function.isidentifier(),
         f"--network must be {listing((*BUILT_IN, f'{FORM}, a network of your own'))}; "
         f"got {text!r}.{did_you_mean(text, BUILT_IN)}",

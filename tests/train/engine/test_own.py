@@ -176,7 +176,7 @@ def test_network_that_cannot_be_trained_is_told_with_its_line(end, message):
     ("text", "message"),
     [
         ("resnet", r"or FILE\.py:FUNCTION, a network of your own; .* mean wide_resnet"),
-        ("net.py", r"--network net.py lacks the function .* write net.py:FUNCTION"),
+        ("net.py", r"--network must be .* FILE.py:FUNCTION, .* got 'net.py'"),
         ("net.py:1x", r"or FILE\.py:FUNCTION, .* got 'net.py:1x'"),
         (
             "nowhere/net.py:make",

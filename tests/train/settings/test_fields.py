@@ -13,10 +13,7 @@ from train.settings.options import Data, Model
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            lambda: Optimizer(learning_rate=0.0),
-            "--learning-rate must be greater",
-        ),
+        (lambda: Optimizer(learning_rate=0.0), "--learning-rate must be greater"),
         (lambda: Optimizer(learning_rate=float("inf")), "--learning-rate .* got inf"),
         (lambda: Optimizer(weight_decay=-1.0), "--weight-decay must be at least 0"),
         (lambda: Optimizer("sgd", momentum=1.5), r"--momentum .* \[0, 1\), got 1.5"),
@@ -27,31 +24,22 @@ from train.settings.options import Data, Model
         (lambda: Optimizer(ema_decay=0.9999999999), "--ema-decay .* got 0.9999999999"),
         (lambda: Optimizer(loss_average="epoch", ema_decay=0.5), "--ema-decay belongs"),
         (lambda: Optimizer("adamw", adam_b2=1.0), "--adam-b2 must be in"),
-        (
-            lambda: Optimizer("adamw", adam_epsilon=0.0),
-            "--adam-epsilon must be",
-        ),
+        (lambda: Optimizer("adamw", adam_epsilon=0.0), "--adam-epsilon must be"),
         (
             lambda: Optimizer(low_loss_share=0.7),
-            "--low-loss-share belongs to --phase chance",
+            "--low-loss-share belongs to .* chance",
         ),
         (
             lambda: Optimizer(phase="chance", loss_average="epoch"),
-            "--loss-average belongs to --phase examples, fixed or loss",
+            "belongs to --phase examples, fixed or loss",
         ),
-        (
-            lambda: Optimizer(phase="chance", low_loss_share=1.0),
-            "--low-loss-share must be in",
-        ),
+        (lambda: Optimizer(phase="chance", low_loss_share=1.0), "share must be in"),
         (lambda: Optimizer(phase="shuffled"), "--phases-of, .* belong together"),
         (lambda: Optimizer(phases_of=Path("runs/a")), "belong together"),
-        (
-            lambda: Optimizer("sgd", margin=0.1),
-            "--margin belongs to --optimizer lcam or .* --optimizer sgd",
-        ),
+        (lambda: Optimizer("sgd", margin=0.1), "--margin belongs .* lcam or .* sgd"),
         (
             lambda: Optimizer("adamw", margin=0.1),
-            "--margin belongs to .* adamw with --high-loss-b1 .* --optimizer adamw[.]",
+            "adamw with --high-loss-b1 .* adamw[.]",
         ),
         (lambda: Optimizer("adamw", low_loss_b1=0.9), "needs --high-loss-b1"),
         (
@@ -64,22 +52,16 @@ from train.settings.options import Data, Model
         ),
         (
             lambda: Optimizer(high_loss_b1=0.9, low_loss_b1=0.95),
-            "--high-loss-b1 belongs to --optimizer adamw",
+            "b1 belongs to .* adamw",
         ),
-        (
-            lambda: Optimizer("adamw", nesterov=True),
-            "--nesterov .*lcam or sgd",
-        ),
+        (lambda: Optimizer("adamw", nesterov=True), "--nesterov .*lcam or sgd"),
         (lambda: Optimizer(momentum=0.8), "--momentum belongs to --optimizer sgd"),
         (
             lambda: Schedule("step", milestones=(3, 3)),
             "--milestones must be different, got 3 3",
         ),
         (lambda: Schedule("step", milestones=(0, 2)), "must be at least 1, got 0"),
-        (
-            lambda: Schedule(milestone_factor=0.5),
-            "factor belongs to .* step",
-        ),
+        (lambda: Schedule(milestone_factor=0.5), "factor belongs to .* step"),
         (lambda: Schedule(warmup_epochs=-1.0), "--warmup-epochs must be at least 0"),
         (lambda: Data(data_dir=Path("/data")), "--data-dir belongs to .*cifar10"),
         (lambda: Data(crop_padding=10**6), "--crop-padding must be in"),
