@@ -119,7 +119,7 @@ REFUSED = {
     "run --seeds 0 1": "It belongs to compare and study. Did you mean --seed?",
     "run --arms sgd lcam": "run has no option --arms. It belongs to compare and study.",
     "run --config runs/digits-lcam-seed0/config.json": "run has no option --config.",
-    "run --frobnicate": "`python -m train run --help` lists them.",
+    "run --frobnicate": "`python -m train run --help` lists its options.",
     "run epochs 3": "unexpected 'epochs': run takes options only, which begin with --. "
     "Did you mean --epochs?",
     "run mine.npz": "unexpected 'mine.npz': run takes options only",

@@ -151,7 +151,8 @@ def _why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) ->
     if others:  # so it is spelt right
         hint = hint if shown.strip("-") in _ALIASES else ""
         hint = f" It belongs to {listing(others, 'and')}.{hint}"
-    return f"{name} has no option {shown}.{hint} `{parser.prog} --help` lists them."
+    where = f"`{parser.prog} --help` lists its options"
+    return f"{name} has no option {shown}.{hint} {where}."
 
 
 class _Parser(argparse.ArgumentParser):

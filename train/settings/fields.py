@@ -101,8 +101,8 @@ class Options:
                 continue
             for other, values in field.metadata.get("of", {}).items():
                 chosen = getattr(self, other)
-                is_option = other in self.__dataclass_fields__
-                which = f"{flag(other)} " * is_option + listing(values)
+                declared = self.__dataclass_fields__.get(other)  # or it is a property
+                which = (f"{typed(declared)} " if declared else "") + listing(values)
                 check(
                     chosen is None or chosen in values,
                     f"{shown} belongs to {which}, and would be ignored with {chosen}.",

@@ -209,7 +209,8 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
             changes = {"phase": "shuffled", "phases_of": trial.folder}
         case "borrowed" | "twin":
             changes = {"phase": "borrowed", "phases_of": trial.folder}
-    return dataclasses.replace(arm.optimizer, **changes)
+    # No average of the loss decides its phases.
+    return dataclasses.replace(arm.optimizer, ema_decay=None, **changes)
 
 
 def _result(block: Block, trial: Trial | None) -> str:
