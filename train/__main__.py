@@ -23,23 +23,24 @@ from train.errors import (
     StoppedError,
     advising,
 )
-from train.paths import printable
+from train.paths import expand, printable
 from train.runs.display import Display, discard, say_at_once
-from train.settings import help
-from train.settings.command_line import parse
+from train.settings import cli, presets
 from train.settings.commands import (
     COMMANDS,
     Command,
     Compare,
+    Evaluate,
+    Export,
     Plot,
     Presets,
+    Program,
     Report,
+    Run,
+    Runs,
     Studies,
     Study,
 )
-from train.settings.experiment import Run
-from train.settings.finished import Evaluate, Export, Runs
-from train.settings.presets import PRESETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,6 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(
             f"error: cannot read or write: {error}. Is the disk full, or the folder "
             f"read-only?{_how_to_go_on(command)}",
+            2,
+        )
+    except ModuleNotFoundError as error:
+        return _fail(
+            f"error: this Python lacks the package {error.name}. `make demo` installs "
+            "all that is needed; `source .venv/bin/activate` makes it this Python.",
             2,
         )
     except DivergedError as error:
@@ -115,12 +122,12 @@ def _parse(arguments: list[str]) -> Command | None:
         print(f"lcam_optax {importlib.metadata.version('lcam-optax')}")
         return None
     if command in ("-h", "--help"):
-        print(help.overview())
+        print(cli.overview(Program, COMMANDS))
         return None
     if command in COMMANDS and {"-h", "--help"} & set(options):
-        print(help.describe(command))
+        print(cli.describe(command, COMMANDS[command]))
         return None
-    return parse(arguments)
+    return cli.parse(arguments, COMMANDS)
 
 
 # What does a command, and how its answer is printed; "" if it prints all by itself.
@@ -137,10 +144,13 @@ _DONE_BY = {
 
 def _execute(config: Command) -> None:
     """Does what a command asks for."""
+    for folder in [*getattr(config, "folders", []), getattr(config, "folder", None)]:
+        if folder is not None and not expand(folder).is_dir():
+            raise InputError(f"there is no folder {folder}.")
     # Imported late: `--help` and bad options need no JAX.
     match config:
         case Presets():
-            print(*(preset.describe() for preset in PRESETS.values()), sep="\n\n")
+            print(presets.describe())
         case Studies():
             from train.studies.catalogue import describe
 

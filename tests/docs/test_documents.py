@@ -91,6 +91,8 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
         re.M | re.S,
     )
     (tmp_path / "cnn.py").write_text(example)
+    for folder in {"runs", *re.findall(r"runs/\S+", command.partition("--out")[0])}:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
 
     # Stops where data or runs are read: all options are parsed and checked by then.
     def stop(*_):

@@ -102,6 +102,11 @@ REFUSED = {
     "-v": "there is no option -v without a command.",
     "export-weights": "Did you mean export?",
     "run --epoch 3": "run has no option --epoch. Did you mean --epochs?",
+    "run --batch 5": "Did you mean --batch-size?",
+    "run --optim sgd": "Did you mean --optimizer?",
+    "run --weight_deacy 0": "Did you mean --weight-decay?",
+    "run --lr_scheduler step": "Did you mean --schedule?",
+    "run --num_epochs 3": "Did you mean --epochs?",
     "run --optimiser sgd": "Did you mean --optimizer?",
     "run --lr 0.1": "run has no option --lr. Did you mean --learning-rate?",
     "run --bs 32": "Did you mean --batch-size?",
@@ -114,50 +119,52 @@ REFUSED = {
     "run --seeds 0 1": "It belongs to compare and study. Did you mean --seed?",
     "run --arms sgd lcam": "run has no option --arms. It belongs to compare and study.",
     "run --config runs/digits-lcam-seed0/config.json": "run has no option --config.",
-    "run --frobnicate": "`python -m train run --help` lists the options.",
-    "run epochs 3": "unexpected 'epochs': did you mean --epochs?",
+    "run --frobnicate": "`python -m train run --help` lists its options.",
+    "run epochs 3": "unexpected 'epochs': run takes options only, which begin with --. "
+    "Did you mean --epochs?",
     "run mine.npz": "unexpected 'mine.npz': run takes options only",
     "run --epochs 3 5": "unexpected '5'",
     "studies ablation": "unexpected 'ablation': studies takes nothing behind it.",
     "study ablatoin --quick": "got 'ablatoin'. Did you mean ablation?",
-    "study": "study needs NAME, one of baseline, priority,",
+    "study": "study needs NAME. `python -m train study --help` explains it.",
     "study ablation --quick --arms foo": "--arms foo: there is no such arm. The arms",
     "study ablation --quick --arms chanec": "Did you mean chance?",
     "study ablation --quick --arms lcam": "--arms must name another arm than the refe",
-    "run --preset figure9": "--preset must be one of figure3-sgd-0.9, ",
+    "run --preset figure9": "--preset must be figure3-sgd-0.9, ",
     "run --preset figure3-sgd-.9": "Did you mean figure3-sgd-0.9?",
-    "run --preset figur3": "Did you mean figure3-sgd-0.9, figure3-sgd-0.95, figure3-"
-    "lcam-0.95-0.9 or figure3-lcam-0.9-0.95?",
+    "run --preset figure5": "Did you mean figure5-cifar10-sgd, figure5-cifar10-lcam, ",
     # Values.
     "run --optimizer lcamm": "must be sgd, lcam or adamw, got 'lcamm'. Did you",
     "run --epochs 0": "--epochs must be at least 1, got 0.",
     "run --epochs three": "--epochs must be a whole number, got 'three'.",
     "run --epochs 1.5": "--epochs must be a whole number, got '1.5'.",
-    "run --epochs": "--epochs needs a value.",
+    "run --epochs": "--epochs needs a value: INT.",
     "run --epochs 10000000": "--epochs must be at most 1,000,000, got 10000000.",
     "run --learning-rate -1": "--learning-rate must be greater than 0, got -1.",
     "run --learning-rate fast": "--learning-rate must be a number, got 'fast'.",
     "run --momentum 1.0 --optimizer sgd": "--momentum must be in [0, 1), got 1.0.",
-    "run --flip yes": "--flip must be True or False, got 'yes'.",
-    "run --resume=yes --out x": "--resume takes no value: write --resume or ",
-    "run --milestones 5 3 --schedule step": "--milestones must be increasing epochs",
+    "run --flip": "--flip needs a value: {True,False}.",
+    "run --flip yes": "--flip must be True, False or None, got 'yes'.",
+    "run --resume=yes --out x": "--resume is True or False, or stands alone.",
+    "run --milestones 5 5 --schedule step": "--milestones must be different, got 5 5.",
     "run --depth 12": "--depth must be 6n + 4: 10, 16, 22, 28, ...",
     "run --seed -1": "--seed must be in [0, 2^32), got -1.",
     "study ablation --quick --budget -1": "--budget must be greater than 0, got -1.",
     "compare --seeds 0,1 --arms sgd lcam": "got '0,1'. Put spaces between several.",
     "run --data npz:": "--data npz: needs a path behind it, as in npz:mine.npz.",
-    "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different numbers, got",
-    "study ablation --seeds 1 None": "--seeds must be a whole number, got 'None'.",
+    "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different, got 0 0.",
+    "study ablation --seeds 1 None": "--seeds must be None, or values without it.",
     # Options that do not go together.
     "run --momentum 0.8": "--momentum belongs to --optimizer sgd, and would be ignored",
     "run --momentum 0.9": "--momentum belongs to --optimizer sgd, and would be ignored",
     "run --milestones 5": "--milestones belongs to --schedule step",
     "run --milestones 31 61 91": "--milestones belongs to --schedule step",
     "run --ema-decay 0.99 --loss-average epoch": "--ema-decay belongs to --loss",
-    "run --data english --depth 16": "Without --network, tokens get transformer.",
+    "run --data english --depth 16": "--depth belongs to --network wide_resnet, and "
+    "would be ignored with transformer.",
     "run --data diabetes --network wide_resnet": "--network must be mlp or FILE.py",
     "run --depth 10 --network mlp": "--depth belongs to --network wide_resnet",
-    "run --resume": "--resume needs --out, the folder of what to continue.",
+    "run --resume": "--resume needs --out.",
     # Data.
     "run --data digit": "got 'digit'. Did you mean digits?",
     "run --data cifar": "Did you mean cifar10?",
@@ -190,14 +197,14 @@ REFUSED = {
     "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
     "run --out runs/digits-lcam-seed0 --resume --seed 1": "seed was 0, is 1. Repeat "
     "its command with the same options and data, or name another --out.",
-    "plot": "plot needs the folder of a run, a comparison or a study.",
-    "plot runs/nope": "runs/nope holds no run, comparison or study",
+    "plot": "plot needs FOLDERS. `python -m train plot --help` explains it.",
+    "plot runs/nope": "there is no folder runs/nope.",
     "plot runs/thesis": "runs/thesis holds no run, comparison or study",
     "plot runs/digits-lcam-seed0": "has not finished an epoch: wait for its first",
-    "report runs/nope": "holds no study.json",
+    "report runs/nope": "there is no folder runs/nope.",
     # Runs that are there.
     "evaluate": "evaluate needs FOLDER. `python -m train evaluate --help` explains it.",
-    "evaluate runs/nope": "runs/nope holds no run: name the folder of a run",
+    "evaluate runs/nope": "there is no folder runs/nope.",
     "evaluate runs/thesis": "runs/thesis holds no run: name the folder of a run",
     "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
     "evaluate runs/thesis --predictions a.txt": "--predictions must end in .csv",
@@ -206,36 +213,36 @@ REFUSED = {
     "evaluate runs/thesis --step last": "--step must be a whole number, got 'last'.",
     "evaluate runs/thesis --data digit": "Did you mean digits?",
     "evaluate runs/thesis --out a.csv": "evaluate has no option --out. It belongs to",
-    "export": "export needs FOLDER.",
+    "export": "export needs FOLDER, OUT.",
     "export runs/thesis": "export needs OUT.",
     "export runs/thesis a.npz b.npz": "unexpected 'b.npz': export takes FOLDER, OUT",
-    "export runs/nope a.npz": "runs/nope holds no run: name the folder of a run",
+    "export runs/nope a.npz": "there is no folder runs/nope.",
     "export runs/thesis a.npz": "runs/thesis holds no run: name the folder of a run",
     "export runs/thesis a.pt": "OUT must end in .safetensors or .npz, got a.pt.",
     "export runs/thesis mine.npz": "OUT mine.npz is there already: name a new file, or",
     "export runs/thesis nope/a.npz": "there is no folder nope that can be written to.",
     "export --step -1 runs/thesis a.npz": "--step must be at least 1, got -1.",
-    "runs nope": "there is no folder nope: name one with runs in it.",
-    "runs notes.txt": "there is no folder notes.txt: name one with runs in it.",
+    "runs nope": "there is no folder nope.",
+    "runs notes.txt": "there is no folder notes.txt.",
     "runs --jsn": "runs has no option --jsn. Did you mean --json?",
     "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
-    "compare --arms sgd lcamx": "--arms lcamx: NAME must be sgd, lcam or adamw",
+    "compare --arms sgd lcamx": "--arms lcamx: --optimizer must be sgd, lcam or adamw",
     "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
-    "compare --arms sgd": "--arms must name two optimizers or more, got 1.",
+    "compare --arms sgd": "--arms needs 2 or more, got 1.",
     "compare --arms sgd,lcam": "or more, got 1. Put spaces between several.",
     "compare --arms sgd,lcam adamw": "got 'sgd,lcam'. Put spaces between several.",
     "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",
     "compare --arms lcam sgd:momentum=0.9,momentum=0.8": "momentum stands there twice",
     "compare --learning-rates 0.1": "--learning-rates needs --validation N: the number",
-    "compare --learning-rates 0.1 0.1 --validation 9": "must be different numbers",
+    "compare --learning-rates 0.1 0.1 --validation 9": "must be different, got 0.1",
     "compare --arms sgd:learning-rate=0.3 lcam --learning-rates 0.1 --validation 9": (
         "sgd:learning-rate=0.3 has a learning rate, and --learning-rates tries others"
     ),
     "compare --learning-rates 0.1 --validation 9 --seeds 1 2000": "share 2000: what",
-    "compare --validation-seeds 3": "--validation-seeds belongs to --learning-rates",
+    "compare --validation-seeds 3": "--validation-seeds needs --learning-rates.",
     "compare --arms sgd lcam:epochs=3": "all arms share --epochs",
     "compare --arms sgd adamw:momentum=0.9": "--momentum belongs to --optimizer sgd",
     "compare --arms sgd lcam:momentum=0.8": "--momentum belongs to --optimizer sgd",
@@ -285,6 +292,8 @@ def test_jax_does_not_start_for_what_is_refused(home):
         "run --data npz:w_len.npz",
         "compare --arms sgd lcamx",
         "compare --arms sgd lcam --out runs/thesis",
+        "evaluate runs/nope",
+        "plot runs/digits-lcam-seed0 runs/nope",
     ]
     code = (
         "import sys; from train.__main__ import main\n"
@@ -294,6 +303,14 @@ def test_jax_does_not_start_for_what_is_refused(home):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], cwd=home, env=environment)
     assert done.returncode == 0
+
+
+def test_package_that_is_missing_is_told_with_what_to_do(said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "train.runs.listing", None)
+    code, text = said("runs")
+    assert code == 2
+    assert "error: this Python lacks the package train.runs.listing." in text
+    assert "source .venv/bin/activate" in text
 
 
 @pytest.mark.parametrize(

@@ -565,11 +565,11 @@ def test_run_whose_output_is_on_a_full_disk_is_whole_and_says_so(
 def test_full_disk_is_told_with_resume_where_something_can_be_continued(
     monkeypatch, capsys, command, continues, error
 ):
-    def fail(_):
+    def fail(*_):
         raise error
 
     monkeypatch.setattr("train.__main__._execute", fail)
-    monkeypatch.setattr("train.settings.help.describe", fail)
+    monkeypatch.setattr("train.settings.cli.describe", fail)
     assert main(command.split()) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "full" in line

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.settings.optimizer import Optimizer
-from train.settings.relevance import SIGNALS
+from train.settings.optimizer import SIGNALS, Optimizer
 
 
 class Method(NamedTuple):

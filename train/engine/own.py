@@ -19,8 +19,8 @@ from models.convolution import speed_up
 from train.engine.variables import merge, split
 from train.errors import InputError
 from train.paths import expand
+from train.settings.cli import did_you_mean
 from train.settings.own import Own, read_network
-from train.settings.suggestions import did_you_mean
 
 _BATCH = 2  # examples that a network is tried on
 

@@ -24,7 +24,7 @@ from train.runs.epoch_rows import test_columns
 from train.runs.records import UNREADABLE
 from train.runs.trained import TrainedNetwork, load_run
 from train.runs.writing import check_output, replace
-from train.settings.finished import Evaluate
+from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 

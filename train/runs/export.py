@@ -12,7 +12,7 @@ from train.engine.variables import pure
 from train.runs.checkpoint import by_path
 from train.runs.trained import TrainedNetwork, load_run
 from train.runs.writing import check_output, replace
-from train.settings.finished import Export
+from train.settings.commands import Export
 
 
 def export(config: Export) -> str:

@@ -12,7 +12,7 @@ import filelock
 from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import records
-from train.settings.finished import Runs
+from train.settings.commands import Runs
 
 
 def list_runs(config: Runs) -> str:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from train.settings.optimizer import Optimizer
-from train.settings.relevance import SIGNALS
+from train.settings.optimizer import SIGNALS, Optimizer
 
 # Of an epoch's steps in one phase: there the two coefficients are as good as one.
 NEARLY_ALL = 0.98

@@ -4,24 +4,26 @@ As in `train.settings.options`, the comment above a field is its help text.
 """
 
 import typing
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from train.settings.arms import at_rate, parse_arms
-from train.settings.checks import (
-    check,
-    check_at_least,
-    check_different,
-    check_positive,
-    check_resume,
-    check_seeds,
-    check_tensorboard,
-)
+from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
-from train.settings.finished import Evaluate, Export, Runs
-from train.settings.options import Data, Model
-from train.settings.suggestions import listing, spaces_hint
+from train.settings.fields import Options, at_least, check, option, positive, within
+from train.settings.options import check_source, no_tensorboard
+from train.settings.own import parse_network
+
+
+def _ending(*endings: str, default: Any = MISSING) -> Any:
+    """An option for a file to write, whose name ends in one of some ways."""
+
+    def rule(path: Path) -> str | None:
+        is_one = path.suffix.lower() in endings
+        return None if is_one else f"must end in {listing(endings)}"
+
+    return option(default, rule=rule, group="output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,83 +33,68 @@ class Compare(Experiment):
     All arms of a seed start from the same weights and see the same batches, so their
     differences are paired. Prints a table. Writes one folder per run, and report/ with
     every run, epoch and comparison as CSV.
+
+    Examples:
+      python -m train compare --arms sgd lcam --seeds 0 1 2  # three seeds of each
+      python -m train compare --arms sgd:momentum=0.95 lcam:low-loss-momentum=0.95
+      python -m train compare --seeds 0 1 2 3 --out runs/a --resume  # or begin it
     """
 
     #: Optimizers to compare, each NAME or NAME:OPTION=VALUE,... with options of `run`.
     #: Examples: sgd:momentum=0.95 or lcam:low-loss-momentum=0.95,lagged=True. Each is
     #: compared with the first.
-    arms: tuple[str, ...] = ("sgd", "lcam")
+    arms: tuple[str, ...] = option(("sgd", "lcam"), distinct=2, group="arms")
     #: Seeds of initial weights, data order and augmentation, each at least 0.
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = within((0,), 0, 2**32, distinct=1, group="seeds")
     #: Learning rates to try with every arm. Each arm's rate is chosen by the error on
     #: the examples that --validation keeps out of training. Then the arms are compared
     #: at their rates with --seeds, on all training data and the test set.
-    learning_rates: tuple[float, ...] | None = None
+    learning_rates: tuple[float, ...] | None = option(
+        None, distinct=1, ascending=True, group="arms"
+    )
     #: With --learning-rates: seeds of the runs that choose, none of --seeds. Default:
     #: 2000 2001 2002.
-    validation_seeds: tuple[int, ...] | None = None
+    validation_seeds: tuple[int, ...] | None = within(
+        *(None, 0, 2**32),
+        distinct=1,
+        needs=["learning_rates"],
+        follows=lambda o: None if o.learning_rates is None else (2000, 2001, 2002),
+        group="seeds",
+    )
     #: Folder to write to; must be new or empty. Default: runs/compare-DATA, numbered if
     #: that exists.
-    out: Path | None = None
+    out: Path | None = option(None, group="output")
     #: Continue the comparison in --out, with the same options and data. Finished runs
     #: are skipped. You may add --seeds. Processes that continue the same folder share
     #: the work.
-    resume: bool = False
+    resume: bool = option(False, needs=["out"], group="output")
     #: Also write report/report.md with pictures, as a study does.
-    report: bool = False
+    report: bool = option(False, group="output")
     #: Minutes after which no new run starts. Default: no limit.
-    budget: float | None = None
+    budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
-    keep_checkpoints: int = 0
+    keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
 
-    def __post_init__(self):
-        """Checks the options."""
-        super().__post_init__()
-        check_resume(self.out, self.resume)
-        _check_work(self.budget, self.keep_checkpoints)
-        hint = spaces_hint(" ".join(self.arms))
+    def check_together(self) -> None:
+        """Refuses what does not go together, or with what the arms share."""
         check(
-            len(self.arms) >= 2,
-            f"--arms must name two optimizers or more, got {len(self.arms)}.{hint}",
-        )
-        check(
-            len(set(self.arms)) == len(self.arms),
-            f"--arms must be different, got {' '.join(self.arms)}.",
-        )
-        check_seeds("--seeds", self.seeds)
-        arms = self.arms
-        if self.learning_rates is None:
-            check(
-                self.validation_seeds is None,
-                "--validation-seeds belongs to --learning-rates, and would be ignored "
-                "without it.",
-            )
-        else:
-            self._check_rates()
-            arms = [arm for tried in self.arms_at_rates() for arm in tried]
-        for optimizer in parse_arms(arms).values():
-            make_run(self, optimizer=optimizer)
-
-    def _check_rates(self):
-        check(
-            self.data.validation > 0,
+            self.learning_rates is None or self.data.validation > 0,
             "--learning-rates needs --validation N: the number of training examples to "
             "keep out of training and choose by.",
         )
-        check_different("--learning-rates", self.learning_rates)
-        # Of rates that do equally well the lowest is chosen, however they are typed.
-        object.__setattr__(self, "learning_rates", tuple(sorted(self.learning_rates)))
-        if self.validation_seeds is None:
-            object.__setattr__(self, "validation_seeds", (2000, 2001, 2002))
-        check_seeds("--validation-seeds", self.validation_seeds)
-        shared = sorted({*self.seeds} & {*self.validation_seeds})
+        shared = sorted({*self.seeds} & {*(self.validation_seeds or ())})
         check(
             not shared,
             f"--seeds and --validation-seeds share {listing(shared, 'and')}: what was "
             "chosen is compared with fresh seeds.",
         )
+        arms = self.arms
+        if self.learning_rates is not None:
+            arms = [arm for tried in self.arms_at_rates() for arm in tried]
+        for optimizer in parse_arms(arms).values():
+            make_run(self, optimizer=optimizer)
 
     def arms_at_rates(self) -> list[list[str]]:
         """For each of `arms`, the arms that it is at each of `learning_rates`."""
@@ -116,95 +103,86 @@ class Compare(Experiment):
         ]
 
 
+_ON_ANY_NETWORK = ("baseline", "priority", "noise", "ablation", "mechanism")
+_ON_ANY_DATA = (*_ON_ANY_NETWORK, "rates")
+_ON_ANY_DATA += ("plan-5k", "plan-dose", "plan-epochs", "plan-pairs")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Study(Options):
     """Runs a study: blocks of arms, each with the same seeds, and a report.
 
     Run the same command again to continue: finished runs are skipped. Processes in the
     same folder share the work. Writes one folder per run, and report/ with report.md,
     pictures, and every run, epoch and comparison as CSV.
+
+    Examples:
+      python -m train study ablation --quick  # some minutes on two cores
+      python -m train study ablation --quick --arms chance  # and the reference
+      python -m train study ablation --quick --budget 60  # an hour
     """
 
     #: Which study to run. `python -m train studies` describes them.
-    name: Literal[
-        *("baseline", "priority", "noise", "domains", "ablation", "mechanism"),
-        "rates",
-        *("plan-5k", "plan-dose", "plan-epochs", "plan-pairs"),
-    ]
+    name: Literal[*_ON_ANY_DATA, "domains"]
     #: A small version: a small network on the digits, or on a part of your --data. It
     #: takes some minutes on two cores.
-    quick: bool = False
+    quick: bool = option(False, group="study")
     #: Data to use instead of the study's own, as in `run`. Not for `domains`, which
     #: has several data sets of its own.
-    data: str | None = None
+    data: str | None = option(
+        None, rule=check_source, of={"name": _ON_ANY_DATA}, group="data"
+    )
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
-    data_dir: Path = Path("~/tensorflow_datasets")
+    data_dir: Path = option(Path("~/tensorflow_datasets"), group="data")
     #: Network to use instead of the study's own, as in `run`: FILE.py:FUNCTION is a
     #: network of your own. Not for `domains`, `rates` and the plan's studies, which
     #: have networks of their own.
-    network: str | None = None
+    network: str | None = option(
+        None, rule=parse_network, of={"name": _ON_ANY_NETWORK}, group="network"
+    )
     #: Seeds of initial weights, data order and augmentation, each at least 0. Default:
     #: the study's own.
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = within(None, 0, 2**32, distinct=1, group="seeds")
     #: Arms of the study to run, for one question with fewer comparisons. The reference
     #: always runs. Default: all arms.
-    arms: tuple[str, ...] | None = None
+    arms: tuple[str, ...] | None = option(None, group="arms")
     #: Passes over the training set. Default: the study's own.
-    epochs: int | None = None
+    epochs: int | None = at_least(None, 1, group="training")
     #: Minutes after which no new run starts. Default: no limit.
-    budget: float | None = None
+    budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
-    keep_checkpoints: int = 0
+    keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
     #: folder. This needs the package tensorboardX.
-    tensorboard: bool = False
+    tensorboard: bool = option(False, rule=no_tensorboard, group="output")
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
     #: kind of --data and the name of --network if given.
-    out: Path | None = None
-
-    def __post_init__(self):
-        """Checks the options."""
-        if self.seeds is not None:
-            check_seeds("--seeds", self.seeds)
-        if self.epochs is not None:
-            check_at_least("--epochs", self.epochs, 1)
-        _check_work(self.budget, self.keep_checkpoints)
-        check_tensorboard(self.tensorboard)
-        check(
-            self.data is None or self.name != "domains",
-            "--data cannot be used with the study domains, which has data of its own.",
-        )
-        if self.data is not None:
-            Data(data=self.data)
-        if self.network is not None:
-            check(
-                self.name not in ("domains", "rates") and "plan-" not in self.name,
-                f"--network cannot be used with the study {self.name}, which has "
-                "networks of its own.",
-            )
-            Model(self.network)
+    out: Path | None = option(None, group="output")
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Options):
     """Writes a study's report from its rows, and joins the parts of a study.
 
     The parts of a study can run with different seeds on several machines. This command
     joins them into one report. It needs study.json, runs.csv and epochs.csv, and no
     folder of a run.
+
+    Examples:
+      python -m train report runs/study-ablation-quick
+      python -m train report runs/a runs/b --out runs/joined  # two parts of a study
     """
 
     #: Folders of studies or comparisons, or the report/ in them.
     folders: tuple[Path, ...]
     #: Folder to write to; must be new or empty. Default: report/ in the folder, if only
     #: one is named.
-    out: Path | None = None
+    out: Path | None = option(None, group="output")
 
-    def __post_init__(self):
-        """Checks the options."""
-        check(len(self.folders) > 0, "report needs the folder of one study or more.")
+    def check_together(self) -> None:
+        """Refuses what does not go together."""
         check(
             self.out is not None or len(self.folders) == 1,
             "report needs --out, the folder for the joined report.",
@@ -212,53 +190,107 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Studies:
+class Studies(Options):
     """Describes the studies that `study` knows."""
 
 
 @dataclass(frozen=True)
-class Plot:
+class Plot(Options):
     """Draws runs, comparisons and studies side by side, finished or not.
 
     At the top: test error, training loss, phases and momentum per epoch. All that has
     the same data, network and batch size has common axes. Of a comparison or a study:
     the mean of each arm over its seeds. Below, for each run: the loss, its average, the
     phase and the momentum of each step.
+
+    Examples:
+      python -m train plot runs/digits-lcam-seed0
+      python -m train plot runs/compare-digits runs/a --out both.pdf
     """
 
     #: Folders of runs, of comparisons and of studies, or the report/ in them.
-    folders: tuple[Path, ...]
+    folders: tuple[Path, ...] = option(distinct=1)
     #: Picture to write: .png, .pdf or .svg. Default: figure.png in the first folder,
     #: drawn again if this program drew it.
-    out: Path | None = None
+    out: Path | None = _ending(".png", ".pdf", ".svg", default=None)
     #: Replace the picture, if it is there.
-    overwrite: bool = False
-
-    def __post_init__(self):
-        """Checks the options."""
-        check(
-            len(self.folders) > 0,
-            "plot needs the folder of a run, a comparison or a study.",
-        )
-        check(
-            len(set(self.folders)) == len(self.folders),
-            f"plot needs different folders, got {' '.join(map(str, self.folders))}.",
-        )
-        check(
-            self.out is None or self.out.suffix.lower() in (".png", ".pdf", ".svg"),
-            f"--out must end in .png, .pdf or .svg, got {self.out}.",
-        )
+    overwrite: bool = option(False, group="output")
 
 
 @dataclass(frozen=True)
-class Presets:
+class Evaluate(Options):
+    """Tests the network of a run: error, error of each class, confusion matrix.
+
+    The network is that of a checkpoint, with the normalisation of its run.
+
+    Examples:
+      python -m train evaluate runs/digits-lcam-seed0
+      python -m train evaluate runs/a --data npz:new.npz --predictions new.csv
+    """
+
+    #: Folder of the run.
+    folder: Path
+    #: Data to test on, as in `run`; npz:PATH needs x_test only. Without y_test there
+    #: are predictions, and no error. None: the run's own test set.
+    data: str | None = option(None, rule=check_source, group="data")
+    #: Steps taken at the checkpoint. None: the newest.
+    step: int | None = at_least(None, 1, group="checkpoints")
+    #: File for the prediction and the probabilities of each example: .csv or .npz.
+    predictions: Path | None = _ending(".csv", ".npz", default=None)
+    #: Replace the file for the predictions, if it is there.
+    overwrite: bool = option(False, group="output")
+    #: Keep compiled programs for the next start, in the user's cache folder.
+    compile_cache: bool = True
+
+
+@dataclass(frozen=True)
+class Export(Options):
+    """Writes the weights and running statistics of a run's network into one file.
+
+    A Wide ResNet has the names and the layout of PyTorch's network, other networks
+    those of Flax.
+
+    Examples:
+      python -m train export runs/digits-lcam-seed0 weights.safetensors
+    """
+
+    #: Folder of the run.
+    folder: Path
+    #: File to write: .safetensors or .npz.
+    out: Path = _ending(".safetensors", ".npz")
+    #: Steps taken at the checkpoint. None: the newest.
+    step: int | None = at_least(None, 1, group="checkpoints")
+    #: Replace the file, if it is there.
+    overwrite: bool = option(False, group="output")
+
+
+@dataclass(frozen=True)
+class Runs(Options):
+    """Lists the runs below a folder: state, epochs, test error, time.
+
+    Examples:
+      python -m train runs --json  # for a program
+    """
+
+    #: Where to look.
+    folder: Path = option(Path("runs"), alone=True)
+    #: Print JSON instead of a table.
+    json: bool = option(False, group="output")
+
+
+@dataclass(frozen=True)
+class Presets(Options):
     """Lists the published runs that `run --preset` knows."""
 
 
-def _check_work(budget: float | None, keep_checkpoints: int) -> None:
-    if budget is not None:
-        check_positive("--budget", budget)
-    check_at_least("--keep-checkpoints", keep_checkpoints, 0)
+@dataclass(frozen=True)
+class Program(Options):
+    """Trains networks with SGD, LCAM or AdamW, and compares optimizers.
+
+    Examples:
+      python -m train run --epochs 10  # LCAM on handwritten digits
+      python -m train compare --arms sgd lcam --seeds 0 1 2  # three seeds of each
+    """
 
 
 Command = (

@@ -1,145 +1,139 @@
-"""The fields of dataclasses as options: their names, kinds of values and comments."""
+"""What the field of an option declares, and the walker that checks it.
+
+    momentum: float = within(0.9, 0, 1, of={"optimizer": ("sgd",)})
+
+A value out of its range is refused by the option's name, and so is an option that the
+chosen optimizer, schedule or network would ignore: silence would mislead.
+"""
 
 import dataclasses
-import functools
-import inspect
-import re
-import typing
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+import struct
+from collections.abc import Container
+from typing import Any
 
 from train.errors import InputError
-from train.settings.suggestions import did_you_mean, listing, spaces_hint
+from train.settings.cli import SPACES, flag, listing, typed
+
+# No sensible option is larger or, if it must be positive, smaller; beyond lie overflow
+# and memory that no machine has.
+TINY, HUGE = 1e-30, 1e6
 
 
-class Option(NamedTuple):
-    """A field, as it is typed on the command line.
+def option(default: Any = dataclasses.MISSING, **declared: Any) -> Any:
+    """A field of `Options`.
 
-    Attributes:
-      name: of the field.
-      group: the command's field that holds it; None if the command has it itself.
-      kind: of the value, without `None`.
-      is_optional: whether `None` is a value.
-      is_many: whether it takes several values.
-      is_required: whether it has no default.
-      is_positional: whether its value stands alone: if it is required, or if the
-        field's metadata say so.
-      default: its default, if it has one.
-      owner: the dataclass that declares it.
+    It may declare:
+      rule: what says what is wrong with a value (of several, with each), or raises it.
+      of: the values that other options or properties have where it is not ignored.
+      needs: the name of an option that must be given with it.
+      follows: what makes its value of the other options, where it is `None`.
+      distinct: how many values it needs at least, all of which differ.
+      ascending: whether they are put in order.
+      alone: whether its value is typed without its name.
+      group: the title that it stands under in help texts.
     """
-
-    name: str
-    group: str | None
-    kind: Any
-    is_optional: bool
-    is_many: bool
-    is_required: bool
-    is_positional: bool
-    default: Any
-    owner: type
-
-    @property
-    def typed(self) -> str:
-        """How it is typed; in capitals, what stands for it."""
-        name = self.name.replace("_", "-")
-        return name.upper() if self.is_positional else name
-
-    @property
-    def is_flag(self) -> bool:
-        """Whether it is switched on by its name alone."""
-        return self.kind is bool and not self.is_optional
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values it takes; empty if there is no list of them."""
-        is_literal = typing.get_origin(self.kind) is Literal
-        return typing.get_args(self.kind) if is_literal else ()
-
-    @property
-    def about(self) -> str:
-        """The comment above the field."""
-        return _comments(self.owner)[self.name]
+    return dataclasses.field(default=default, metadata=declared)
 
 
-@functools.cache
-def options_of(command: type) -> dict[str, Option]:
-    """The options of a command by their names, those of its groups among them."""
-    options = {}
-    for field in dataclasses.fields(command):
-        if dataclasses.is_dataclass(field.type):
-            options |= {
-                name: option._replace(group=field.name)
-                for name, option in options_of(field.type).items()
-            }
-        else:
-            options[field.name] = _option(command, field)
-    return options
+def group(kind: type, title: str) -> Any:
+    """A field for a dataclass of options, all of which stand under one title."""
+    return dataclasses.field(default_factory=kind, metadata={"group": title})
 
 
-def _option(command: type, field: dataclasses.Field) -> Option:
-    kind, is_optional = field.type, type(None) in typing.get_args(field.type)
-    if is_optional:
-        [kind] = [kind for kind in typing.get_args(kind) if kind is not type(None)]
-    is_many = typing.get_origin(kind) is tuple
-    is_required = field.default is dataclasses.MISSING
-    return Option(
-        field.name,
-        None,
-        typing.get_args(kind)[0] if is_many else kind,
-        is_optional,
-        is_many,
-        is_required,
-        is_positional=is_required or "positional" in field.metadata,
-        default=field.default,
-        owner=command,
-    )
+def within(default: Any, low: float, high: float, **declared: Any) -> Any:
+    """An option for a number in [low, high)."""
+    end = "2^32" if high == 2**32 else f"{high:g}"
+
+    def rule(number: float) -> str | None:
+        if isinstance(number, float) and number < HUGE:  # 0.99999999 is 1 as float32
+            [number] = struct.unpack("f", struct.pack("f", max(number, -HUGE)))
+        return None if low <= number < high else f"must be in [{low:g}, {end})"
+
+    return option(default, rule=rule, **declared)
 
 
-def read_value(option: Option, shown: str, text: str) -> Any:
-    """Turns what was typed into the value of an option.
+def at_least(default: Any, least: float, **declared: Any) -> Any:
+    """An option for a number from `least` on, within reason."""
 
-    Args:
-      option: whose value it is.
-      shown: the option in messages.
-      text: what was typed.
+    def rule(number: float) -> str | None:
+        if number > HUGE:
+            return f"must be at most {HUGE:,.0f}"
+        above = "greater than 0" if least == TINY else f"at least {least:g}"
+        return None if number >= least else f"must be {above}"
 
-    Raises:
-      InputError: it is no such value.
-    """
-    if option.is_optional and text == "None":
-        return None
-    if option.kind is Path and not text:  # as of a variable of the shell without value
-        raise InputError(
-            f"{shown} must be a path, got ''. The current folder is written as a dot."
-        )
-    if option.kind in (str, Path):
-        return option.kind(text)
-    if option.kind in (int, float):
-        try:
-            return option.kind(text)
-        except ValueError:
-            what = "a whole number" if option.kind is int else "a number"
-            hint = spaces_hint(text) if option.is_many else ""
-            raise InputError(f"{shown} must be {what}, got {text!r}.{hint}") from None
-    values = {str(value): value for value in option.choices or (True, False)}
-    if text not in values:
-        raise InputError(
-            f"{shown} must be {listing(values)}, got {text!r}."
-            f"{did_you_mean(text, values)}"
-        )
-    return values[text]
+    return option(default, rule=rule, **declared)
 
 
-@functools.cache
-def _comments(owner: type) -> dict[str, str]:
-    """The comments above the fields of a dataclass and of what it inherits from."""
-    found, lines = {}, []
-    for line in inspect.getsource(owner).splitlines():
-        comment = re.fullmatch(r"    #: ?(.*)", line)
-        field = re.match(r"    (\w+): ", line)
-        if comment:
-            lines.append(comment[1])
-        elif field:
-            found[field[1]], lines = "\n".join(lines), []
-    inherited = [_comments(base) for base in owner.__bases__ if base is not object]
-    return functools.reduce(dict.__or__, reversed(inherited), {}) | found
+def positive(default: Any, **declared: Any) -> Any:
+    """An option for a number greater than 0, within reason."""
+    return at_least(default, TINY, **declared)
+
+
+def check(passes: bool, message: str) -> None:
+    """Raises the message as an `InputError` unless the check passes."""
+    if not passes:
+        raise InputError(message)
+
+
+class Options:
+    """A frozen dataclass of options: what they declare is checked when it is made."""
+
+    def __post_init__(self):
+        """Works out what follows from other options, and checks all."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                object.__setattr__(self, field.name, _usual(self, field))
+            elif field.metadata.get("ascending"):
+                object.__setattr__(self, field.name, tuple(sorted(value)))
+        self.check()
+
+    def check(self, given: Container[str] = ()) -> None:
+        """Refuses what cannot be used; `given` options count even at their defaults."""
+        for field in dataclasses.fields(self):
+            value, shown = getattr(self, field.name), typed(field)
+            if isinstance(value, Options):
+                value.check(given)
+                continue
+            _check_value(field, value)
+            usual = (field.default, _usual(self, field))
+            if field.name not in given and value in usual:
+                continue
+            for other, values in field.metadata.get("of", {}).items():
+                chosen = getattr(self, other)
+                declared = self.__dataclass_fields__.get(other)  # or it is a property
+                which = (f"{typed(declared)} " if declared else "") + listing(values)
+                check(
+                    chosen is None or chosen in values,
+                    f"{shown} belongs to {which}, and would be ignored with {chosen}.",
+                )
+            for needed in field.metadata.get("needs", ()):
+                has_it = getattr(self, needed) is not None
+                check(has_it, f"{shown} needs {flag(needed)}.")
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Refuses options that do not go together, each of which could be used."""
+
+
+def _usual(options: Options, field: dataclasses.Field) -> Any:
+    """What follows for an option from the others."""
+    return field.metadata.get("follows", lambda _: None)(options)
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    """Makes sure that a value, or each of several, is what its field declares."""
+    values = () if value is None else value
+    values = values if isinstance(values, tuple | list) else (values,)
+    least = 0 if value is None else field.metadata.get("distinct", 0)
+    if least:
+        shown = " ".join(map(str, values))
+        hint = SPACES if "," in shown else ""
+        wrong = f"needs {least} or more, got {len(values)}.{hint}"
+        check(len(values) >= least, f"{typed(field)} {wrong}")
+        is_distinct = len(values) == len({*values})
+        check(is_distinct, f"{typed(field)} must be different, got {shown}.")
+    for each in values:
+        wrong = field.metadata.get("rule", lambda _: None)(each)
+        got = "" if each is True else f", got {each}"
+        check(not isinstance(wrong, str), f"{typed(field)} {wrong}{got}.")

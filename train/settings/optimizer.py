@@ -7,53 +7,62 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.settings.checks import (
-    HUGE,
-    check,
-    check_at_least,
-    check_positive,
-    check_range,
-    flag,
-)
-from train.settings.relevance import (
-    DEFAULT_DECAY,
-    SIGNALS,
-    UNUSED_DECAY,
-    check_relevance,
-)
+from train.settings.fields import Options, at_least, check, option, positive, within
+
+DEFAULT_DECAY = 0.9  # that of `lcam_optax.ema_average`
+# Decay of an average that decides nothing: against it SGD's phases are recorded.
+UNUSED_DECAY = 0.99
+SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
+
+# What options belong to.
+_BY_PHASE = " with --high-loss-b1 and --low-loss-b1"
+_SGD, _LCAM, _ADAMW = ({"optimizer": (name,)} for name in ("sgd", "lcam", "adamw"))
+_STEP, _EXPONENTIAL = ({"schedule": (name,)} for name in ("step", "exponential"))
+_PHASE = {"form": ("--optimizer lcam", f"--optimizer adamw{_BY_PHASE}")}
+_LOSS = _PHASE | {"phase": tuple(sorted(SIGNALS))}
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Options):
     """How the weights are updated."""
 
     #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
     optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
     #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for adamw.
-    learning_rate: float | None = None
+    learning_rate: float | None = positive(
+        None, follows=lambda o: 0.001 if o.optimizer == "adamw" else 0.1
+    )
     #: sgd, lcam: L2 weight decay of every parameter, added to the gradient before the
     #: momentum. adamw: decoupled weight decay. Default: 5e-4 for sgd and lcam, 0.01 for
     #: adamw.
-    weight_decay: float | None = None
+    weight_decay: float | None = at_least(
+        None, 0, follows=lambda o: 0.01 if o.optimizer == "adamw" else 5e-4
+    )
     #: sgd: the momentum coefficient, in [0, 1).
-    momentum: float = 0.9
+    momentum: float = within(0.9, 0, 1, of=_SGD)
     #: lcam: the coefficient while the loss is not below its average, in [0, 1).
-    high_loss_momentum: float = 0.9
+    high_loss_momentum: float = within(0.9, 0, 1, of=_LCAM)
     #: lcam: the coefficient while the loss is below its average, in [0, 1).
-    low_loss_momentum: float = 0.93
+    low_loss_momentum: float = within(0.93, 0, 1, of=_LCAM)
     #: lcam, and adamw by phase: which average the loss is compared with.
     #: - ema: an exponential moving average.
     #: - epoch: the mean of this epoch so far, as the authors do.
-    loss_average: Literal["ema", "epoch"] = "ema"
+    loss_average: Literal["ema", "epoch"] = option("ema", of=_LOSS)
     #: lcam, and adamw by phase: decay of the moving average per step, in [0, 1). A
     #: decay d averages over about 1 / (1 - d) steps. Default: 0.9, the library's.
-    ema_decay: float | None = None
+    ema_decay: float | None = within(
+        None,
+        0,
+        1,
+        of=_LOSS | {"loss_average": ("ema",)},
+        follows=lambda o: o._usual_decay,
+    )
     #: lcam, and adamw by phase: dead band around the average, relative to the average,
     #: at least 0. Inside the band the phase does not change.
-    margin: float = 0.0
+    margin: float = at_least(0.0, 0, of=_LOSS)
     #: lcam, and adamw by phase: let a comparison act on the next step (the authors'
     #: timing), not this one.
-    lagged: bool = False
+    lagged: bool = option(False, of=_PHASE)
     #: lcam, and adamw by phase: what decides the phase. The last three are controls
     #: that ignore the loss.
     #: - loss: the loss of the batch, compared with its average.
@@ -65,68 +74,35 @@ class Optimizer:
     #: - borrowed: the phases of another run, in their order; see --phases-of.
     #: - shuffled: the same phases, shuffled within each epoch.
     phase: Literal["loss", "fixed", "examples", "chance", "borrowed", "shuffled"] = (
-        "loss"
+        option("loss", of=_PHASE)
     )
     #: --phase chance: share of low-loss steps, in [0, 1). For a fair control, use
     #: the share of a run with --phase loss.
-    low_loss_share: float = 0.5
+    low_loss_share: float = within(0.5, 0, 1, of=_PHASE | {"phase": ("chance",)})
     #: --phase borrowed or shuffled: folder of the run that lends its phases. It
     #: must have as many epochs and steps as this run.
-    phases_of: Path | None = None
+    phases_of: Path | None = option(None, of=_PHASE)
     #: sgd, lcam: Nesterov momentum.
-    nesterov: bool = False
+    nesterov: bool = option(False, of={"optimizer": ("lcam", "sgd")})
     #: adamw: decay of the mean of the gradients, in [0, 1).
-    adam_b1: float = 0.9
+    adam_b1: float = within(0.9, 0, 1, of={"form": ("--optimizer adamw",)})
     #: adamw: --adam-b1 while the loss is not below its average, in [0, 1). Give
     #: --low-loss-b1 too: the phase then picks b1.
-    high_loss_b1: float | None = None
+    high_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["low_loss_b1"])
     #: adamw: --adam-b1 while the loss is below its average, in [0, 1).
-    low_loss_b1: float | None = None
+    low_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["high_loss_b1"])
     #: adamw: decay of the mean of the squared gradients, in [0, 1).
-    adam_b2: float = 0.999
+    adam_b2: float = within(0.999, 0, 1, of=_ADAMW)
     #: adamw: added to the denominator, greater than 0.
-    adam_epsilon: float = 1e-8
+    adam_epsilon: float = positive(1e-8, of=_ADAMW)
 
-    def __post_init__(self):
-        """Checks the options and fills in the two that depend on the optimizer."""
-        adaptive = self.optimizer == "adamw"
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", 0.001 if adaptive else 0.1)
-        if self.weight_decay is None:
-            object.__setattr__(self, "weight_decay", 0.01 if adaptive else 5e-4)
-        check_positive("--learning-rate", self.learning_rate)
-        check_at_least("--weight-decay", self.weight_decay, 0)
-        check_range("--momentum", self.momentum, 0, 1)
-        check_range("--high-loss-momentum", self.high_loss_momentum, 0, 1)
-        check_range("--low-loss-momentum", self.low_loss_momentum, 0, 1)
-        if self.ema_decay is not None:
-            check_range("--ema-decay", self.ema_decay, 0, 1)
-        check_at_least("--margin", self.margin, 0)
-        check_range("--low-loss-share", self.low_loss_share, 0, 1)
-        check_range("--adam-b1", self.adam_b1, 0, 1)
-        for name in ("high_loss_b1", "low_loss_b1"):
-            if (decay := getattr(self, name)) is not None:
-                check_range(flag(name), decay, 0, 1)
-        check_range("--adam-b2", self.adam_b2, 0, 1)
-        check_positive("--adam-epsilon", self.adam_epsilon)
-        check_relevance(self, "optimizer")
-        check(
-            (self.high_loss_b1 is None) == (self.low_loss_b1 is None),
-            "--high-loss-b1 and --low-loss-b1 belong together: give both or neither.",
-        )
-        check(
-            self.high_loss_b1 is None or self.adam_b1 == 0.9,
-            "--adam-b1 belongs to both phases, and would be ignored with "
-            "--high-loss-b1 and --low-loss-b1.",
-        )
+    def check_together(self) -> None:
+        """Refuses borrowed phases without a run that lends them, and the reverse."""
         check(
             (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
             "together: give both or neither.",
         )
-        if self.ema_decay is None:
-            decay = DEFAULT_DECAY if self._has_moving_average else UNUSED_DECAY
-            object.__setattr__(self, "ema_decay", decay)
 
     @property
     def by_phase(self) -> bool:
@@ -134,13 +110,20 @@ class Optimizer:
         return self.optimizer == "lcam" or self.high_loss_b1 is not None
 
     @property
-    def _has_moving_average(self) -> bool:
-        """Whether a moving average decides the phase."""
-        return self.by_phase and self.loss_average == "ema" and self.phase in SIGNALS
+    def form(self) -> str:
+        """The optimizer as it is typed, with what lets the phase pick its b1."""
+        by_phase = _BY_PHASE * (self.high_loss_b1 is not None)
+        return f"--optimizer {self.optimizer}{by_phase}"
+
+    @property
+    def _usual_decay(self) -> float:
+        """The library's where a moving average decides the phase."""
+        decides = self.by_phase and self.loss_average == "ema"
+        return DEFAULT_DECAY if decides and self.phase in SIGNALS else UNUSED_DECAY
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Options):
     """How the learning rate changes."""
 
     #: How the learning rate changes from its peak.
@@ -151,26 +134,14 @@ class Schedule:
     #: - cosine: half a cosine, down to 0.
     schedule: Literal["constant", "step", "exponential", "cosine"] = "cosine"
     #: step: after how many epochs each drop comes. The default is the authors'.
-    milestones: tuple[int, ...] = (31, 61, 91)
+    milestones: tuple[int, ...] = at_least(
+        (31, 61, 91), 1, of=_STEP, distinct=1, ascending=True
+    )
     #: step: factor at each milestone, greater than 0.
-    milestone_factor: float = 0.2
+    milestone_factor: float = positive(0.2, of=_STEP)
     #: exponential: factor per step, greater than 0. The default is the authors'.
-    exponential_rate: float = 0.99985
+    exponential_rate: float = positive(0.99985, of=_EXPONENTIAL)
     #: exponential: epochs before the decay begins.
-    exponential_after: int = 31
+    exponential_after: int = at_least(31, 0, of=_EXPONENTIAL)
     #: Epochs of linear warm-up from 0, multiplied with the schedule; at least 0.
-    warmup_epochs: float = 0.0
-
-    def __post_init__(self):
-        """Checks the options."""
-        check(
-            list(self.milestones) == sorted(set(self.milestones))
-            and all(1 <= epoch <= HUGE for epoch in self.milestones),
-            f"--milestones must be increasing epochs from 1 to {HUGE:,.0f}, got "
-            f"{' '.join(map(str, self.milestones))}.",
-        )
-        check_positive("--milestone-factor", self.milestone_factor)
-        check_positive("--exponential-rate", self.exponential_rate)
-        check_at_least("--exponential-after", self.exponential_after, 0)
-        check_at_least("--warmup-epochs", self.warmup_epochs, 0)
-        check_relevance(self, "schedule")
+    warmup_epochs: float = at_least(0.0, 0)

@@ -5,25 +5,19 @@ option as it is typed. This module imports no JAX, so that `--help` comes at onc
 """
 
 import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from train.errors import InputError
-from train.settings.checks import (
-    HUGE,
-    check,
-    check_at_least,
-    check_range,
-    flag,
-)
+from train.settings.cli import did_you_mean, listing
+from train.settings.fields import Options, at_least, check, option, within
 from train.settings.own import FORM, Own, parse_network
-from train.settings.relevance import check_relevance
-from train.settings.suggestions import closest, did_you_mean, listing
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
 DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
-SOURCES = (*DIGITS, "cifar10", "cifar100", *NO_IMAGES)
+CIFAR = ("cifar10", "cifar100")
+SOURCES = (*DIGITS, *CIFAR, *NO_IMAGES)
 # The networks that take the inputs of each kind; the first is the default.
 NETWORKS = {
     "images": ("wide_resnet", "mlp"),
@@ -31,9 +25,15 @@ NETWORKS = {
     "tokens": ("transformer",),
 }
 
+# What options belong to.
+_IMAGES = {"kind": ("images",)}
+_MLP, _WIDE_RESNET, _TRANSFORMER = (
+    {"network": (name,)} for name in ("mlp", "wide_resnet", "transformer")
+)
+
 
 @dataclass(frozen=True)
-class Data:
+class Data(Options):
     """What to train on."""
 
     #: The data set.
@@ -46,61 +46,39 @@ class Data:
     #: - breast_cancer: a table with two classes, part of scikit-learn.
     #: - diabetes: a table with a regression target, part of scikit-learn.
     #: - english: text; predict the next character of Python's own help texts.
-    data: str = "digits"
+    data: str = option("digits", rule=lambda source: check_source(source))
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
-    data_dir: Path = Path("~/tensorflow_datasets")
+    data_dir: Path = option(Path("~/tensorflow_datasets"), of={"data": CIFAR})
     #: Random crops in training: pixels of zero padding on each side, before a crop back
     #: to the original size. With 0 there is no crop. Default: 4 for cifar10 and
     #: cifar100, otherwise 0.
-    crop_padding: int | None = None
+    crop_padding: int | None = within(
+        None, 0, 1001, of=_IMAGES, follows=lambda o: 4 if o.data in CIFAR else 0
+    )
     #: Whether to mirror half of the training images left to right. Default: for cifar10
     #: and cifar100 only.
-    flip: bool | None = None
+    flip: bool | None = option(None, of=_IMAGES, follows=lambda o: o.data in CIFAR)
     #: Mean and deviation of each channel, with which pixels (in [0, 1]) are normalised.
     #: - train: those of the training images.
     #: - imagenet: those of ImageNet, as the authors do; only for 3 channels.
     #: - none: no normalisation.
-    normalize: Literal["train", "imagenet", "none"] = "train"
+    normalize: Literal["train", "imagenet", "none"] = option("train", of=_IMAGES)
     #: Train only on every n-th training example, at least 1.
-    every: int = 1
+    every: int = at_least(1, 1)
     #: Also test on the training images that --every leaves out.
     test_rest: bool = False
     #: Keep the last n training images out of training, n at least 0, and test on them
     #: instead of the test set: for choosing options.
-    validation: int = 0
+    validation: int = at_least(0, 0)
     #: Shrink images: average squares of n by n pixels into one, n at least 1.
-    shrink: int = 1
+    shrink: int = at_least(1, 1, of=_IMAGES)
 
-    def __post_init__(self):
-        """Checks the options and fills in those that depend on the data."""
-        is_cifar = self.data in ("cifar10", "cifar100")
-        check(
-            self.data in SOURCES or self.data.startswith("npz:"),
-            f"--data must be {', '.join(SOURCES)} or npz:PATH, got {self.data!r}."
-            f"{_meant(self.data)}",
-        )
-        check(
-            self.data not in NO_IMAGES
-            or (
-                not (self.crop_padding or self.flip)
-                and (self.normalize, self.shrink) == ("train", 1)
-            ),
-            "--crop-padding, --flip, --normalize and --shrink are for images, and "
-            f"would be ignored with --data {self.data}.",
-        )
-        if self.crop_padding is None:
-            object.__setattr__(self, "crop_padding", 4 if is_cifar else 0)
-        if self.flip is None:
-            object.__setattr__(self, "flip", is_cifar)
-        check_range("--crop-padding", self.crop_padding, 0, 1001)
-        check_at_least("--every", self.every, 1)
-        check_at_least("--shrink", self.shrink, 1)
-        check_at_least("--validation", self.validation, 0)
+    def check_together(self) -> None:
+        """Refuses what cannot be used, or does not go together."""
         check(
             not self.test_rest or (self.every > 1 and not self.validation),
             "--test-rest needs --every 2 or more, and no --validation.",
         )
-        check_relevance(self, "data")
 
     @property
     def tested(self) -> str:
@@ -115,17 +93,33 @@ class Data:
         return "tokens" if self.data == "english" else "rows"
 
 
-def _meant(source: str) -> str:
+def check_source(source: str) -> None:
+    """Refuses what is neither a data set that is there nor npz:PATH."""
     kind, _, path = source.partition(":")
-    if path and closest(kind, ["npz"]):
-        return f" Did you mean npz:{path}?"
-    if source.endswith(".npz"):
-        return f" Did you mean npz:{source}?"
-    return did_you_mean(source, SOURCES)
+    hint = did_you_mean(source, SOURCES)
+    if source.endswith(".npz") or (path and did_you_mean(kind, ["npz"])):
+        hint = f" Did you mean npz:{path or source}?"
+    check(
+        source in SOURCES or (kind == "npz" and source != kind),
+        f"--data must be {', '.join(SOURCES)} or npz:PATH, got {source!r}.{hint}",
+    )
+
+
+def no_tensorboard(wanted: bool) -> str | None:
+    """Says if what writes for TensorBoard is wanted, and not installed."""
+    is_there = not wanted or importlib.util.find_spec("tensorboardX") is not None
+    need = "needs the package tensorboardX: `pip install tensorboardX` installs it"
+    return None if is_there else need
+
+
+def _depth(depth: int) -> str | None:
+    """What the depth of a Wide ResNet must be, if it is not."""
+    is_one = 10 <= depth <= 10_000 and depth % 6 == 4
+    return None if is_one else "must be 6n + 4: 10, 16, 22, 28, ... (at most 10000)"
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Options):
     """The network to train."""
 
     #: The kind of network. Default: chosen by the data, for images a Wide ResNet.
@@ -135,44 +129,33 @@ class Model:
     #: - FILE.py:FUNCTION: a network of your own (Flax NNX), for any data. FUNCTION
     #: makes it: FUNCTION(input_shape, num_outputs, *, rngs). docs/training.md has an
     #: example.
-    network: str | None = None
+    network: str | None = option(None, rule=parse_network)
     #: wide_resnet: depth, 6n + 4: 10, 16, 22, 28, ...
-    depth: int = 10
+    depth: int = option(10, rule=_depth, of=_WIDE_RESNET)
     #: wide_resnet: channels relative to the original ResNet, at least 1. The authors'
     #: network is --depth 28 --widen 10.
-    widen: int = 1
+    widen: int = within(1, 1, 1001, of=_WIDE_RESNET)
     #: wide_resnet: dtype of convolutions and normalisations. transformer: dtype of the
     #: whole computation. Parameters, statistics and loss are float32.
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = option(
+        "float32", of={"network": ("transformer", "wide_resnet")}
+    )
     #: mlp: units of each hidden layer, each at least 1.
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = within((64, 64), 1, 1_000_001, of=_MLP)
     #: transformer: features per token, at least 1, a multiple of --heads.
-    width: int = 64
+    width: int = within(64, 1, 100_001, of=_TRANSFORMER)
     #: transformer: number of layers, at least 1.
-    layers: int = 2
+    layers: int = within(2, 1, 100_001, of=_TRANSFORMER)
     #: transformer: number of attention heads, at least 1.
-    heads: int = 4
+    heads: int = within(4, 1, 100_001, of=_TRANSFORMER)
 
-    def __post_init__(self):
-        """Checks the options."""
-        check(
-            10 <= self.depth <= 10_000 and self.depth % 6 == 4,
-            f"--depth must be 6n + 4: 10, 16, 22, 28, ... (at most 10000); got "
-            f"{self.depth}.",
-        )
-        check_range("--widen", self.widen, 1, 1001)
-        for option in ("width", "layers", "heads"):
-            check_range(flag(option), getattr(self, option), 1, 100_001)
-        for units in self.hidden:
-            check_range("--hidden", units, 1, 1_000_001)
+    def check_together(self) -> None:
+        """Refuses what cannot be used, or does not go together."""
         check(
             self.width % self.heads == 0,
             f"--width must be a multiple of --heads, got {self.width} and "
             f"{self.heads}.",
         )
-        if self.network is not None:
-            parse_network(self.network)
-            check_relevance(self, "network")
 
     @property
     def own(self) -> Own | None:
@@ -180,29 +163,19 @@ class Model:
         return None if self.network is None else parse_network(self.network)
 
     def for_kind(self, kind: str) -> "Model":
-        """The same with the network that inputs of a kind get.
-
-        Raises:
-          InputError: the network does not take them, or an option is another network's.
-        """
+        """The same with the network that inputs of a kind get, or refused."""
         takes = NETWORKS[kind]
         check(
             self.network is None or self.network in takes or self.own is not None,
             f"--network must be {listing((*takes, FORM))} for {kind}, got "
             f"{self.network}.",
         )
-        if self.network is not None:
-            return self
-        try:
-            return dataclasses.replace(self, network=takes[0])
-        except InputError as error:
-            raise InputError(
-                f"{error} Without --network, {kind} get {takes[0]}."
-            ) from None
+        network = takes[0] if self.network is None else self.network
+        return dataclasses.replace(self, network=network)
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Options):
     """Several processes that train one network together."""
 
     #: Address HOST:PORT of the first process, such as 10.0.0.1:8476, given to every
@@ -211,27 +184,24 @@ class Cluster:
     #: first process writes the files. Default: one process.
     coordinator: str | None = None
     #: With HOST:PORT: how many processes there are, at least 1.
-    num_processes: int | None = None
+    num_processes: int | None = at_least(None, 1)
     #: With HOST:PORT: the number of this process, from 0, different in each process.
-    process_id: int | None = None
+    process_id: int | None = at_least(None, 0)
 
-    def __post_init__(self):
-        """Checks the options."""
-        numbers = (self.num_processes, self.process_id)
-        if self.coordinator in (None, "auto"):
-            check(
-                numbers == (None, None),
-                "--num-processes and --process-id belong to --coordinator HOST:PORT.",
-            )
-            return
-        host, _, port = self.coordinator.rpartition(":")
+    def check_together(self) -> None:
+        """Refuses an address without its processes, and the reverse."""
+        host, _, port = (self.coordinator or "auto").rpartition(":")
+        is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
         check(
-            bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 2**16,
+            self.coordinator in (None, "auto") or (host != "" and is_port),
             "--coordinator must be HOST:PORT, as in 10.0.0.1:8476, or auto; got "
             f"{self.coordinator!r}.",
         )
+        known = [self.num_processes, self.process_id].count(None)
         check(
-            None not in numbers and 0 <= self.process_id < self.num_processes <= HUGE,
-            "--coordinator HOST:PORT needs --num-processes, and a --process-id from 0 "
-            f"to one below it; got {self.num_processes} and {self.process_id}.",
+            known == 2
+            if not host
+            else known == 0 and self.process_id < self.num_processes,
+            "--num-processes and --process-id, from 0 to one below it, belong to "
+            "--coordinator HOST:PORT: give all three, or at most auto.",
         )

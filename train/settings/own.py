@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from train.errors import InputError
 from train.paths import expand
-from train.settings.checks import check
-from train.settings.suggestions import did_you_mean, listing
+from train.settings.cli import did_you_mean, listing
+from train.settings.fields import check
 
 BUILT_IN = ("wide_resnet", "mlp", "transformer")
 FORM = "FILE.py:FUNCTION"
@@ -22,19 +22,10 @@ class Own(NamedTuple):
 
 
 def parse_network(text: str) -> Own | None:
-    """What `--network` names; None for a network that the program has.
-
-    Raises:
-      InputError: it is neither.
-    """
+    """What `--network` names; None for a network that the program has."""
     if text in BUILT_IN:
         return None
     path, _, function = text.rpartition(":")
-    check(
-        not text.endswith(".py"),
-        f"--network {text} lacks the function that makes the network: write {text}:"
-        "FUNCTION.",
-    )
     check(
         path.endswith(".py") and function.isidentifier(),
         f"--network must be {listing((*BUILT_IN, f'{FORM}, a network of your own'))}; "
@@ -45,18 +36,9 @@ def parse_network(text: str) -> Own | None:
 
 @functools.cache  # once by a process, as modules: its runs all have the same network
 def read_network(path: Path) -> bytes:
-    """The content of the file of a network.
-
-    Raises:
-      InputError: it cannot be read.
-    """
+    """The content of the file of a network."""
     try:
         return expand(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no file {path}: --network {FORM} takes a file and a function "
-            "in it that makes your network."
-        ) from None
     except (OSError, ValueError) as error:  # or no file can have such a name
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -65,10 +47,6 @@ def read_network(path: Path) -> bytes:
 
 
 def network_sha256(text: str | None) -> str | None:
-    """The SHA-256 sum of the file that `--network` names; None if it names none.
-
-    Raises:
-      InputError: it cannot be read.
-    """
+    """The SHA-256 sum of the file that `--network` names; None if it names none."""
     own = None if text is None else parse_network(text)
     return None if own is None else hashlib.sha256(read_network(own.path)).hexdigest()

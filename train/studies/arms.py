@@ -5,8 +5,7 @@ from typing import Literal, NamedTuple
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.experiment import Experiment
-from train.settings.optimizer import Optimizer
-from train.settings.relevance import UNUSED_DECAY
+from train.settings.optimizer import UNUSED_DECAY, Optimizer
 
 
 class Arm(NamedTuple):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from train.data.dataset import Dataset
 from train.errors import InputError
+from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
 from train.settings.options import Data
-from train.settings.suggestions import did_you_mean, listing
 from train.studies import domains, plan
 from train.studies.arms import (
     Block,

@@ -9,10 +9,10 @@ from train.errors import ADVICE, BusyError, DivergedError
 from train.runs import loop, records
 from train.runs.display import as_clock
 from train.runs.folder import check_claim
+from train.settings.cli import listing
 from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
-from train.settings.suggestions import listing
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
 from train.studies.collecting import Trial, read_trial_at
@@ -209,7 +209,8 @@ def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
             changes = {"phase": "shuffled", "phases_of": trial.folder}
         case "borrowed" | "twin":
             changes = {"phase": "borrowed", "phases_of": trial.folder}
-    return dataclasses.replace(arm.optimizer, **changes)
+    # No average of the loss decides its phases.
+    return dataclasses.replace(arm.optimizer, ema_decay=None, **changes)
 
 
 def _result(block: Block, trial: Trial | None) -> str:

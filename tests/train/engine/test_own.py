@@ -184,9 +184,12 @@ def test_traceback_is_printed_with_the_line_of_the_file(tmp_path, capsys):
     ("text", "message"),
     [
         ("resnet", r"or FILE\.py:FUNCTION, a network of your own; .* mean wide_resnet"),
-        ("net.py", r"--network net.py lacks the function .* write net.py:FUNCTION"),
+        ("net.py", r"--network must be .* FILE.py:FUNCTION, .* got 'net.py'"),
         ("net.py:1x", r"or FILE\.py:FUNCTION, .* got 'net.py:1x'"),
-        ("nowhere/net.py:make", "there is no file nowhere/net.py: --network FILE"),
+        (
+            "nowhere/net.py:make",
+            "cannot read nowhere/net.py, the file of --network: No such",
+        ),
         ("\0.py:make", "cannot read .*: embedded null byte"),
     ],
 )

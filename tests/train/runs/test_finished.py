@@ -24,8 +24,8 @@ from train.runs.evaluate import evaluate
 from train.runs.listing import list_runs
 from train.runs.loop import run
 from train.runs.writing import check_output
+from train.settings.commands import Evaluate, Export, Runs
 from train.settings.experiment import Run
-from train.settings.finished import Evaluate, Export, Runs
 from train.settings.options import Data, Model
 
 SMALL = Model("mlp", hidden=(8,))

@@ -102,7 +102,10 @@ def test_one_seed_has_none_to_borrow_from():
     ("arms", "message"),
     [
         (("lcam",), "must name another arm than the reference lcam, which always runs"),
-        (("sgd", "chance"), "sgd: there is no such arm. Did you mean sgd-0.9?"),
+        (
+            ("sgd", "chance"),
+            "sgd: there is no such arm. Did you mean sgd-0.9 or sgd-0.95?",
+        ),
     ],
 )
 def test_arms_that_leave_nothing_to_compare_are_refused(arms, message):

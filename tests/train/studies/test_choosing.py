@@ -9,7 +9,8 @@ import pytest
 
 from train.__main__ import main
 from train.runs import records
-from train.settings.command_line import parse
+from train.settings.cli import parse
+from train.settings.commands import COMMANDS
 from train.studies import choosing
 from train.studies import study as studies
 from train.studies.trials import run_trials
@@ -143,8 +144,11 @@ def test_arm_that_diverges_at_every_rate_ends_the_comparison(command, tmp_path, 
 
 
 def test_order_in_which_rates_are_typed_does_not_matter():
-    words = ["compare", "--validation", "9", "--learning-rates"]
-    assert parse([*words, "0.2", "0.1"]) == parse([*words, "0.1", "0.2"])
+    def make(*rates):
+        words = ["compare", "--validation", "9", "--learning-rates"]
+        return parse([*words, *rates], COMMANDS)
+
+    assert make("0.2", "0.1") == make("0.1", "0.2")
 
 
 def test_of_rates_that_do_equally_well_the_lowest_is_chosen(

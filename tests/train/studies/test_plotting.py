@@ -208,9 +208,9 @@ def study_that_has_not_begun(folder):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "holds no run, comparison or study"),
+        (lambda folder: None, "there is no folder"),
         (no_run, "holds no run, comparison or study"),
-        (lambda folder: folder.write_text(""), "holds no run, comparison or study"),
+        (lambda folder: folder.write_text(""), "there is no folder"),
         (run_that_has_not_begun, "has not finished an epoch"),
         (damaged_run, "cannot read metrics.jsonl"),
         (run_without_rows, "cannot read metrics.jsonl"),
@@ -256,5 +256,5 @@ def test_plot_needs_folders_that_differ(tmp_path, capsys):
     folder = str(write_run(tmp_path / "a"))
     assert main(["plot"]) == main(["plot", folder, folder]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert "needs the folder of a run, a comparison or a study" in lines[0]
-    assert "needs different folders" in lines[1]
+    assert "plot needs FOLDERS" in lines[0]
+    assert "FOLDERS must be different" in lines[1]

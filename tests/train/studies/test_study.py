@@ -106,7 +106,7 @@ def test_report_of_a_study_is_made_anew_in_its_folder(whole):
         (["{whole}", "{other}", "--out", "{new}"], "epochs is 2 and 3"),
         (["{whole}", "{halves[0]}"], "report needs --out"),
         (["{whole}", "--out", "{whole}"], "exists and is not an empty folder"),
-        (["{new}"], "holds no study.json"),
+        (["{new}"], "there is no folder"),
     ],
 )
 def test_what_cannot_be_reported_gets_one_message(

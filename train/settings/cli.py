@@ -1,0 +1,336 @@
+"""The command line: the fields of a command's dataclass are its options.
+
+The comment above a field is its help text, and `train.settings.fields` has what else it
+declares. Only what is typed reaches the dataclass, whose own defaults fill in the rest:
+they may depend on each other.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import inspect
+import re
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from train.errors import InputError
+from train.settings.presets import PRESETS
+
+# The titles of options in help texts, in the order in which a person needs them.
+_TITLES = (
+    *("arguments", "study", "arms", "data", "network", "optimizer"),
+    *("learning rate schedule", "training", "seeds", "output", "a published run"),
+    *("checkpoints", "tests and measurements", "machinery"),
+)
+
+# Names that other programs have for our options and commands.
+_ALIASES = {
+    alias: ours
+    for ours, aliases in {
+        "adam-b1": "beta1 adam-beta1",
+        "adam-b2": "beta2 adam-beta2",
+        "adam-epsilon": "eps adam-eps",
+        "batch-size": "b batch bs train-batch-size per-device-train-batch-size",
+        "data": "dataset",
+        "devices": "gpus",
+        "epochs": "num-epochs num-train-epochs max-epochs",
+        "learning-rate": "lr base-lr step-size",
+        "momentum": "mom mu",
+        "network": "arch model",
+        "optimizer": "opt optim",
+        "out": "folder logdir output output-dir save-dir workdir",
+        "resume": "continue",
+        "run": "train",
+        "schedule": "scheduler lr-scheduler lr-schedule lr-scheduler-type",
+        "seed": "seeds",
+        "warmup-epochs": "warmup",
+        "weight-decay": "wd decay",
+    }.items()
+    for alias in aliases.split()
+}
+SPACES = " Put spaces between several."
+
+
+def parse(words: Sequence[str], commands: Mapping[str, type]) -> Any:
+    """Makes a command of the words behind `python -m train`.
+
+    Raises:
+      InputError: they are not a command with its options, and the message says what is
+        closest; or an option cannot be used.
+    """
+    name, *rest = words
+    if name not in commands:
+        is_option = name.startswith("-")
+        what = f"option {name} without a command" if is_option else f"command {name}"
+        hint = did_you_mean(name, ["--help", "--version"] if is_option else commands)
+        raise InputError(
+            f"there is no {what}.{hint} The commands are {listing(commands, 'and')}."
+        )
+    parser = parser_of(name, commands[name])
+    given, unknown = read(parser, rest)
+    if unknown is not None:
+        raise InputError(_why_not(name, unknown, parser, commands))
+    values = given
+    if (preset := given.get("preset")) is not None:
+        if preset not in PRESETS:
+            hint = did_you_mean(preset, PRESETS)
+            known = listing(PRESETS)
+            raise InputError(f"--preset must be {known}; got {preset!r}.{hint}")
+        base, _ = read(parser, PRESETS[preset].words)
+        for field in dataclasses.fields(commands[name]):
+            if field.name in ("optimizer", "schedule", "model"):
+                options = [each.name for each in dataclasses.fields(field.type)]
+                # Presets have a Wide ResNet. Another choice brings its own defaults.
+                chosen = base.get(options[0], "wide_resnet")
+                if given.get(options[0]) not in (None, chosen):
+                    base = {key: base[key] for key in base if key not in options}
+        values = base | given
+    command = make(commands[name], values)
+    command.check(given)
+    return command
+
+
+def make(kind: type, values: Mapping[str, Any]) -> Any:
+    """A dataclass of options, from values for its fields and those of its groups."""
+    own = {}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            own[field.name] = make(field.type, values)
+        elif field.name in values:
+            own[field.name] = values[field.name]
+    return kind(**own)
+
+
+def read(
+    parser: argparse.ArgumentParser, words: Sequence[str]
+) -> tuple[dict[str, Any], str | None]:
+    """The values of the options that were typed, and the first word that is none."""
+    # As if --batch_size were --batch-size, and --resume=True were --resume.
+    words = [re.sub("^--[^=]+", lambda m: m[0].replace("_", "-"), w) for w in words]
+    for on, action in parser._option_string_actions.items():
+        if isinstance(action, argparse.BooleanOptionalAction):
+            switches = {f"{on}=True": on, f"{on}=False": f"--no-{on[2:]}"}
+            words = [switches.get(word, word) for word in words]
+    try:
+        typed, left = parser.parse_known_intermixed_args(words)
+    except argparse.ArgumentError as error:
+        shown = error.argument_name.partition("/")[0]
+        value = parser._option_string_actions[shown].metavar
+        needs = (
+            f"needs a value: {value}" if value else "is True or False, or stands alone"
+        )
+        raise InputError(f"{shown} {needs}.") from None
+    values = {}
+    for name, value in vars(typed).items():
+        is_many = isinstance(value, list)
+        if is_many and None in value and len(value) > 1:
+            raise InputError(f"{flag(name)} must be None, or values without it.")
+        values[name] = None if value == [None] else tuple(value) if is_many else value
+    return values, left[0] if left else None
+
+
+def _why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> str:
+    """Why a command does not take a word."""
+    known, shown = [*parser._option_string_actions], word.partition("=")[0]
+    hint = did_you_mean(shown, known)
+    if not word.startswith("-"):
+        takes = [action.metavar for action in parser._get_positional_actions()]
+        takes += ["options only, which begin with --"] * bool(known)
+        takes = listing(takes or ["nothing behind it"], "and")
+        return f"unexpected {word!r}: {name} takes {takes}.{hint}"
+    others = [
+        other
+        for other, kind in commands.items()
+        if shown in parser_of(other, kind)._option_string_actions
+    ]
+    if others:  # so it is spelt right
+        hint = hint if shown.strip("-") in _ALIASES else ""
+        hint = f" It belongs to {listing(others, 'and')}.{hint}"
+    where = f"`{parser.prog} --help` lists its options"
+    return f"{name} has no option {shown}.{hint} {where}."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is missing."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        needs = f"{self.prog.split()[-1]} needs"
+        message = message.replace("the following arguments are required:", needs)
+        raise InputError(f"{message}. `{self.prog} --help` explains it.")
+
+
+class _Formatter(argparse.RawTextHelpFormatter):
+    """Writes a switch as --[no-]resume."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = super()._format_action_invocation(action)
+        return re.sub("--(.*), --no-.*", r"--[no-]\1", shown)
+
+
+def parser_of(name: str, kind: type) -> argparse.ArgumentParser:
+    """The parser of a dataclass of options; what is not typed is not in its result."""
+    text, _, examples = inspect.cleandoc(kind.__doc__ or "").partition("Examples:\n")
+    width = max(min(shutil.get_terminal_size().columns, 100), 60)
+    parser = _Parser(
+        prog=f"python -m train {name}",
+        description=_wrapped(text.strip(), width),
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=functools.partial(
+            _Formatter, max_help_position=26, width=width
+        ),
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    # argparse takes -1 as a value, and -1e-1 as an option.
+    parser._negative_number_matcher = re.compile(r"-(\.?\d|inf|nan)")
+    groups = {title: parser.add_argument_group(title) for title in _TITLES}
+    _add_options(groups, kind, None, width - 26)
+    forms = {None: "{}", "?": "[{}]", "+": "{} ..."}
+    usage = [forms[a.nargs].format(a.metavar) for a in parser._get_positional_actions()]
+    usage += ["[OPTIONS]"] * bool(parser._get_optional_actions())
+    parser.usage = " ".join([parser.prog, *usage])
+    return parser
+
+
+def _add_options(
+    groups: Mapping[str, Any], kind: type, title: str | None, width: int
+) -> None:
+    """Adds the fields of a dataclass to a parser's groups, each under its title."""
+    for field in dataclasses.fields(kind):
+        under = title or field.metadata.get("group", "machinery")
+        if dataclasses.is_dataclass(field.type):
+            _add_options(groups, field.type, under, width)
+            continue
+        is_optional = type(None) in typing.get_args(field.type)
+        value = typing.get_args(field.type)[0] if is_optional else field.type
+        is_many = typing.get_origin(value) is tuple
+        value = typing.get_args(value)[0] if is_many else value
+        choices = typing.get_args(value) or (True, False) * (value is bool)
+        shown, help = typed(field), _help(kind, field, choices, width)
+        group = groups[under if shown.startswith("--") else "arguments"]
+        if value is bool and not is_optional:
+            group.add_argument(shown, action=argparse.BooleanOptionalAction, help=help)
+            continue
+        known = {str(each): each for each in (*choices, *[None] * is_optional)}
+        details = {"type": functools.partial(_read, shown, value, known, is_many)}
+        if shown.startswith("--"):
+            name = "TEXT" if value is str else getattr(value, "__name__", "").upper()
+            listed = "{" + ",".join(map(str, choices)) + "}"
+            details |= {"metavar": listed if choices else name}
+            details |= {"nargs": "*"} if is_many else {}
+        else:
+            details |= {"metavar": shown, "nargs": "+" if is_many else None}
+            shown = field.name
+            if field.default is not dataclasses.MISSING:
+                details |= {"nargs": "?", "default": field.default}
+        group.add_argument(shown, help=help, **details)
+
+
+def _help(kind: type, field: dataclasses.Field, choices: Sequence, width: int) -> str:
+    """The comment above a field, with its default where the text does not tell it."""
+    about, end = _comments(kind)[field.name], ""
+    if field.default is dataclasses.MISSING:
+        end = f"One of {listing(choices)}." if choices else ""
+    elif field.default is not None and field.default is not False:
+        default = field.default
+        default = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        end = f"(default: {typed(field) if default is True else default})"
+    if "\n- " in about:  # behind a list the default has a line of its own
+        return f"{_wrapped(about, width)}\n{end}".replace("%", "%%")
+    return _wrapped(f"{about} {end}", width).replace("%", "%%")
+
+
+def _read(
+    shown: str, kind: Any, known: Mapping[str, Any], is_many: bool, text: str
+) -> Any:
+    """Turns what was typed into a value: one that is known, or one of a kind."""
+    if text in known:
+        return known[text]
+    hint = SPACES if is_many and "," in text else ""
+    if typing.get_origin(kind) is Literal or kind is bool:
+        what, hint = listing(known), did_you_mean(text, known)
+    elif kind is Path and not text:  # as of a variable of the shell without value
+        what, hint = "a path", " The current folder is written as a dot."
+    else:
+        try:
+            return kind(text)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+    raise InputError(f"{shown} must be {what}, got {text!r}.{hint}")
+
+
+@functools.cache
+def _comments(kind: type) -> dict[str, str]:
+    """The comments above the fields of a dataclass and of what it inherits from."""
+    found, lines = {}, []
+    for line in "".join(map(inspect.getsource, kind.__mro__[-2::-1])).splitlines():
+        if comment := re.fullmatch(r"    #: ?(.*)", line):
+            lines.append(comment[1])
+        elif field := re.match(r"    (\w+): ", line):
+            found[field[1]], lines = "\n".join(lines), []
+    return found
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Paragraphs and entries of lists as lines, whose words are never broken."""
+    lines = re.sub(r"(?<!\n)\n(?!\n|- )", " ", text).splitlines()
+    wrapper = textwrap.TextWrapper(
+        width, break_long_words=False, break_on_hyphens=False
+    )
+    for number, line in enumerate(lines):
+        wrapper.subsequent_indent = "  " * line.startswith("- ")
+        lines[number] = wrapper.fill(line)
+    return "\n".join(lines)
+
+
+def describe(name: str, kind: type) -> str:
+    """What a command does, and its options."""
+    return parser_of(name, kind).format_help().rstrip()
+
+
+def overview(program: type, commands: Mapping[str, type]) -> str:
+    """What a program can do, and its commands."""
+    parser = parser_of("COMMAND [OPTIONS]", program)
+    group = parser.add_argument_group("commands")
+    for name, kind in commands.items():
+        group.add_argument(name, help=_wrapped(kind.__doc__.partition("\n")[0], 66))
+    group = parser.add_argument_group("options")
+    about = "Show this help. With a command: explain its options."
+    group.add_argument("-h", "--help", action="store_true", help=about)
+    group.add_argument("--version", action="store_true", help="Show the version.")
+    return parser.format_help().rstrip()
+
+
+def flag(name: str) -> str:
+    """An option's name as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
+def typed(field: dataclasses.Field) -> str:
+    """A field as it is typed; in capitals, what stands for a value without a name."""
+    alone = field.default is dataclasses.MISSING or "alone" in field.metadata
+    return field.name.upper() if alone else flag(field.name)
+
+
+def listing(words: Iterable[Any], last: str = "or") -> str:
+    """Words as a list in a sentence: a, b or c."""
+    words = [str(word) for word in words]
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question to append to a message; empty if no known word comes close."""
+    names = {each.strip("-"): each for each in known}
+    plain = word.strip("-").lower().replace("_", "-")
+    close = [name for name in names if plain and name.startswith(f"{plain}-")]
+    close = close or difflib.get_close_matches(plain, names, n=1)
+    if (alias := _ALIASES.get(plain)) in names:
+        close = [alias]
+    return f" Did you mean {listing(names[name] for name in close)}?" if close else ""
