@@ -42,7 +42,7 @@ def test_network_is_chosen_by_the_data(data, model, expected):
             Model("wide_resnet"),
             r"must be mlp or FILE\.py:FUNCTION for rows, got wide",
         ),
-        (TABLE, Model(depth=16), "--depth belongs to .* rows get mlp"),
+        (TABLE, Model(depth=16), "--depth belongs to .* ignored with mlp"),
     ],
 )
 def test_network_that_does_not_fit_is_refused(data, model, message):
