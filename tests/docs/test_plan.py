@@ -10,6 +10,8 @@ import pytest
 from scipy import stats
 
 from train.studies import planned
+from train.studies.joining import join
+from train.studies.report import write_report
 from train.studies.rows import read_rows
 from train.studies.statistics import detectable, equivalence_power
 
@@ -105,3 +107,18 @@ def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():
     for arm in ("borrowed", "matched-step"):
         assert seeds.pop(arm) == list(range(80))
     assert {tuple(each) for each in seeds.values()} == {tuple(range(80, 96))}
+
+
+def test_parts_of_plan_dose_are_whole_and_not_judged(tmp_path):
+    parts = sorted((RESULTS / "plan-dose").glob("part-*"))
+    rows = join([(part, read_rows(part)) for part in parts])
+    seeds = {}
+    for _, arm, seed in rows.runs:
+        seeds.setdefault(arm, []).append(seed)
+    assert len(seeds) == 10
+    [first, *others] = seeds.values()
+    assert first == list(range(len(first)))
+    assert len(first) % 2 == 0
+    assert all(each == first for each in others)
+    text = write_report(tmp_path, rows).read_text()
+    assert f"{len(first)} of the 48 planned seeds have been run" in text
