@@ -109,16 +109,22 @@ def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():
     assert {tuple(each) for each in seeds.values()} == {tuple(range(80, 96))}
 
 
-def test_parts_of_plan_dose_are_whole_and_not_judged(tmp_path):
-    parts = sorted((RESULTS / "plan-dose").glob("part-*"))
+@pytest.mark.parametrize(
+    ("study", "num_arms", "planned_seeds"),
+    [("plan-dose", 10, 48), ("plan-epochs", 6, 24)],
+)
+def test_parts_of_a_plan_are_whole_and_not_judged(
+    study, num_arms, planned_seeds, tmp_path
+):
+    parts = sorted((RESULTS / study).glob("part-*"))
     rows = join([(part, read_rows(part)) for part in parts])
     seeds = {}
     for _, arm, seed in rows.runs:
         seeds.setdefault(arm, []).append(seed)
-    assert len(seeds) == 10
+    assert len(seeds) == num_arms
     [first, *others] = seeds.values()
     assert first == list(range(len(first)))
     assert len(first) % 2 == 0
     assert all(each == first for each in others)
     text = write_report(tmp_path, rows).read_text()
-    assert f"{len(first)} of the 48 planned seeds have been run" in text
+    assert f"{len(first)} of the {planned_seeds} planned seeds have been run" in text
