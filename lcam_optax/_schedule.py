@@ -55,7 +55,7 @@ DEFAULT_AVERAGE = ema_average()
 #   upstream's timing.
 # - A tie is high loss, there and here.
 # - A loss that is not finite. Upstream lets a NaN into the mean, which makes the rest
-#   of the epoch high loss. Here it changes neither average nor phase. So does a finite
+#   of the epoch high loss. Here it changes neither average nor phase. Nor does a finite
 #   loss that would make the average infinite.
 @dataclass(eq=False)  # hashable, as a static argument of `jit` must be
 class LossPhaseSchedule:
