@@ -52,7 +52,7 @@ def simulate(
     learning_rate: float,
     low_loss_momentum: float,
     high_loss_momentum: float,
-    noise_std: float,
+    noise_std: ArrayLike,
     *,
     phase: str,
     low_loss_share: float = 0.5,
@@ -71,13 +71,14 @@ def simulate(
     sees, is below its moving average), or "borrowed" (each chain takes the phases of
     another, which goes by its loss: they come in the same runs, and say nothing of this
     chain). The same seed gives the same random numbers under all. w starts at `start`,
-    m at 0; `curvatures` are one a dimension.
+    m at 0; `curvatures` are one a dimension, and so may the gradient's `noise_std` be.
 
     Raises:
       ValueError: a setting is out of range, or not stable: under chance, the moments
         do not settle; under loss, a coefficient is not stable by itself.
     """
     curvatures = np.asarray(curvatures, np.float64)
+    noise_std = np.broadcast_to(noise_std, curvatures.shape)
     coefficients = (low_loss_momentum, high_loss_momentum)
     if phase not in ("chance", "loss", "borrowed"):
         raise ValueError(
@@ -85,14 +86,16 @@ def simulate(
         )
     if chains < 2:
         raise ValueError(f"a standard error needs 2 `chains` or more, got {chains}.")
-    for curvature in np.unique(curvatures):
+    for curvature, noise in {
+        *zip(curvatures.tolist(), noise_std.tolist(), strict=True)
+    }:
         if phase == "chance":
             switched_moments(
-                curvature, learning_rate, *coefficients, low_loss_share, noise_std
+                curvature, learning_rate, *coefficients, low_loss_share, noise
             )
         else:
             for momentum in coefficients:
-                fixed_variance(curvature, learning_rate, momentum, noise_std)
+                fixed_variance(curvature, learning_rate, momentum, noise)
 
     # A stream each: what one purpose draws does not shift the others.
     rngs = np.random.default_rng(seed).spawn(4)
@@ -170,10 +173,13 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
         "          borrowed"
     )
     cases = [
-        (f"{number:7d}   {1:9d}", np.ones(number)) for number in (1, 10, 100, 1000)
+        (f"{number:7d}   {1:9d}", np.ones(number), np.ones(number))
+        for number in (1, 10, 100, 1000)
     ]
-    cases.append((f"{100:7d}   0.01 - 10", np.geomspace(0.01, 10, 100)))
-    for decay, (name, curvatures), (low, high) in itertools.product(
+    spread = np.geomspace(0.01, 10, 100)
+    cases.append((f"{100:7d}   0.01 - 10", spread, np.ones(100)))
+    cases.append((f"{100:7d}   0.01-10 *", spread, np.sqrt(spread)))
+    for decay, (name, curvatures, noise), (low, high) in itertools.product(
         (0.99, 0.9), cases, ((0.95, 0.9), (0.9, 0.95))
     ):
         chains = min(max(numbers // len(curvatures), 2), 1000)
@@ -184,8 +190,8 @@ def print_tables(numbers: int = 20_000, warmup: int = 2000, steps: int = 8000) -
         ]
         share = float(found[0].low_loss_share.mean)
         by_chance = [
-            switched_moments(curvature, rate, low, high, share, noise).w_squared
-            for curvature in curvatures
+            switched_moments(curvature, rate, low, high, share, each).w_squared
+            for curvature, each in zip(curvatures, noise, strict=True)
         ]
         loss = np.dot(curvatures, by_chance) / 2
         by_loss, borrowed = (

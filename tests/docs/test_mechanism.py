@@ -3,12 +3,16 @@
 import collections
 import csv
 import math
+import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
+import lcam_optax
 from docs.theory.quadratic import print_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +80,34 @@ def test_fast_and_slow_parameters_are_those_of_the_observations(arm):
         slow = np.array(run["slow_speed", low]) / run["slow_speed", high]
         ratios.append(math.exp(np.mean(np.log(fast / slow)[1:])))
     assert f"\n| {arm} | {interval(ratios)} |\n" in DOCUMENT
+
+
+@pytest.mark.parametrize("lagged", [False, True])
+@pytest.mark.parametrize("row", DOCUMENT.split("low over high |")[1].splitlines()[2:6])
+def test_a_gradient_counts_as_the_page_says(row, lagged):
+    coefficients, *said = row.strip("| ").split(" | ")
+    low, high = map(float, re.findall(r"\d\.\d+", coefficients))
+    middle = lcam_optax.LossAverage(
+        lambda: (), lambda state, _: (jnp.float32(1.5), state)
+    )
+    optimizer = lcam_optax.scale_by_lcam(high, low, loss_average=middle, lagged=lagged)
+    losses = np.random.default_rng(0).uniform(1, 2, 40_000)
+
+    def step(state, loss):
+        _, state = optimizer.update(0.0, state, value=loss)
+        return state, (state.momentum, loss < state.average_loss)
+
+    state = optimizer.init(0.0)
+    _, seen = jax.lax.scan(step, state, jnp.float32(losses))
+    momenta, is_low = map(np.asarray, seen)
+    factors, factor = np.empty(len(losses)), 1 / (1 - (low + high) / 2)
+    for t in reversed(range(len(losses))):  # of g(t): 1 + mu(t+1) * (that of g(t+1))
+        factors[t] = factor
+        factor = 1 + float(momenta[t]) * factor
+    seen = [factors[is_low].mean(), factors[~is_low].mean()]
+    if not lagged:  # what a batch's loss decides comes before its gradient
+        assert seen[0] / seen[1] == pytest.approx(1, abs=0.02)
+        return
+    assert seen[0] / seen[1] == pytest.approx(float(said[2]), abs=0.02)
+    exact = [1 + mu / (1 - (low + high) / 2) for mu in (low, high)]
+    assert said == [f"{x:.2f}" for x in (*exact, exact[0] / exact[1])]
