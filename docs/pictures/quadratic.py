@@ -146,7 +146,7 @@ def draw_gains(axis: Axes) -> None:
     axis.set_yticks(ticks, [each.replace("-", "\N{MINUS SIGN}") for each in labels])
     axis.set_xlabel("number of weights that share the coefficient")
     axis.set_ylabel("loss: own phases against borrowed")
-    axis.set_title("The loss of many weights is no guide")
+    axis.set_title("The loss of many equal weights says little")
 
 
 def main() -> None:

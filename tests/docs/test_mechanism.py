@@ -13,6 +13,7 @@ import pytest
 import scipy.stats
 
 import lcam_optax
+from docs.theory.moments import fixed_variance
 from docs.theory.quadratic import print_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,3 +112,10 @@ def test_a_gradient_counts_as_the_page_says(row, lagged):
     assert seen[0] / seen[1] == pytest.approx(float(said[2]), abs=0.02)
     exact = [1 + mu / (1 - (low + high) / 2) for mu in (low, high)]
     assert said == [f"{x:.2f}" for x in (*exact, exact[0] / exact[1])]
+
+
+def test_a_hundred_weights_count_as_many_as_the_page_says():
+    curvatures = np.geomspace(0.01, 10, 100)
+    shares = [c * fixed_variance(c, 0.1, 0.925, math.sqrt(c)) for c in curvatures]
+    number = sum(shares) ** 2 / sum(share**2 for share in shares)
+    assert f"a hundred weights count as {number:.0f}." in DOCUMENT

@@ -163,4 +163,4 @@ def test_borrowed_phases_are_those_of_the_loss_with_nothing_learned_from_them():
 def test_table_of_the_document_is_what_is_printed(capsys):
     print_tables(numbers=2, warmup=50, steps=50)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == (3 + 4) + 1 + (3 + 10) + 1 + (3 + 20)
+    assert len(lines) == (3 + 4) + 1 + (3 + 10) + 1 + (3 + 24)
