@@ -43,6 +43,11 @@ lint: $(VENV)/.lint prose
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
+	$(BIN)/zizmor --offline --quiet .github
+	@for room in lcam_optax models train train/[!_]*/ examples benchmarks tests; do \
+	  printf '%7d lines  %s\n' $$(find $$room -name '*.py' -exec cat {} + | wc -l) $$room; \
+	done
 
 # Long sentences, links, paths and commands that lead nowhere, misspelt words.
 prose: $(VENV)/.prose
