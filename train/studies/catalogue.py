@@ -32,7 +32,6 @@ class Description(NamedTuple):
       seeds: how many by default, in the quick form and in full.
       make: its blocks.
       note: what a reader of its report must know besides.
-      interaction: two arms whose difference may depend on the block.
       first_seed: by default.
     """
 
@@ -40,7 +39,6 @@ class Description(NamedTuple):
     seeds: tuple[int, int]
     make: Callable[[Study, Callable[[Data], Dataset]], list[Block]]
     note: str = ""
-    interaction: tuple[str, ...] = ()
     first_seed: int = 0
 
 
@@ -253,13 +251,6 @@ STUDIES = {
         "How many epochs does LCAM save?",
         (24, 24),
         plan.make_epochs,
-    ),
-    "plan-pairs": Description(
-        "Does the better order of the coefficients depend on the number of classes, "
-        "on the same images?",
-        (16, 16),
-        plan.make_pairs,
-        interaction=("lcam", "lcam-reversed"),
     ),
 }
 

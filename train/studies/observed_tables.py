@@ -34,12 +34,6 @@ MECHANISM = (
     "brackets stand 95 % intervals over the seeds."
 )
 
-SPARSITY = (
-    "*Sparsity* is Hoyer's measure of the gradient, mean of an epoch's steps. It is 0 "
-    "where all its numbers have one magnitude, and 1 where only one is not 0. *Arrays* "
-    "is the mean over the arrays of the network, in the last epoch. In brackets stand "
-    "95 % intervals over the seeds."
-)
 
 # Whose phase is taken for the true one.
 TRUTHS = {
@@ -103,19 +97,6 @@ def mechanism_table(rows: Rows) -> list[list[str]]:
     return table
 
 
-def sparsity_table(rows: Rows) -> list[list[str]]:
-    """How sparse gradients were; a header, and a row an arm."""
-    table = [["arm", "first epoch", "last epoch", "arrays"]]
-    for arm, runs in rows.items():
-        first, last = (
-            [float(np.ravel(run[place]["observed"]["sparsity"])[0]) for run in runs]
-            for place in (0, -1)
-        )
-        arrays = [float(np.mean(run[-1]["observed"]["array_sparsity"])) for run in runs]
-        table.append([arm, *(_text(x, ".3f", 0, 1) for x in (first, last, arrays))])
-    return table
-
-
 _TOLD = "How well the phase is told"
 # By --observe: heading, table, and the note that belongs to it.
 TABLES = {
@@ -124,7 +105,6 @@ TABLES = {
         for name, batch in TRUTHS.items()
     },
     "mechanism": ("What the phases do", mechanism_table, MECHANISM),
-    "sparsity": ("How sparse gradients are", sparsity_table, SPARSITY),
 }
 
 

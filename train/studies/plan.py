@@ -64,25 +64,6 @@ def make_epochs(study: Study, load: Load) -> list[Block]:
     return [Block("5k", experiment, tuple(arms), arms[0].name)]
 
 
-def make_pairs(study: Study, load: Load) -> list[Block]:
-    """The same pairs of digits, with 10, 19 and 100 classes: does the order matter?"""
-    blocks = []
-    for source in ("digit_pairs_left", "digit_pairs_sum", "digit_pairs"):
-        experiment = Experiment(
-            # A mirrored pair would have its digits exchanged.
-            data=Data(data=source, crop_padding=1),
-            schedule=Schedule("cosine"),
-            epochs=study.epochs or 6,
-            batch_size=128,
-            test_epochs=3,
-            observe="sparsity",
-        )
-        decay = average_decay(experiment, load(experiment.data))
-        arms = (lcam_arm("lcam", decay), sgd_arm(), reversed_arm(decay))
-        blocks.append(Block(source, experiment, arms, "lcam"))
-    return blocks
-
-
 def _primary(decay: float) -> tuple[Arm, ...]:
     """The arms that both sizes share; the two primary ones come first."""
     controls = {arm.name: arm for arm in control_arms()}

@@ -11,7 +11,7 @@ from train.paths import expand
 from train.runs.records import UNREADABLE
 from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
-from train.studies import interaction, observed_tables, planned, table
+from train.studies import observed_tables, planned, table
 from train.studies.collecting import is_study, read_study
 from train.studies.joining import join
 from train.studies.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
@@ -79,8 +79,6 @@ def _compared(out: Path, rows: StudyRows) -> list[str]:
         if result.epochs:
             panels.plot_block(out / f"{name}.png", result, name)
             parts.append(f"![Curves of {name}]({name}.png)")
-    if about.get("interaction"):
-        parts += interaction.section(results, about["interaction"], primary)
     return [*parts, _how(results, len(mine), rows)]
 
 

@@ -73,7 +73,6 @@ def describe(
     blocks: Sequence[Block],
     *,
     note: str = "",
-    interaction: Sequence[str] = (),
     outcomes: Sequence[str],
 ) -> dict[str, Any]:
     """What `study.json` says of a study before anything is run.
@@ -83,7 +82,6 @@ def describe(
       question: that it asks.
       blocks: of the study.
       note: what a reader of its report must know besides.
-      interaction: two arms whose difference may depend on the block.
       outcomes: names of `train.studies.outcomes.OUTCOMES`, the primary one first.
     """
     return {
@@ -91,7 +89,6 @@ def describe(
         "study": name,
         "question": question,
         "note": note,
-        "interaction": list(interaction),
         "outcomes": list(outcomes),
         "blocks": [
             {

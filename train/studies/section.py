@@ -62,8 +62,7 @@ def _observed(result: Result) -> list[str]:
     rows = {
         arm["name"]: list(result.epochs[arm["name"]].values())
         for arm in result.block["arms"]
-        if arm["name"] in result.epochs
-        and (arm["optimizer"]["optimizer"] == "lcam" or observe == "sparsity")
+        if arm["name"] in result.epochs and arm["optimizer"]["optimizer"] == "lcam"
     }
     if observe == "nothing" or not rows:
         return []

@@ -47,7 +47,6 @@ def study(config: Study) -> Path:
         description.question,
         blocks,
         note=description.note,
-        interaction=description.interaction,
         outcomes=list(OUTCOMES),
     )
     _open(folder, config)

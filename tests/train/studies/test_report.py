@@ -1,4 +1,3 @@
-import dataclasses
 import re
 
 import pytest
@@ -68,16 +67,3 @@ def test_arm_that_diverged_is_named_and_compared_with_nothing(tmp_path):
     text = write_report(tmp_path, study(runs)).read_text()
     assert "`sgd-0.9` diverged with seed 0. It is compared with nothing." in text
     assert "| sgd-0.9 |" not in text
-
-
-def test_sparsity_is_told_of_all_arms(tmp_path):
-    experiment = dataclasses.replace(BLOCK.experiment, observe="sparsity")
-    runs = {}
-    for arm, sparsity in (("lcam", 0.25), ("sgd-0.9", 0.5)):
-        each = run(5.0)
-        each.epochs[0]["observed"] = {"sparsity": sparsity, "array_sparsity": [0, 0.5]}
-        runs[arm, 0] = each
-    about = study(runs, BLOCK._replace(experiment=experiment))
-    text = write_report(tmp_path, about).read_text()
-    assert "| lcam | 0.250 | 0.250 | 0.250 |" in text
-    assert "| sgd-0.9 | 0.500 | 0.500 | 0.250 |" in text
