@@ -6,8 +6,8 @@ Run as `python -m docs.pictures.forest`. It reads results/*/comparisons.csv.
 import csv
 from pathlib import Path
 
+from train.reports.forest import Column, Interval, Row, Words, draw_forest
 from train.runs.palette import kind_of
-from train.studies.pictures import Column, Interval, Row, Words, draw_forest
 
 RESULTS = Path(__file__).parents[2] / "results"
 OUTCOME = "last_epochs_error"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from train.studies import planned
-from train.studies.joining import join
-from train.studies.report import write_report
-from train.studies.rows import read_rows
-from train.studies.statistics import detectable, equivalence_power
+from train.reports import planned
+from train.reports.joining import join
+from train.reports.report import write_report
+from train.reports.rows import read_rows
+from train.reports.statistics import detectable, equivalence_power
 
 PLAN_5K = planned.PLANS["plan-5k"]
 RESULTS = Path(__file__).parents[2] / "results"

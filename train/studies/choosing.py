@@ -7,16 +7,15 @@ import numpy as np
 
 from train.data.dataset import Dataset
 from train.errors import DivergedError
+from train.reports.outcomes import Result, write_tables
+from train.reports.tables import WIDTH, aligned
 from train.runs.writing import no_link, writing
 from train.settings.arms import parse_arms
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, shared_options
-from train.studies import rows
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
-from train.studies.outcomes import Result, write_tables
-from train.studies.study import run_blocks
-from train.studies.table import WIDTH, aligned
+from train.studies.study import describe_study, run_blocks
 
 
 def make_block(config: Compare, arms: Sequence[str]) -> Block:
@@ -62,7 +61,7 @@ def choose_rates(
     """
     by_arm = config.arms_at_rates()
     block = make_block(config, [arm for tried in by_arm for arm in tried])
-    about = rows.describe(
+    about = describe_study(
         "validation",
         "At which learning rate has each optimizer the lowest validation error?",
         [block],

@@ -14,17 +14,17 @@ from train.data.dataset import fingerprint
 from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
+from train.reports import statistics
+from train.reports.outcomes import Comparison, Result, task_of, write_tables
+from train.reports.report import write_report
+from train.reports.tables import WIDTH, aligned, mean_cells
 from train.runs.display import as_rate
 from train.runs.folder import open_folder, renew_claim
 from train.runs.writing import no_link
 from train.settings.commands import Compare
-from train.studies import rows, statistics
 from train.studies.choosing import choose_rates, make_block
 from train.studies.clock import Clock
-from train.studies.outcomes import Comparison, Result, task_of, write_tables
-from train.studies.report import write_report
-from train.studies.study import run_blocks
-from train.studies.table import WIDTH, aligned, mean_cells
+from train.studies.study import describe_study, run_blocks
 
 
 def compare(config: Compare) -> Path:
@@ -58,7 +58,7 @@ def compare(config: Compare) -> Path:
         )
         dataset = sources.load_fitting(config)
     block = make_block(config, config.arms)
-    about = rows.describe(
+    about = describe_study(
         "comparison",
         "Which of these optimizers has the lowest test error?",
         [block],
@@ -73,7 +73,7 @@ def compare(config: Compare) -> Path:
         return folder
     [result], comparisons = write_tables(no_link(folder / "report"), found)
     if result.runs:
-        from train.studies.panels import plot_block  # matplotlib takes a second
+        from train.reports.panels import plot_block  # matplotlib takes a second
 
         path = folder / "comparison.png"
         plot_block(path, result, printable(folder.name))

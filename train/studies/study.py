@@ -12,18 +12,18 @@ from train.data.description import remark
 from train.engine import networks
 from train.errors import advising
 from train.paths import expand
-from train.runs.folder import check_claim, check_folder, new_folder
+from train.reports import rows
+from train.reports.collecting import collect
+from train.reports.outcomes import OUTCOMES
+from train.reports.report import write_report
+from train.reports.rows import StudyRows
+from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
 from train.settings.options import Data
-from train.studies import rows
-from train.studies.arms import Block
+from train.studies.arms import Arm, Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
 from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.outcomes import OUTCOMES
-from train.studies.report import write_report
-from train.studies.rows import StudyRows
 from train.studies.trials import run_trials
 
 
@@ -42,7 +42,7 @@ def study(config: Study) -> Path:
         experiment = block.experiment
         networks.make_network_spec(experiment.model, load(experiment.data))
     description = STUDIES[config.name]
-    about = rows.describe(
+    about = describe_study(
         config.name,
         description.question,
         blocks,
@@ -60,6 +60,56 @@ def study(config: Study) -> Path:
     else:
         print(f"report: {path}")
     return folder
+
+
+def describe_study(
+    name: str,
+    question: str,
+    blocks: Sequence[Block],
+    *,
+    note: str = "",
+    outcomes: Sequence[str],
+) -> dict[str, Any]:
+    """What `study.json` says of a study before anything is run.
+
+    Args:
+      name: of the study.
+      question: that it asks.
+      blocks: of the study.
+      note: what a reader of its report must know besides.
+      outcomes: names of `train.reports.outcomes.OUTCOMES`, the primary one first.
+    """
+    return {
+        "format": rows.FORMAT,
+        "study": name,
+        "question": question,
+        "note": note,
+        "outcomes": list(outcomes),
+        "blocks": [
+            {
+                "name": block.name,
+                "reference": block.reference,
+                "reach": list(block.reach),
+                "experiment": config_as_json(block.experiment),
+                "arms": [_describe_arm(arm) for arm in block.arms],
+            }
+            for block in blocks
+        ],
+        "commands": [],
+        "environments": [],
+    }
+
+
+def _describe_arm(arm: Arm) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "folder": arm.folder or arm.name,
+        "about": arm.about,
+        "matched": arm.matched,
+        "donor": arm.donor,
+        "epochs": arm.epochs,
+        "optimizer": config_as_json(arm.optimizer),
+    }
 
 
 def run_blocks(

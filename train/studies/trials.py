@@ -6,6 +6,7 @@ from pathlib import Path
 
 from train.data.dataset import Dataset, fingerprint
 from train.errors import ADVICE, BusyError, DivergedError
+from train.reports.collecting import Trial, read_trial_at
 from train.runs import loop, records
 from train.runs.display import as_clock
 from train.runs.folder import check_claim
@@ -15,7 +16,6 @@ from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
-from train.studies.collecting import Trial, read_trial_at
 
 
 def run_trials(

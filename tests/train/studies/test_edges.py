@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, run, study
+from tests.train.reports.written import ARMS, BLOCK, run, study
 from train.__main__ import main
 from train.errors import DivergedError, InputError
+from train.reports import rows
+from train.reports.collecting import collect
+from train.reports.joining import join
+from train.reports.outcomes import make_results
+from train.reports.report import write_report
 from train.runs import records, writing
+from train.runs.folder import config_as_json
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
-from train.studies import rows, trials
+from train.studies import trials
 from train.studies.arms import Arm, Block
 from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.joining import join
-from train.studies.outcomes import make_results
-from train.studies.report import write_report
+from train.studies.study import describe_study
 
 MLP = ["--network", "mlp", "--hidden", "8"]
 RESULTS = Path(__file__).parents[3] / "results"
@@ -179,12 +182,12 @@ def test_all_commits_of_a_resumed_run_are_listed(tmp_path):
     row["test_error"] = 1.0
     records.append_metrics(folder, row | {"seconds": 1.0, "mean_momentum": 0.9})
     records.write_finished(folder, 1)
-    options = rows.config_as_json(Optimizer())
+    options = config_as_json(Optimizer())
     config = {"optimizer": options, "data_sha256": 64 * "0"}
     (folder / "config.json").write_text(json.dumps(config))
     known = dict.fromkeys(rows.ENVIRONMENT) | {"command": ["a"]}
     starts = [known | {"commit": commit} for commit in "ab"]
     (folder / "provenance.json").write_text(json.dumps(starts))
-    about = rows.describe("x", "y?", [BLOCK], outcomes=["last_error"])
+    about = describe_study("x", "y?", [BLOCK], outcomes=["last_error"])
     found = collect(about, tmp_path).about["environments"]
     assert [each["commit"] for each in found] == ["a", "b"]

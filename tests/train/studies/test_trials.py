@@ -9,12 +9,13 @@ import pytest
 
 from train.__main__ import main
 from train.data.sources import load_dataset
+from train.reports.collecting import collect
+from train.reports.outcomes import compare_arms, make_results
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
-from train.studies import rows
 from train.studies.arms import (
     Arm,
     Block,
@@ -24,8 +25,7 @@ from train.studies.arms import (
     twin_arms,
 )
 from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.outcomes import compare_arms, make_results
+from train.studies.study import describe_study
 from train.studies.trials import (
     _in_order,
     _matched,
@@ -222,7 +222,7 @@ def twins(tmp_path_factory):
     )
     block = Block("digits", experiment, arms, "lcam")
     run_trials([block], [5], folder, load_dataset, Clock())
-    about = rows.describe("twins", "?", [block], outcomes=("last_error", "area"))
+    about = describe_study("twins", "?", [block], outcomes=("last_error", "area"))
     return folder, collect(about, folder)
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from train.errors import InputError
 from train.paths import expand
+from train.reports import observed_tables, planned, tables
+from train.reports.collecting import is_study, read_study
+from train.reports.joining import join
+from train.reports.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
+from train.reports.rows import StudyRows
+from train.reports.section import describe, section, seeds_text
+from train.reports.summary import summarize, verdict
 from train.runs.records import UNREADABLE
 from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
-from train.studies import observed_tables, planned, table
-from train.studies.collecting import is_study, read_study
-from train.studies.joining import join
-from train.studies.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
-from train.studies.rows import StudyRows
-from train.studies.section import describe, section, seeds_text
-from train.studies.summary import summarize, verdict
 
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
@@ -47,7 +47,7 @@ def write_report(out: Path, rows: StudyRows) -> Path | None:
 
 def _of_plan(out: Path, rows: StudyRows, plan: planned.Plan) -> list[str]:
     """The parts of the report of a study that results/PLAN.md planned."""
-    from train.studies.planned_report import planned_parts  # matplotlib takes a second
+    from train.reports.planned_report import planned_parts  # matplotlib takes a second
 
     [result], _ = write_tables(out, rows, compare=False)
     answer, *others = planned_parts(out, plan, result, rows.runs, describe(result))
@@ -59,7 +59,7 @@ def _compared(out: Path, rows: StudyRows) -> list[str]:
     """The parts of the report of any other study."""
     results, comparisons = write_tables(out, rows)
 
-    from train.studies import panels  # matplotlib takes a second
+    from train.reports import panels  # matplotlib takes a second
 
     about, primary = rows.about, rows.about["outcomes"][0]
     mine = [each for each in comparisons if each.outcome == primary]
@@ -89,9 +89,9 @@ def _draw_forest(
     path: Path, comparisons: Sequence[Comparison], results: Sequence[Result]
 ) -> None:
     """Draws LCAM less each arm; without LCAM as reference, each arm less that."""
+    from train.reports import forest
     from train.runs import drawing
     from train.runs.palette import kind_of
-    from train.studies import pictures
 
     references = sorted({each.reference for each in comparisons})
     if references == ["lcam"]:
@@ -103,12 +103,12 @@ def _draw_forest(
     for block in dict.fromkeys(each.block for each in comparisons):
         mine = {e.arm: e.difference for e in comparisons if e.block == block}
         numbers = [each.num_seeds for each in mine.values()]
-        subtitle = table.span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
+        subtitle = tables.span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
         intervals = {
-            arm: pictures.Interval(sign * each.mean, each.half_width)
+            arm: forest.Interval(sign * each.mean, each.half_width)
             for arm, each in mine.items()
         }
-        columns.append(pictures.Column(block, subtitle, intervals))
+        columns.append(forest.Column(block, subtitle, intervals))
     run = [each for each in results if each.runs]
     squared = [each.block["name"] for each in run if task_of(each).is_squared]
     error = "test error"
@@ -116,7 +116,7 @@ def _draw_forest(
         error = "squared error"
     elif squared:
         error += f" ({', '.join(squared)}: squared)"
-    words = pictures.Words(
+    words = forest.Words(
         verdict(comparisons).removesuffix("."),
         f"{subject} less {minus}: {error} in percentage points",
         f"{subject} better",
@@ -128,10 +128,10 @@ def _draw_forest(
         for arm in result.block["arms"]
     }
     arms = {
-        each.arm: pictures.Row(kind_of(each.arm, options[each.arm]))
+        each.arm: forest.Row(kind_of(each.arm, options[each.arm]))
         for each in comparisons
     }
-    drawing.save(pictures.draw_forest(columns, arms, words), path)
+    drawing.save(forest.draw_forest(columns, arms, words), path)
 
 
 def _about_table(rows: StudyRows) -> str:
@@ -139,7 +139,7 @@ def _about_table(rows: StudyRows) -> str:
     run = {arm for _, arm, _ in rows.runs}
     arms = {a["name"]: a for block in rows.about["blocks"] for a in block["arms"]}
     lines = [[f"`{name}`", arms[name]["about"] or "-"] for name in arms if name in run]
-    return table.markdown([["arm", "what it is"], *lines])
+    return tables.markdown([["arm", "what it is"], *lines])
 
 
 def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:

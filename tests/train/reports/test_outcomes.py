@@ -1,7 +1,7 @@
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, OUTCOMES, epoch, run, study
-from train.studies.outcomes import (
+from tests.train.reports.written import ARMS, BLOCK, OUTCOMES, epoch, run, study
+from train.reports.outcomes import (
     compare_arms,
     make_results,
     num_last_epochs,

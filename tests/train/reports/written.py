@@ -1,10 +1,10 @@
 """Rows of studies, made by hand."""
 
+from train.reports.rows import RunRows, StudyRows
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
-from train.studies import rows
 from train.studies.arms import Arm, Block
-from train.studies.rows import RunRows, StudyRows
+from train.studies.study import describe_study
 
 ARMS = (
     Arm("lcam", Optimizer()),
@@ -46,7 +46,7 @@ def study(runs, block=BLOCK, **about):
     """A study of one block; `runs` by arm and seed."""
     machine = {"commit": "c" * 40, "device": "cpu", "machine": "m", "cores": 2}
     machine |= {"python": "3", "versions": {"jax": "1"}}
-    known = rows.describe("ablation", "What matters?", [block], outcomes=OUTCOMES)
+    known = describe_study("ablation", "What matters?", [block], outcomes=OUTCOMES)
     known |= {"commands": [["python", "-m", "train"]], "environments": [machine]}
     keyed = {(block.name, arm, seed): each for (arm, seed), each in runs.items()}
     return StudyRows(known | about, keyed)

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
-from train.studies import planned
+from tests.train.reports.written import BLOCK, run, study
+from train.reports import planned
+from train.reports.planned import PLANS, Plan, Question
+from train.reports.report import write_report
+from train.reports.statistics import fieller
 from train.studies.arms import dose_study_arms, lcam_arm, sgd_arm
-from train.studies.planned import PLANS, Plan, Question
-from train.studies.report import write_report
-from train.studies.statistics import fieller
 
 # `statsmodels.stats.weightstats.DescrStatsW(numbers).ttost_mean(-0.3, 0.3)` of version
 # 0.15.0 gives 0.017446 and 0.091572.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from train.studies import statistics
-from train.studies.statistics import signed as text
+from train.reports import statistics
+from train.reports.statistics import signed as text
 
 WIDTH = 80  # of what is printed
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.studies import observed_tables, statistics, table
-from train.studies.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
+from train.reports import observed_tables, statistics, tables
+from train.reports.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
 
 
 def section(
@@ -67,7 +67,7 @@ def _observed(result: Result) -> list[str]:
     if observe == "nothing" or not rows:
         return []
     title, make_table, _ = observed_tables.TABLES[observe]
-    return [f"### {title}", table.markdown(make_table(rows))]
+    return [f"### {title}", tables.markdown(make_table(rows))]
 
 
 def describe(result: Result) -> str:
@@ -120,7 +120,7 @@ def _arms_table(result: Result) -> str:
             numbers = [run[outcome] for run in runs]
             known = None not in numbers
             most = max(100, *numbers) if known else 100
-            row.append(table.mean_text(numbers, ".2f", most) if known else "-")
+            row.append(tables.mean_text(numbers, ".2f", most) if known else "-")
         for goal in result.block["reach"]:
             row.append(_reach_text([run[f"epochs_to_{goal:g}"] for run in runs]))
         rows.append(row)
@@ -128,14 +128,14 @@ def _arms_table(result: Result) -> str:
         "<sub>In percent: mean ± standard deviation over the seeds, and in brackets "
         "the 95 % interval of the mean.</sub>"
     )
-    return table.markdown([header, *rows]) + f"\n\n{note}"
+    return tables.markdown([header, *rows]) + f"\n\n{note}"
 
 
 def _reach_text(epochs: Sequence[int | None]) -> str:
     """A mean would leave out the runs that never got there: the slowest."""
     reached = [number for number in epochs if number is not None]
     if len(reached) == len(epochs):
-        return table.mean_text(reached, ".1f")
+        return tables.mean_text(reached, ".1f")
     return f"reached by {len(reached)} of {len(epochs)}"
 
 
@@ -150,8 +150,8 @@ def _behaviour_table(result: Result) -> str:
     }
     rows = [["arm", *(title for title, _ in names.values())]]
     for arm, runs in result.runs.items():
-        rows.append([arm, *table.mean_cells(list(runs.values()), names)])
-    return table.markdown(rows)
+        rows.append([arm, *tables.mean_cells(list(runs.values()), names)])
+    return tables.markdown(rows)
 
 
 def _differences_table(
@@ -169,15 +169,15 @@ def _differences_table(
             [
                 each.arm,
                 str(difference.num_seeds),
-                table.text(difference.mean, "+.2f"),
-                table.interval(difference.mean, difference.half_width),
-                table.p_text(difference.p_value),
-                table.p_text(each.corrected_p),
-                table.percent(difference.detectable),
+                tables.text(difference.mean, "+.2f"),
+                tables.interval(difference.mean, difference.half_width),
+                tables.p_text(difference.p_value),
+                tables.p_text(each.corrected_p),
+                tables.percent(difference.detectable),
                 statistics.short_verdict(difference, each.corrected_p),
             ]
         )
-    return table.markdown(rows)
+    return tables.markdown(rows)
 
 
 def seeds_text(seeds: Collection[int]) -> str:

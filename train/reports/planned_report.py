@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from train.reports import forest, panels, planned, statistics, tables
+from train.reports.outcomes import Result
+from train.reports.planned import Answer, Errors, Plan
+from train.reports.rows import RunRows, write_csv
+from train.reports.statistics import signed
 from train.runs import drawing
 from train.runs.palette import ARM_COLORS
-from train.studies import panels, pictures, planned, statistics, table
-from train.studies.outcomes import Result
-from train.studies.planned import Answer, Errors, Plan
-from train.studies.rows import RunRows, write_csv
-from train.studies.statistics import signed
 
 
 def planned_parts(
@@ -83,14 +83,14 @@ def _progress(plan: Plan, block: Mapping[str, Any], errors: Errors) -> str:
     for arm in planned.arms_of(plan, block):
         number = sum(seed < plan.seeds for seed in errors.get(arm, {}))
         counts.append([f"`{arm}`", f"{number} of {plan.seeds}"])
-    tables = [rows, counts] if primary else [counts]
-    return "\n\n".join(map(table.markdown, tables))
+    shown = [rows, counts] if primary else [counts]
+    return "\n\n".join(map(tables.markdown, shown))
 
 
 def _sentence(each: Answer, verdict: str) -> str:
     return (
         f"{each.question.text} {signed(each.mean)} points, 95 % interval "
-        f"{table.interval(each.mean, each.half_width())}: {verdict}."
+        f"{tables.interval(each.mean, each.half_width())}: {verdict}."
     )
 
 
@@ -104,14 +104,14 @@ def _answers_table(answers: Sequence[Answer], verdicts: Sequence[str]) -> str:
                 f"{each.number} {each.unit}",
                 signed(each.mean),
                 f"{each.deviation:.2f}",
-                table.interval(each.mean, each.half_width()),
-                table.interval(each.mean, each.half_width(0.9)),
-                table.p_text(each.equal_p),
-                table.p_text(each.different_p),
+                tables.interval(each.mean, each.half_width()),
+                tables.interval(each.mean, each.half_width(0.9)),
+                tables.p_text(each.equal_p),
+                tables.p_text(each.different_p),
                 verdict,
             ]
         )
-    return table.markdown(rows)
+    return tables.markdown(rows)
 
 
 def _secondary(plan: Plan, answers: Sequence[Answer]) -> list[str]:
@@ -138,10 +138,10 @@ def _errors_table(plan: Plan, errors: Errors) -> str:
     for arm, by_seed in errors.items():
         if by_seed:
             numbers = list(by_seed.values())
-            text = table.mean_text(numbers, ".2f", 100)
+            text = tables.mean_text(numbers, ".2f", 100)
             rows.append([f"`{arm}`", str(len(numbers)), text])
     what = "the last epoch" if plan.saving else "the last three epochs"
-    return table.markdown(rows) + (
+    return tables.markdown(rows) + (
         f"\n\n<sub>In percent, of {what}: mean ± standard deviation over the seeds, "
         "and in brackets the 95 % interval of the mean. A diverged run counts as "
         f"{plan.chance:g} %. Arms have other seeds: take differences from the tables "
@@ -199,12 +199,12 @@ def _write_answers(
 
 def _draw(path: Path, primary: Sequence[Answer], verdicts: Sequence[str]) -> None:
     differences = {
-        each.question.name: pictures.Interval(each.mean, each.half_width())
+        each.question.name: forest.Interval(each.mean, each.half_width())
         for each in primary
     }
     kinds = {name: name if name in ARM_COLORS else "lcam" for name in differences}
     what = "own less borrowed" if "own loss" in differences else "LCAM less the arm"
-    words = pictures.Words(
+    words = forest.Words(
         "; ".join(
             f"{a.question.name}: {v}" for a, v in zip(primary, verdicts, strict=True)
         ),
@@ -212,6 +212,6 @@ def _draw(path: Path, primary: Sequence[Answer], verdicts: Sequence[str]) -> Non
         "LCAM better",
         "LCAM worse",
     )
-    column = pictures.Column("", f"{primary[0].number} pairs of seeds", differences)
-    rows = {name: pictures.Row(kind) for name, kind in kinds.items()}
-    drawing.save(pictures.draw_forest([column], rows, words), path)
+    column = forest.Column("", f"{primary[0].number} pairs of seeds", differences)
+    rows = {name: forest.Row(kind) for name, kind in kinds.items()}
+    drawing.save(forest.draw_forest([column], rows, words), path)

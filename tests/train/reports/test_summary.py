@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
+from tests.train.reports.written import BLOCK, run, study
+from train.reports.outcomes import Comparison, make_results
+from train.reports.statistics import Difference
+from train.reports.summary import conclusions, summarize, verdict
 from train.settings.experiment import Experiment
-from train.studies.outcomes import Comparison, make_results
-from train.studies.statistics import Difference
-from train.studies.summary import conclusions, summarize, verdict
 
 
 def against(arm, mean, corrected_p, block="digits", reference="lcam"):

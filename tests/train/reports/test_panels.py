@@ -1,6 +1,6 @@
-from tests.train.studies.written import run, study
-from train.studies import panels
-from train.studies.outcomes import make_results
+from tests.train.reports.written import run, study
+from train.reports import panels
+from train.reports.outcomes import make_results
 
 
 def plot(tmp_path, runs):

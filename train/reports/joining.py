@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from train.errors import InputError
+from train.reports.rows import RunRows, StudyRows, unique
 from train.runs.folder import FREE_OPTIONS, config_as_json
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
-from train.studies.rows import RunRows, StudyRows, unique
 
 # In these the same run may differ, made twice.
 _TIMES = ("seconds", "images_per_second", "commit", "device", "threads")

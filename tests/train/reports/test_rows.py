@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
+from tests.train.reports.written import BLOCK, run, study
 from train.errors import InputError
+from train.reports import rows
+from train.reports.outcomes import make_results
+from train.reports.report import write_report, write_tables
 from train.settings.experiment import Experiment
-from train.studies import rows
-from train.studies.outcomes import make_results
-from train.studies.report import write_report, write_tables
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.train.reports.written import BLOCK, run, study
 from tests.train.runs.test_plot import LOSSES, series, write_about, write_run
-from tests.train.studies.written import BLOCK, run, study
 from train.__main__ import main
+from train.reports.outcomes import write_tables
 from train.runs.palette import ARM_COLORS
-from train.studies.outcomes import write_tables
 
 
 def write_study(folder, **about):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from train.studies.statistics import (
+from train.reports.statistics import (
     Difference,
     detectable,
     equivalence_power,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from train.studies import statistics
-from train.studies.table import text
+from train.reports import statistics
+from train.reports.tables import text
 
 # By arm, by seed, the rows of `metrics.jsonl`.
 Rows = dict[str, list[list[dict[str, Any]]]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from train.studies import observed_tables, statistics, table
-from train.studies.outcomes import Comparison, Result
+from train.reports import observed_tables, statistics, tables
+from train.reports.outcomes import Comparison, Result
 
 # They ignore the loss. The sharpest stands last: the phases of another run come in
 # stretches as LCAM's own do, and know nothing of its loss.
@@ -32,7 +32,7 @@ def summarize(
         if not math.isnan(each.difference.detectable)
     ]
     if found:
-        low, high = table.percent(min(found)), table.percent(max(found))
+        low, high = tables.percent(min(found)), tables.percent(max(found))
         span = low if low == high else f"{low} to {high}"
         sentences.append(
             f"To be found 4 times in 5, a true difference must be of {span} points."

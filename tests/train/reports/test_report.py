@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
-from train.studies.report import write_report
-from train.studies.section import seeds_text
+from tests.train.reports.written import BLOCK, run, study
+from train.reports.report import write_report
+from train.reports.section import seeds_text
 
 
 @pytest.mark.parametrize(

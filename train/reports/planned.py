@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from train.reports import statistics
+from train.reports.rows import RunRows, donor_of
+from train.reports.statistics import LEVEL
 from train.runs.records import has_diverged
-from train.studies import statistics
-from train.studies.rows import RunRows, donor_of
-from train.studies.statistics import LEVEL
 
 Errors = dict[str, dict[int, float]]  # test errors in percent, by arm and seed
 

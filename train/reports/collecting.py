@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.errors import InputError
-from train.runs import records
-from train.studies.rows import (
+from train.reports.rows import (
     ENVIRONMENT,
     OPTIONS,
     ORIGIN,
@@ -17,6 +16,7 @@ from train.studies.rows import (
     read_rows,
     unique,
 )
+from train.runs import records
 
 
 class Trial(NamedTuple):

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from train.runs.records import has_diverged, mean_of
-from train.runs.task import Task, make_task
-from train.runs.writing import writing
-from train.studies import statistics
-from train.studies.rows import (
+from train.reports import statistics
+from train.reports.rows import (
     RunRows,
     StudyRows,
     donor_of,
@@ -18,7 +15,10 @@ from train.studies.rows import (
     write_csv,
     write_rows,
 )
-from train.studies.statistics import Difference
+from train.reports.statistics import Difference
+from train.runs.records import has_diverged, mean_of
+from train.runs.task import Task, make_task
+from train.runs.writing import writing
 
 OUTCOMES = {
     "last_epochs_error": "test error, mean of the last epochs",

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, run, study
+from tests.train.reports.written import ARMS, BLOCK, run, study
 from train.errors import InputError
+from train.reports.joining import join
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data, Model
 from train.studies.arms import Arm
-from train.studies.joining import join
 
 A, B = Path("a"), Path("b")
 

@@ -3,9 +3,9 @@ import math
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+from train.reports.forest import Column, Interval, Row, Words, draw_forest
 from train.runs.drawing import plt
 from train.runs.palette import ARM_COLORS
-from train.studies.pictures import Column, Interval, Row, Words, draw_forest
 
 ROWS = {"a": Row("lcam"), "b": Row("lcam")}
 WORDS = Words("title", "arm less sgd", "arm better", "arm worse")

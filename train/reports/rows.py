@@ -16,9 +16,7 @@ import numpy as np
 
 from train.errors import InputError
 from train.runs import records
-from train.runs.folder import config_as_json
 from train.runs.writing import replace, writing
-from train.studies.arms import Arm, Block
 
 FORMAT = 1
 ABOUT = "study.json"
@@ -67,56 +65,6 @@ class StudyRows(NamedTuple):
     runs: dict[tuple[str, str, int], RunRows]
 
 
-def describe(
-    name: str,
-    question: str,
-    blocks: Sequence[Block],
-    *,
-    note: str = "",
-    outcomes: Sequence[str],
-) -> dict[str, Any]:
-    """What `study.json` says of a study before anything is run.
-
-    Args:
-      name: of the study.
-      question: that it asks.
-      blocks: of the study.
-      note: what a reader of its report must know besides.
-      outcomes: names of `train.studies.outcomes.OUTCOMES`, the primary one first.
-    """
-    return {
-        "format": FORMAT,
-        "study": name,
-        "question": question,
-        "note": note,
-        "outcomes": list(outcomes),
-        "blocks": [
-            {
-                "name": block.name,
-                "reference": block.reference,
-                "reach": list(block.reach),
-                "experiment": config_as_json(block.experiment),
-                "arms": [_describe_arm(arm) for arm in block.arms],
-            }
-            for block in blocks
-        ],
-        "commands": [],
-        "environments": [],
-    }
-
-
-def _describe_arm(arm: Arm) -> dict[str, Any]:
-    return {
-        "name": arm.name,
-        "folder": arm.folder or arm.name,
-        "about": arm.about,
-        "matched": arm.matched,
-        "donor": arm.donor,
-        "epochs": arm.epochs,
-        "optimizer": config_as_json(arm.optimizer),
-    }
-
-
 def donor_of(arm: Mapping[str, Any]) -> str | None:
     """The arm that an arm is matched with; None if it is matched with none."""
     if arm["matched"] is None:
@@ -134,7 +82,7 @@ def unique(things: Sequence[Any]) -> list[Any]:
 
 
 def write_rows(folder: Path, rows: StudyRows) -> None:
-    """Writes all but `runs.csv`, to which `train.studies.outcomes` adds.
+    """Writes all but `runs.csv`, to which `train.reports.outcomes` adds.
 
     Raises:
       InputError: the disk does not take it.

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from train.paths import printable
+from train.reports.outcomes import Result, task_of
+from train.reports.tables import span
 from train.runs import drawing
 from train.runs.drawing import plt
 from train.runs.palette import kind_of
 from train.runs.task import Task
-from train.studies.outcomes import Result, task_of
-from train.studies.table import span
 
 COLUMNS = ("test_error", "train_loss", "low_loss_share", "mean_momentum")
 WIDTH = 12.5  # of a picture, in inches

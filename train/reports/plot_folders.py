@@ -8,6 +8,10 @@ import numpy as np
 
 from train.errors import InputError
 from train.paths import expand, printable
+from train.reports import panels, rows
+from train.reports.collecting import read_study
+from train.reports.outcomes import make_results, task_of
+from train.reports.panels import Line
 from train.runs import drawing
 from train.runs.curves import Curves, read_curves
 from train.runs.drawing import plt
@@ -16,10 +20,6 @@ from train.runs.records import UNREADABLE
 from train.runs.task import Task
 from train.runs.writing import check_output
 from train.settings.commands import Plot
-from train.studies import panels, rows
-from train.studies.collecting import read_study
-from train.studies.outcomes import make_results, task_of
-from train.studies.panels import Line
 
 PICTURE = "figure.png"
 STEPS_HEIGHT = 2.8  # of a run's steps, in inches
