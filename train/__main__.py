@@ -152,9 +152,9 @@ def _execute(config: Command) -> None:
         case Presets():
             print(presets.describe())
         case Studies():
-            from train.studies.catalogue import describe
+            from train.studies.catalogue import list_studies
 
-            print(describe())
+            print(list_studies())
         case Run():
             from train.runs.folder import check_folder
 

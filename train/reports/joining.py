@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from train.errors import InputError
-from train.reports.rows import RunRows, StudyRows, unique
+from train.reports.rows import Rows, of_block, unique
 from train.runs.folder import FREE_OPTIONS, config_as_json
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
@@ -21,45 +22,50 @@ _EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer
 _EXPERIMENT["data"]["label_noise"] = 0.0  # an option of before: parts may have it
 
 
-def join(parts: Sequence[tuple[Path, StudyRows]]) -> StudyRows:
+def join(parts: Sequence[tuple[Path, Rows]]) -> Rows:
     """Joins the parts of one study, each with the folder that it comes from.
 
-    Other commits and machines are listed, not refused. Parts may have other arms.
-
-    Raises:
-      InputError: the parts differ in options or data, or in the numbers of a run that
-        both have. The message names the first difference.
+    Parts may have other seeds, arms, commits and machines. Other options, data or
+    numbers of a run that both have are refused; the first difference is named.
     """
     for (first, one), (second, other) in itertools.combinations(parts, 2):
-        if found := _difference(_common(one, other), _common(other, one)):
+        found = _difference(_common(one, other), _common(other, one))
+        if found := found or _other_numbers(one, other):
             raise InputError(
                 f"{first} and {second} do not belong together: {found}. The parts of a "
                 "study have the same options and data, and most often other seeds."
             )
     whole = functools.reduce(_merge, [part for _, part in parts])
     places = [(b["name"], name) for b in whole.about["blocks"] for name in _arms(b)]
-    keys = sorted(whole.runs, key=lambda key: (places.index(key[:2]), key[2]))
-    return whole._replace(runs={key: whole.runs[key] for key in keys})
+    tables = []
+    for table in whole[1:]:
+        order = [(places.index(key[:2]), key[2]) for key in table.index]
+        at = sorted(range(len(order)), key=order.__getitem__)
+        tables.append(table.iloc[at])
+    return Rows(whole.about, *tables)
 
 
-def _merge(whole: StudyRows, part: StudyRows) -> StudyRows:
-    about = dict(whole.about)
+def _merge(whole: Rows, part: Rows) -> Rows:
     theirs = {block["name"]: block for block in part.about["blocks"]}
-    about["blocks"] = []
+    blocks = []
     for block in whole.about["blocks"]:
         # In the order of the part that has more of them.
-        first, second = sorted(
-            (_arms(block), _arms(theirs[block["name"]])), key=len, reverse=True
-        )
-        arms = first | second
-        about["blocks"].append(block | {"arms": list(arms.values())})
-    for name in ("commands", "environments"):
-        about[name] = unique([*about[name], *part.about[name]])
-    return StudyRows(about, part.runs | whole.runs)
+        both = _arms(block), _arms(theirs[block["name"]])
+        first, second = sorted(both, key=len, reverse=True)
+        blocks.append(block | {"arms": list((first | second).values())})
+    lists = {
+        name: unique([*whole.about[name], *part.about[name]])
+        for name in ("commands", "environments")
+    }
+    tables = [
+        pd.concat([ours, other[~other.index.isin(ours.index)]])
+        for ours, other in zip(whole[1:], part[1:], strict=True)
+    ]
+    return Rows(whole.about | {"blocks": blocks} | lists, *tables)
 
 
-def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
-    """What has to be equal in another part."""
+def _common(rows: Rows, other: Rows) -> dict[str, Any]:
+    """What has to be equal in another part, but for the numbers of runs."""
     other_blocks = {block["name"]: block for block in other.about["blocks"]}
     blocks = {}
     for block in rows.about["blocks"]:
@@ -78,25 +84,14 @@ def _common(rows: StudyRows, other: StudyRows) -> dict[str, Any]:
         if ".py:" in (block["experiment"].get("model", {}).get("network") or ""):
             facts["network"] = "network"  # with the sum of its file
         for title, fact in facts.items():
-            ours, theirs = _seen(rows, name, fact), _seen(other, name, fact)
+            ours, theirs = (
+                " ".join(sorted(of_block(each.runs, name)[fact].dropna().unique()))
+                for each in (rows, other)
+            )
             if ours and theirs:  # a part without runs has none
                 blocks[name][title] = ours
-    return {
-        "study": rows.about["study"],
-        "outcomes": rows.about["outcomes"],
-        "blocks": blocks,
-        "runs": {
-            f"{arm} with seed {seed} in {block}": _numbers(run)
-            for (block, arm, seed), run in rows.runs.items()
-            if (block, arm, seed) in other.runs
-        },
-    }
-
-
-def _seen(rows: StudyRows, block: str, fact: str) -> str:
-    """A fact of the runs of a block: of all the same, as a rule."""
-    runs = [run for key, run in rows.runs.items() if key[0] == block]
-    return " ".join(sorted({str(run.facts[fact] or "") for run in runs}))
+    about = rows.about
+    return {"study": about["study"], "outcomes": about["outcomes"], "blocks": blocks}
 
 
 def _filled(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -124,18 +119,6 @@ def _fixed(options: dict[str, Any]) -> dict[str, Any]:
     return fixed
 
 
-def _numbers(run: RunRows) -> dict[str, Any]:
-    epochs = {}
-    for row in run.epochs:
-        numbers = {name: row[name] for name in row if name not in _TIMES}
-        if "observed" in row:  # flat, as it is read back
-            numbers["observed"] = {
-                name: np.ravel(each).tolist() for name, each in row["observed"].items()
-            }
-        epochs[f"epoch {row['epoch']}"] = numbers
-    return epochs | {name: run.facts[name] for name in run.facts if name not in _TIMES}
-
-
 def _arms(block: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {arm["name"]: arm for arm in block["arms"]}
 
@@ -150,4 +133,26 @@ def _difference(ours: Any, theirs: Any, place: str = "") -> str | None:
             return f"{there} is in one of them only"
         if found := _difference(ours[name], theirs[name], there):
             return found
+    return None
+
+
+def _other_numbers(one: Rows, other: Rows) -> str | None:
+    """The first number that differs in a run that both have, in words."""
+    for name in Rows._fields[1:]:
+        ours, theirs = getattr(one, name), getattr(other, name)
+        columns = ours.columns.intersection(theirs.columns).difference(_TIMES)
+        ours, theirs = (
+            mine.loc[mine.index.isin(others.index), columns].sort_index(kind="stable")
+            for mine, others in ((ours, theirs), (theirs, ours))
+        )
+        if len(ours) != len(theirs):
+            return f"{name}.csv has other rows of the same runs"
+        differs = (ours != theirs) & ~(ours.isna() & theirs.isna())
+        for row, column in np.argwhere(differs.fillna(True).to_numpy(bool)):
+            block, arm, seed = ours.index[row]
+            epoch = f", epoch {ours.epoch.iloc[row]}" if "epoch" in ours else ""
+            return (
+                f"{arm} with seed {seed} in {block}{epoch}, {columns[column]} is "
+                f"{ours.iat[row, column]} and {theirs.iat[row, column]}"
+            )
     return None

@@ -1,17 +1,12 @@
 """What observers saw, over epochs and seeds."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from train.reports import statistics
-from train.reports.tables import text
-
-# By arm, by seed, the rows of `metrics.jsonl`.
-Rows = dict[str, list[list[dict[str, Any]]]]
+from train.reports.tables import mean_text
 
 MISREAD = (
     "*Misread* is the share of steps in which two phases differ: that of the arm, "
@@ -34,7 +29,6 @@ MECHANISM = (
     "brackets stand 95 % intervals over the seeds."
 )
 
-
 # Whose phase is taken for the true one.
 TRUTHS = {
     "held_out": "the first test batch",
@@ -42,56 +36,64 @@ TRUTHS = {
 }
 
 
-def kappas(runs: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
+def seen(observed: pd.DataFrame, name: str) -> np.ndarray:
+    """What was seen of an arm, [seeds, epochs, phases or arrays]."""
+    mine = observed[observed["name"] == name]
+    seeds, epochs = mine.index.nunique(), mine.epoch.nunique()
+    return mine.number.to_numpy().reshape(seeds, epochs, -1)
+
+
+def kappas(observed: pd.DataFrame) -> list[float]:
     """Kappa of each run: 1 - misread / by chance, of all steps; NaN without chance."""
     sums = (
-        [
-            math.fsum(float(np.ravel(row["observed"][name])[0]) for row in run)
-            for name in ("misread", "misread_by_chance")
-        ]
-        for run in runs
+        map(math.fsum, seen(observed, name)[..., 0])
+        for name in ("misread", "misread_by_chance")
     )
-    return [1 - wrong / chance if chance > 0 else math.nan for wrong, chance in sums]
+    return [
+        1 - wrong / chance if chance > 0 else math.nan
+        for wrong, chance in zip(*sums, strict=True)
+    ]
 
 
-def misread_table(rows: Rows, truth: str) -> list[list[str]]:
+def misread_table(arms: dict[str, pd.DataFrame], truth: str) -> list[list[str]]:
     """How often the phase was misread; a header, and a row an arm.
 
     Args:
-      rows: of the arms.
+      arms: what was observed, by arm.
       truth: whose phase is taken for the true one: "held_out" or "fixed".
     """
     table = [["arm", "misread", "by chance", "kappa", "true low-loss steps"]]
-    for arm, runs in rows.items():
-        names = ("misread", "misread_by_chance", f"{truth}_low_loss_share")
+    names = ("misread", "misread_by_chance", f"{truth}_low_loss_share")
+    for arm, observed in arms.items():
         misread, chance, share = (
-            [float(np.mean([row["observed"][name] for row in run])) for run in runs]
-            for name in names
+            100 * np.mean(seen(observed, name)[..., 0], axis=1) for name in names
         )
         table.append(
             [
                 arm,
-                _text([100 * x for x in misread], ".1f", 0, 100) + " %",
-                f"{100 * np.mean(chance):.1f} %",
-                _text(kappas(runs), ".3f", most=1),
-                f"{100 * np.mean(share):.1f} %",
+                _text(misread, ".1f", 100, least=0) + " %",
+                f"{np.mean(chance):.1f} %",
+                _text(kappas(observed), ".3f", 1),
+                f"{np.mean(share):.1f} %",
             ]
         )
     return table
 
 
-def mechanism_table(rows: Rows) -> list[list[str]]:
+def mechanism_table(arms: dict[str, pd.DataFrame]) -> list[list[str]]:
     """Ratios of the phases; a header, and a row an arm."""
     header = ["arm", "gradient", "update", "fast tenth", "slow tenth"]
     header += ["cosine, high loss", "cosine, low loss"]
     table = [[*header, "correlation of loss and update"]]
     ratios = ("grad_norm", "update_norm", "fast_speed", "slow_speed")
-    for arm, runs in rows.items():
-        columns = [[_ratio(run, name) for run in runs] for name in ratios]
-        columns += zip(*(_means(run, "cosine") for run in runs), strict=True)
-        by_array = np.array([_means(run, "array_correlation") for run in runs])
+    for arm, observed in arms.items():
+        columns = [
+            [_ratio(run) for run in seen(observed, name)[:, 1:]] for name in ratios
+        ]
+        columns += [*_means(seen(observed, "cosine")).T]
+        by_array = _means(seen(observed, "array_correlation"))
         low, high = np.min(by_array.mean(axis=0)), np.max(by_array.mean(axis=0))
-        whole = _text(by_array.mean(axis=1).tolist(), "+.2f")
+        whole = _text(by_array.mean(axis=1), "+.2f")
         extremes = "" if np.isnan(low) else f" {{{low:+.2f}, {high:+.2f}}}"
         table.append([arm, *(_text(x, ".3f") for x in columns), whole + extremes])
     return table
@@ -106,45 +108,18 @@ TABLES = {
     },
     "mechanism": ("What the phases do", mechanism_table, MECHANISM),
 }
+# Mean and 95 % interval over the seeds that have the number.
+_text = partial(mean_text, least=-math.inf, with_deviation=False)
 
 
-def _later(run: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    """What was seen from the second epoch on, where both phases had steps."""
-    return [
-        row["observed"][name]
-        for row in run[1:]
-        if all(number is not None for number in np.ravel(row["observed"][name]))
-    ]
-
-
-def _ratio(run: Sequence[dict[str, Any]], name: str) -> float:
+def _ratio(run: np.ndarray) -> float:
     """Low-loss over high-loss phase, geometric mean of the epochs; NaN without any."""
-    logs = [
-        math.log(low / high) for high, low in _later(run, name) if low > 0 and high > 0
-    ]
+    logs = [math.log(low / high) for high, low in run if low > 0 and high > 0]
     return math.exp(float(np.mean(logs))) if logs else math.nan
 
 
-def _means(run: Sequence[dict[str, Any]], name: str) -> np.ndarray:
-    """Mean over the epochs of the number of each phase or array; NaN without any."""
-    numbers = _later(run, name)
-    if not numbers:
-        return np.full(len(run[0]["observed"][name]), math.nan)
-    return np.mean(np.array(numbers, np.float64), axis=0)
-
-
-def _text(
-    numbers: Sequence[float],
-    spec: str,
-    least: float = -math.inf,
-    most: float = math.inf,
-) -> str:
-    """Mean and 95 % interval over the seeds that have the number."""
-    known = [number for number in numbers if not math.isnan(number)]
-    if not known:
-        return "-"
-    mean, deviation, half_width = statistics.summarize(known)
-    if math.isnan(deviation):
-        return text(mean, spec)
-    low, high = max(mean - half_width, least), min(mean + half_width, most)
-    return f"{text(mean, spec)} [{text(low, spec)}, {text(high, spec)}]"
+def _means(runs: np.ndarray) -> np.ndarray:
+    """Means over the epochs from the second on, where both phases had steps."""
+    known = [run[1:][~np.isnan(run[1:]).any(axis=1)] for run in runs]
+    nothing = np.full(runs.shape[2], math.nan)
+    return np.array([run.mean(axis=0) if len(run) else nothing for run in known])

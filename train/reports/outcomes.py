@@ -1,22 +1,23 @@
 """What the runs of a study come to: outcomes, and comparisons of arms."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from train.reports import statistics
+import pandas as pd
+
+from train.reports import statistics, tables
 from train.reports.rows import (
-    RunRows,
-    StudyRows,
+    KEY,
+    Rows,
+    diverged,
     donor_of,
-    named,
+    lender_of,
+    of_block,
     write_csv,
     write_rows,
 )
-from train.reports.statistics import Difference
-from train.runs.records import has_diverged, mean_of
 from train.runs.task import Task, make_task
 from train.runs.writing import writing
 
@@ -25,114 +26,150 @@ OUTCOMES = {
     "last_error": "test error of the last epoch",
     "area": "test error, mean of all epochs",
 }
-PHASES = ("low_loss_share", "phase_switches")  # what switching did
+PHASES = ["low_loss_share", "phase_switches"]  # what switching did
 
 
 class Comparison(NamedTuple):
-    """An arm less its block's reference, in one outcome."""
+    """An arm less its block's reference, in one outcome; see `Difference`."""
 
     block: str
     arm: str
     reference: str
     outcome: str
-    difference: Difference
+    mean: float
+    half_width: float
+    p_value: float
+    num_seeds: int
+    detectable: float
     corrected_p: float
+
+    @property
+    def verdict(self) -> str:
+        """The difference in plain words; smaller is better."""
+        if self.num_seeds == 1:
+            return "one seed: no evidence"
+        if math.isnan(self.corrected_p):
+            return "all differences equal: can't tell which is better"
+        if self.is_significant:
+            return "better" if self.mean < 0 else "worse"
+        return "can't tell which is better"
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the corrected p-value says so."""
+        return self.corrected_p < statistics.LEVEL
+
+    @property
+    def sentence(self) -> str:
+        """The same with its numbers."""
+        points = f"{tables.signed(self.mean)} points"
+        if self.num_seeds == 1:
+            return f"{points} with one seed, which is no evidence"
+        ends = tables.interval(self.mean, self.half_width)
+        points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
+        if math.isnan(self.corrected_p):
+            return points + self.verdict
+        words = f"{points}p = {self.corrected_p:.2g}: {self.verdict}"
+        if not self.is_significant:
+            seen = min(self.detectable, 100)  # no error is larger
+            words += f" (a true difference of {seen:.2f} would be seen 4 times in 5)"
+        return words
 
 
 class Result(NamedTuple):
-    """What is known of a block.
+    """What is known of a block; its tables have the arms that are compared.
 
     Attributes:
       block: as in `study.json`.
-      runs: outcomes and facts, by arm and seed; without arms that are not compared.
+      runs: outcomes and facts, by arm and seed.
       epochs: rows of `metrics.jsonl`, in the same way.
+      observed: what was watched, in the same way.
       diverged: by arm, the seeds with which it diverged; it is not compared.
       unmatched: by arm, the seeds with which it could not be run, as LCAM diverged; it
         is not compared.
     """
 
     block: dict[str, Any]
-    runs: dict[str, dict[int, dict[str, Any]]]
-    epochs: dict[str, dict[int, list[dict[str, Any]]]]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    observed: pd.DataFrame
     diverged: dict[str, list[int]]
     unmatched: dict[str, list[int]]
 
+    @property
+    def arms(self) -> dict[str, pd.DataFrame]:
+        """The runs of each arm, by seed."""
+        by_arm = self.runs.groupby("arm", sort=False)
+        return {arm: runs.droplevel("arm") for arm, runs in by_arm}
 
-def make_results(rows: StudyRows) -> list[Result]:
+    @property
+    def task(self) -> Task:
+        """What the runs learn."""
+        facts = {"num_test_predictions": None} | self.runs.iloc[0].dropna().to_dict()
+        return make_task(self.block["experiment"], facts)
+
+
+def make_results(rows: Rows) -> list[Result]:
     """Works out what the runs of each block come to; a block without runs has none."""
-    by_arm = defaultdict(dict)
-    for (block, arm, seed), run in rows.runs.items():
-        by_arm[block, arm][seed] = run
+    lost = diverged(rows)
     results = []
     for block in rows.about["blocks"]:
-        result = Result(block, {}, {}, {}, {})
-        seeds = {key[2] for key in rows.runs if key[0] == block["name"]}
+        name = block["name"]
+        runs, epochs, observed = (of_block(table, name) for table in rows[1:])
+        seeds = set(runs.index.unique("seed"))
+        bad, unmatched, watched = {}, {}, []
         for arm in block["arms"]:
-            name, runs = arm["name"], by_arm[block["name"], arm["name"]]
-            lost = _diverged(by_arm[block["name"], donor_of(arm)])
-            borrows = arm["matched"] == "borrowed"
-            without = {seed ^ 1 if borrows else seed for seed in lost} & seeds
-            if bad := _diverged(runs):
-                result.diverged[name] = bad
-            elif arm["matched"] and without:
-                result.unmatched[name] = sorted(without)
-            elif runs:
-                options = arm["optimizer"]
-                by_phase = options.get("high_loss_b1") is not None
-                # SGD's phases are only watched.
-                switches = options["optimizer"] == "lcam" or by_phase
-                hidden = {} if switches else dict.fromkeys(PHASES)
-                result.epochs[name] = epochs = {
-                    seed: [row | hidden for row in runs[seed].epochs] for seed in runs
-                }
-                result.runs[name] = {
-                    seed: run_outcomes(epochs[seed], block["reach"]) | runs[seed].facts
-                    for seed in runs
-                }
-        if result.runs or result.diverged:
-            results.append(result)
+            mine, of_donor = (
+                [seed for *place, seed in lost if place == [name, each]]
+                for each in (arm["name"], donor_of(arm))
+            )
+            without = {lender_of(arm["matched"], seed) for seed in of_donor} & seeds
+            if mine:
+                bad[arm["name"]] = mine
+            elif without:
+                unmatched[arm["name"]] = sorted(without)
+            options = arm["optimizer"]
+            if options["optimizer"] != "lcam" and options.get("high_loss_b1") is None:
+                watched.append(arm["name"])  # its phases do nothing
+        runs, epochs, observed = (
+            table[~table.index.isin([*bad, *unmatched], "arm")]
+            for table in (runs, epochs, observed)
+        )
+        epochs.loc[epochs.index.isin(watched, "arm"), PHASES] = None
+        if len(runs):
+            by_run = epochs.groupby(KEY[1:], sort=False)
+            found = by_run.apply(lambda run: pd.Series(run_outcomes(run, block)))  # noqa: B023
+            goals = [name for name in found if name.startswith("epochs_to_")]
+            runs = found.astype(dict.fromkeys(goals, "Int64")).join(runs)
+        if len(runs) or bad:
+            results.append(Result(block, runs, epochs, observed, bad, unmatched))
     return results
 
 
-def _diverged(runs: dict[int, RunRows]) -> list[int]:
-    return [seed for seed in runs if has_diverged(runs[seed].epochs)]
-
-
-def run_outcomes(
-    rows: Sequence[dict[str, Any]], reach: Sequence[float]
-) -> dict[str, Any]:
-    """What a run comes to.
-
-    Args:
-      rows: of `metrics.jsonl`, one an epoch.
-      reach: test errors in percent.
+def run_outcomes(run: pd.DataFrame, block: dict[str, Any]) -> dict[str, float]:
+    """What a run comes to, from its epochs.
 
     Returns:
-      Errors in percent, None if an epoch that they need was not tested;
-      `epochs_to_E`: the first epoch with a test error of at most E, None if there is
+      Errors in percent, NaN if an epoch that they need was not tested;
+      `epochs_to_E`: the first epoch with a test error of at most E, NaN if there is
       none; shares, switches and momentum as means over the epochs.
     """
-    errors = [row["test_error"] for row in rows]
-    last = num_last_epochs(len(rows))
-    first = {
-        f"epochs_to_{goal:g}": next(
-            (
-                row["epoch"]
-                for row in rows
-                if row["test_error"] is not None and row["test_error"] <= goal
-            ),
-            None,
-        )
-        for goal in reach
-    }
+
+    def mean(name: str, last: int = 0) -> float:
+        numbers = run[name].to_numpy(float, na_value=math.nan)
+        return statistics.mean(numbers[-last:])
+
     return {
-        "last_error": errors[-1],
-        "last_epochs_error": mean_of(rows[-last:], "test_error"),
-        "area": mean_of(rows, "test_error"),
-        "train_loss": rows[-1]["train_loss"],
-        **first,
-        **{name: mean_of(rows, name) for name in (*PHASES, "mean_momentum")},
-        "seconds": math.fsum(row["seconds"] for row in rows),
+        "last_error": run.test_error.iloc[-1],
+        "last_epochs_error": mean("test_error", num_last_epochs(len(run))),
+        "area": mean("test_error"),
+        "train_loss": run.train_loss.iloc[-1],
+        **{
+            f"epochs_to_{goal:g}": run.epoch[run.test_error <= goal].min()
+            for goal in block["reach"]
+        },
+        **{name: mean(name) for name in (*PHASES, "mean_momentum")},
+        "seconds": math.fsum(run.seconds),
     }
 
 
@@ -141,62 +178,48 @@ def num_last_epochs(epochs: int) -> int:
     return min(epochs, max(3, epochs // 10))
 
 
-def task_of(result: Result) -> Task:
-    """What the runs of a block learn."""
-    runs = [run for arm in result.runs.values() for run in arm.values()]
-    return make_task(result.block["experiment"], runs[0])
-
-
 def compare_arms(
     results: Sequence[Result], outcomes: Sequence[str]
 ) -> list[Comparison]:
     """Every arm less its reference, in every outcome, over the seeds that both have.
 
-    The primary outcome's p-values are corrected for its comparisons; another's, which
-    is looked at besides, for those and its own together.
-
-    Args:
-      results: of all blocks.
-      outcomes: names of `OUTCOMES`; the primary one first.
+    The p-values of the first outcome, the primary one, are corrected for its
+    comparisons; another's, which is looked at besides, for those and its own together.
     """
     pairs = []
-    for block, runs, *_ in results:
-        reference = block["reference"]
-        theirs = runs.get(reference, {})
-        for arm, ours in runs.items():
-            both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-            if arm != reference and both:
-                pairs.append(((block["name"], arm, reference), both))
+    for result in results:
+        arms, reference = result.arms, result.block["reference"]
+        for arm, ours in arms.items():
+            if arm != reference and reference in arms:
+                both = ours.index[ours.index.isin(arms[reference].index)]
+                sides = ours.loc[both], arms[reference].loc[both]
+                if len(both):
+                    pairs.append(((result.block["name"], arm, reference), sides))
     comparisons: list[Comparison] = []
     primary: list[float] = []
     for outcome in outcomes:
         tested = [
-            (names, both)
-            for names, both in pairs
-            if all(run[outcome] is not None for pair in both for run in pair)
+            (names, [side[outcome] for side in sides])
+            for names, sides in pairs
+            if not any(side[outcome].isna().any() for side in sides)
         ]
-        differences = [
-            statistics.paired_difference(
-                [ours[outcome] for ours, _ in both],
-                [theirs[outcome] for _, theirs in both],
-                comparisons=len(primary) + len(tested),
-            )
-            for _, both in tested
+        number = len(primary) + len(tested)
+        found = [
+            statistics.paired_difference(*sides, comparisons=number)
+            for _, sides in tested
         ]
-        p_values = primary + [each.p_value for each in differences]
+        p_values = primary + [each.p_value for each in found]
         corrected = statistics.holm(p_values)[len(primary) :]
         comparisons += [
-            Comparison(*names, outcome, difference, p)
-            for (names, _), difference, p in zip(
-                tested, differences, corrected, strict=True
-            )
+            Comparison(*names, outcome, *difference, p)
+            for (names, _), difference, p in zip(tested, found, corrected, strict=True)
         ]
         primary = primary or p_values
     return comparisons
 
 
 def write_tables(
-    out: Path, rows: StudyRows, *, compare: bool = True
+    out: Path, rows: Rows, *, compare: bool = True
 ) -> tuple[list[Result], list[Comparison]]:
     """Writes the rows and what they come to as CSV files, and returns the latter.
 
@@ -205,33 +228,18 @@ def write_tables(
       rows: of the study.
       compare: whether arms are compared with their reference. The studies of the plan
         have questions of their own.
-
-    Raises:
-      InputError: the disk does not take it.
     """
     results = make_results(rows)
     comparisons = compare_arms(results, rows.about["outcomes"]) if compare else []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_rows(out, rows)
-    found = {
-        (result.block["name"], arm, seed): outcomes
-        for result in results
-        for arm, runs in result.runs.items()
-        for seed, outcomes in runs.items()
-    }
-    write_csv(
-        out / "runs.csv",
-        [named(key) | found.get(key, run.facts) for key, run in rows.runs.items()],
-    )
-    write_csv(
-        out / "comparisons.csv",
-        [
-            {"block": each.block, "arm": each.arm, "reference": each.reference}
-            | {"outcome": each.outcome}
-            | each.difference._asdict()
-            | {"corrected_p": each.corrected_p}
-            for each in comparisons
-        ],
-    )
+    runs = rows.runs
+    found = {each.block["name"]: each.runs for each in results if len(each.runs)}
+    if found:
+        outcomes = pd.concat(found, names=["block"]).drop(columns=runs.columns)
+        runs = outcomes.reindex(runs.index).join(runs)
+    write_csv(out / "runs.csv", runs)
+    table = pd.DataFrame(comparisons)
+    write_csv(out / "comparisons.csv", table, index=False, na_rep="nan")
     return results, comparisons

@@ -1,17 +1,15 @@
 """The studies of results/PLAN.md: their questions, and what the runs answer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from train.reports import statistics
-from train.reports.rows import RunRows, donor_of
+from train.reports.rows import Rows, diverged, donor_of, lender_of
 from train.reports.statistics import LEVEL
-from train.runs.records import has_diverged
-
-Errors = dict[str, dict[int, float]]  # test errors in percent, by arm and seed
 
 
 class Question(NamedTuple):
@@ -54,44 +52,38 @@ class Plan(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a question comes to.
+    """What a question comes to; numbers are NaN where observations are too few.
 
     Attributes:
       question: that is answered.
       unit: what an observation is, "pairs" or "seeds".
       number: observations.
-      mean: of the weighted sums; NaN without observations.
-      deviation: standard deviation of the weighted sums; NaN with one.
+      mean: of the weighted sums.
+      deviation: standard deviation of the weighted sums.
       equal_p: p-value of *within the margin*, by two one-sided t-tests.
       different_p: p-value of *not 0*, by a two-sided t-test. Both are corrected for the
         number of the questions that are secondary.
+      verdict: in words.
     """
 
     question: Question
     unit: str
     number: int
-    mean: float
-    deviation: float
-    equal_p: float
-    different_p: float
+    mean: float = math.nan
+    deviation: float = math.nan
+    equal_p: float = math.nan
+    different_p: float = math.nan
+    verdict: str = ""
 
     def half_width(self, confidence: float = 0.95) -> float:
         """Half the interval of the mean (Student's t)."""
         return statistics.half_width(self.deviation, self.number, confidence)
 
 
-class Saving(NamedTuple):
-    """By which factor an arm needs fewer epochs, with its 95 % interval."""
-
-    factor: float
-    low: float
-    high: float
-
-
-def plan_of(study: str, runs: Mapping[tuple[str, str, int], Any]) -> Plan | None:
-    """The plan of a study's rows; None without a planned seed, as in a pilot."""
-    plan = PLANS.get(study)
-    if plan and any(seed < plan.seeds for _, _, seed in runs):
+def plan_of(rows: Rows) -> Plan | None:
+    """The plan of a study; None without a planned seed, as in a pilot."""
+    plan = PLANS.get(rows.about["study"])
+    if plan and any(rows.runs.index.get_level_values("seed") < plan.seeds):
         return plan
     return None
 
@@ -103,108 +95,96 @@ def arms_of(plan: Plan, block: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(arm for each in plan.primary for arm in each.weights))
 
 
-def errors_of(
-    plan: Plan, block: Mapping[str, Any], runs: Mapping[tuple[str, str, int], RunRows]
-) -> Errors:
-    """The outcome of each run: the mean of the last three test errors, or the last.
+def errors_of(plan: Plan, rows: Rows) -> pd.DataFrame:
+    """The outcome of each run, [seeds, arms]: the mean of the last three test errors.
 
-    A run that diverged counts as chance. For a run that could not be made, because its
-    donor diverged, the other seed of its pair stands in.
+    With `plan.saving` it is the last one alone. A run that diverged counts as chance.
+    For a run that could not be made, because its donor diverged, the other seed of its
+    pair stands in. Other runs that are not there are NaN.
     """
-    last = 1 if plan.saving else 3
-    found: Errors = {arm["name"]: {} for arm in block["arms"]}
-    for (_, arm, seed), run in runs.items():
-        rows = run.epochs[-last:]
-        found[arm][seed] = (
-            plan.chance
-            if has_diverged(run.epochs)
-            else math.fsum(row["test_error"] for row in rows) / len(rows)
-        )
-    for arm in block["arms"]:
-        donor = donor_of(arm)
-        for seed in range(plan.seeds):
-            lender = seed ^ 1 if arm["matched"] == "borrowed" else seed
-            run = runs.get((block["name"], donor, lender))
-            if run and has_diverged(run.epochs):
-                mine = found[arm["name"]]
-                mine.setdefault(seed, mine.get(seed ^ 1, plan.chance))
-    return found
-
-
-def seeds_done(plan: Plan, block: Mapping[str, Any], errors: Errors) -> int:
-    """How many planned seeds all planned arms have."""
-    arms = arms_of(plan, block)
-    return sum(
-        all(seed in errors.get(arm, {}) for arm in arms) for seed in range(plan.seeds)
+    [block] = rows.about["blocks"]
+    last = rows.epochs.droplevel("block").groupby(["arm", "seed"], sort=False)
+    found = last.test_error.agg(
+        lambda errors: statistics.mean(errors.iloc[-1 if plan.saving else -3 :])
     )
+    lost = diverged(rows).droplevel("block")
+    found[found.index.isin(lost)] = plan.chance
+    errors = found.unstack("arm").reindex(columns=[a["name"] for a in block["arms"]])
+    errors = errors.reindex(sorted({*errors.index, *range(plan.seeds)}))
+    for arm in block["arms"]:
+        mine = errors[arm["name"]].copy()
+        for seed in range(plan.seeds):
+            if (donor_of(arm), lender_of(arm["matched"], seed)) in lost and np.isnan(
+                mine[seed]
+            ):
+                mine[seed] = mine.fillna(plan.chance).get(seed ^ 1, plan.chance)
+        errors[arm["name"]] = mine
+    return errors
 
 
-def answer(plan: Plan, errors: Errors) -> tuple[list[Answer], list[Answer]]:
+def seeds_done(plan: Plan, block: Mapping[str, Any], errors: pd.DataFrame) -> int:
+    """How many planned seeds all planned arms have."""
+    planned = errors.reindex(columns=arms_of(plan, block))
+    return int(planned.loc[: plan.seeds - 1].notna().all(axis=1).sum())
+
+
+def answer(plan: Plan, errors: pd.DataFrame) -> tuple[list[Answer], list[Answer]]:
     """The primary and the secondary answers, as far as there are runs for them.
 
-    Secondary ones are corrected for all that the plan lists, whether run or not.
+    Secondary ones are corrected for all that the plan lists, whether run or not. No
+    primary one is judged after one that is undecided.
     """
-    primary = [_answer(plan, each, errors) for each in plan.primary]
+    primary = []
+    for question in plan.primary:
+        found = _answer(plan, question, errors)
+        words = _judge(plan, found)
+        if any(each.verdict == "undecided" for each in primary):
+            words = "not judged: an earlier question is undecided"
+        primary.append(found._replace(verdict=words))
     secondary = [_answer(plan, each, errors) for each in plan.secondary]
     secondary = [each for each in secondary if each.number]
     missing = [1.0] * (len(plan.secondary) - len(secondary))
-    for name in ("equal_p", "different_p"):
-        p_values = [getattr(each, name) for each in secondary]
-        secondary = [
-            each._replace(**{name: p})
-            for each, p in zip(
-                secondary, statistics.holm([*p_values, *missing]), strict=False
-            )
-        ]
-    return primary, secondary
+    corrected = [
+        statistics.holm([*(getattr(each, name) for each in secondary), *missing])
+        for name in ("equal_p", "different_p")
+    ]
+    secondary = [
+        each._replace(equal_p=equal, different_p=different)
+        for each, equal, different in zip(secondary, *corrected, strict=False)
+    ]
+    return primary, [e._replace(verdict=_judge(plan, e)) for e in secondary]
 
 
-def _answer(plan: Plan, question: Question, errors: Errors) -> Answer:
+def _answer(plan: Plan, question: Question, errors: pd.DataFrame) -> Answer:
     is_primary = question in plan.primary
-    arms = {arm: errors.get(arm, {}) for arm in question.weights}
-    seeds = sorted(set.intersection(*map(set, arms.values())))
+    table = errors.reindex(columns=list(question.weights)).dropna()
     if is_primary:
-        seeds = [seed for seed in seeds if seed < plan.seeds]
-    sums = {
-        seed: math.fsum(w * arms[arm][seed] for arm, w in question.weights.items())
-        for seed in seeds
-    }
+        table = table[table.index < plan.seeds]
+    weighted = table * pd.Series(question.weights)
+    sums = pd.Series(
+        {seed: math.fsum(row) for seed, *row in weighted.itertuples()}, dtype=float
+    )
     # Seeds that borrow from each other are one observation.
     unit = "seeds"
-    if is_primary or any("borrowed" in arm for arm in arms):
+    if is_primary or any("borrowed" in arm for arm in question.weights):
         unit = "pairs"
-        sums = {
-            seed: (sums[seed] + sums[seed + 1]) / 2
-            for seed in sums
-            if seed % 2 == 0 and seed + 1 in sums
-        }
-    numbers = list(sums.values())
-    if not numbers:
-        return Answer(question, unit, 0, *[math.nan] * 4)
-    difference = statistics.paired_difference(numbers, [0.0] * len(numbers))
+        pairs = sums.groupby(sums.index // 2)
+        sums = pairs.sum()[pairs.size() == 2] / 2
+    if not len(sums):
+        return Answer(question, unit, 0)
+    difference = statistics.paired_difference(sums, np.zeros(len(sums)))
     return Answer(
         question,
         unit,
-        len(numbers),
+        len(sums),
         difference.mean,
-        float(np.std(numbers, ddof=1)) if len(numbers) > 1 else math.nan,
-        statistics.equivalence_p(numbers, plan.margin),
+        float(np.std(sums.to_numpy(), ddof=1)) if len(sums) > 1 else math.nan,
+        statistics.equivalence_p(sums, plan.margin),
         difference.p_value,
     )
 
 
-def verdicts(plan: Plan, answers: Sequence[Answer]) -> list[str]:
-    """The primary answers in words: none after one that is undecided."""
-    found = []
-    for each in answers:
-        if "undecided" in found:
-            found.append("not judged: an earlier question is undecided")
-        else:
-            found.append(judge(plan, each))
-    return found
-
-
-def judge(plan: Plan, each: Answer) -> str:
+def _judge(plan: Plan, each: Answer) -> str:
     """An answer in words, three-sided: equal, below or above."""
     margin = f"{plan.margin:g} points"
     is_equal, differs = each.equal_p < LEVEL, each.different_p < LEVEL
@@ -219,28 +199,25 @@ def judge(plan: Plan, each: Answer) -> str:
     return f"{side}, by more than {margin}" if beyond and is_primary else side
 
 
-def saving(plan: Plan, block: Mapping[str, Any], errors: Errors) -> Saving:
-    """By which factor the second arm of `plan.saving` needs fewer epochs.
+def saving(
+    plan: Plan, block: Mapping[str, Any], errors: pd.DataFrame
+) -> tuple[float, float, float]:
+    """By which factor the second arm of `plan.saving` needs fewer epochs; its interval.
 
     Both curves of error over log(epochs) have the same slope. The factor is exp(d / b)
     with the mean distance d of the curves and their slope b, each the mean over seeds.
-    The interval is Fieller's, over the seeds.
+    The 95 % interval is Fieller's, over the seeds.
     """
-    epochs = {arm["name"]: arm["epochs"] for arm in block["arms"]}
-    lengths = sorted(set(epochs.values()))
+    lengths = sorted({arm["epochs"] for arm in block["arms"]})
     x = np.log(lengths) - np.mean(np.log(lengths))
     theirs, ours = (
-        np.array(
-            [
-                [errors[f"{name}-{each}"][seed] for each in lengths]
-                for seed in range(plan.seeds)
-            ]
-        )
+        errors.loc[: plan.seeds - 1, [f"{name}-{each}" for each in lengths]].to_numpy()
         for name in plan.saving
     )
     distances = np.mean(ours - theirs, axis=1)
     slopes = (ours + theirs) / 2 @ x / np.sum(x**2)
-    return Saving(*map(math.exp, statistics.fieller(distances, slopes)))
+    ratio, low, high = statistics.fieller(distances, slopes)
+    return math.exp(ratio), math.exp(low), math.exp(high)
 
 
 # --- The plans ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Draws runs, comparisons and studies into one picture."""
+"""Draws what is in folders, runs, comparisons and studies, into one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,12 @@ from train.errors import InputError
 from train.paths import expand, printable
 from train.reports import panels, rows
 from train.reports.collecting import read_study
-from train.reports.outcomes import make_results, task_of
+from train.reports.outcomes import make_results
 from train.reports.panels import Line
 from train.runs import drawing
 from train.runs.curves import Curves, read_curves
 from train.runs.drawing import plt
 from train.runs.plot import draw_loss, draw_momentum
-from train.runs.records import UNREADABLE
 from train.runs.task import Task
 from train.runs.writing import check_output
 from train.settings.commands import Plot
@@ -33,7 +32,7 @@ class _Drawn(NamedTuple):
     Attributes:
       place: folder, block and arm; the last two are empty for a run.
       task: that it learns.
-      line: without its label.
+      line: its label is the arm.
       left_out: what the folder has besides, and why it is not drawn.
     """
 
@@ -46,12 +45,7 @@ class _Drawn(NamedTuple):
 def plot(config: Plot) -> Path:
     """Draws what is in folders: first what has common axes, then the steps of runs.
 
-    Returns:
-      The picture's path.
-
-    Raises:
-      InputError: a folder holds nothing to draw, or the picture cannot be written, or
-        is there and may not be replaced.
+    Returns the picture's path.
     """
     folders = [expand(folder) for folder in config.folders]
     names = [printable(folder.resolve().name) for folder in folders]
@@ -70,50 +64,35 @@ def plot(config: Plot) -> Path:
                 columns["low_loss_share"] = nothing
             found.append(_Drawn((name, "", ""), run.task, Line("", run.kind, columns)))
             runs.append(run)
-    path = _picture(config, folders[0])
+    if config.out is not None:
+        path = check_output("--out", config.out, config.overwrite)
+    else:  # never over a picture of the user's
+        path = folders[0] / PICTURE
+        is_ours = path.is_file() and drawing.is_ours(path)
+        check_output("--out, by default", path, config.overwrite or is_ours)
     return drawing.save(_draw(found, runs if len(runs) <= MOST_STEPS else []), path)
 
 
 def _read_arms(folder: Path, name: str) -> list[_Drawn]:
-    """The arms of a comparison or a study.
-
-    Raises:
-      InputError: no run has ended yet, or the rows are damaged.
-    """
+    """The arms of a comparison or a study."""
     study = read_study(folder)
-    try:
+    with rows.reading(folder):
         found = [
             _Drawn(
                 (name, result.block["name"], line.label),
-                task_of(result),
+                result.task,
                 line,
                 panels.left_out(result),
             )
             for result in make_results(study)
-            if result.runs
             for line in panels.lines_of(result)
         ]
-    except UNREADABLE as error:
-        raise InputError(
-            f"cannot draw {folder}: study.json or its rows are damaged "
-            f"({type(error).__name__}: {error}). Take a fresh copy, or repeat the "
-            "study's command, which writes them again."
-        ) from None
     if not found:
         raise InputError(
             f"{folder}: no run has finished yet that can be drawn. Repeat its command "
             "to continue it."
         )
     return found
-
-
-def _picture(config: Plot, first: Path) -> Path:
-    """Where the picture is written: never over one of the user's, unless allowed."""
-    if config.out is not None:
-        return check_output("--out", config.out, config.overwrite)
-    path = first / PICTURE
-    is_ours = path.is_file() and drawing.is_ours(path)
-    return check_output("--out, by default", path, config.overwrite or is_ours)
 
 
 def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:
@@ -138,10 +117,10 @@ def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:
         panels.draw_panels(part, group[0].task, lines, name, left_out)
     for part, run in zip(parts.flat[len(groups) :], runs, strict=True):
         part.suptitle(run.name, fontsize="medium")
-        for axes, draw in zip(
-            part.subplots(1, 2), (draw_loss, draw_momentum), strict=True
-        ):
-            draw(axes, run)
+        left, right = part.subplots(1, 2)
+        draw_loss(left, run)
+        draw_momentum(right, run)
+        for axes in (left, right):
             drawing.epoch_axis(axes)
     return figure
 

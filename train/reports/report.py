@@ -11,11 +11,10 @@ from train.paths import expand
 from train.reports import observed_tables, planned, tables
 from train.reports.collecting import is_study, read_study
 from train.reports.joining import join
-from train.reports.outcomes import OUTCOMES, Comparison, Result, task_of, write_tables
-from train.reports.rows import StudyRows
-from train.reports.section import describe, section, seeds_text
-from train.reports.summary import summarize, verdict
-from train.runs.records import UNREADABLE
+from train.reports.outcomes import OUTCOMES, Comparison, Result, write_tables
+from train.reports.rows import Rows, reading
+from train.reports.section import section, seeds_text, setting_of
+from train.reports.summary import findings, summarize
 from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
 
@@ -27,35 +26,62 @@ WHAT_LCAM_IS = (
 )
 
 
-def write_report(out: Path, rows: StudyRows) -> Path | None:
+def report(config: Report) -> Path:
+    """Makes the report of a study from its rows, and returns its path."""
+    folders = [expand(folder) for folder in config.folders]
+    found = join([(folder, read_study(folder)) for folder in folders])
+    if config.out is not None:
+        out = expand(config.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(
+                f"--out {out} exists and is not an empty folder: name a new one."
+            )
+    else:
+        [folder] = folders
+        out = no_link(folder / "report") if is_study(folder) else folder
+    names = " ".join(map(str, folders))
+    with tempfile.TemporaryDirectory() as scratch:
+        with reading(names):
+            path = write_report(Path(scratch), found)
+        if path is None:
+            raise InputError(
+                f"{names}: no run has finished yet. Repeat the command of the study "
+                "to continue it."
+            )
+        with writing(out):  # only what is whole takes the place of what was there
+            out.mkdir(parents=True, exist_ok=True)
+        for made in Path(scratch).iterdir():
+            replace(out / made.name, made.read_bytes())
+    return out / path.name
+
+
+def write_report(out: Path, rows: Rows) -> Path | None:
     """Writes a report into a folder.
 
     Returns:
       The path of report.md; None if no run has ended yet.
-
-    Raises:
-      InputError: the disk does not take it.
     """
-    if not rows.runs:
+    if not len(rows.runs):
         return None
-    plan = planned.plan_of(rows.about["study"], rows.runs)
+    plan = planned.plan_of(rows)
     parts = _of_plan(out, rows, plan) if plan else _compared(out, rows)
     text = "\n\n".join([f"# Study: {rows.about['study']}", *parts, _where(rows)])
     replace(out / "report.md", text + "\n")
     return out / "report.md"
 
 
-def _of_plan(out: Path, rows: StudyRows, plan: planned.Plan) -> list[str]:
+def _of_plan(out: Path, rows: Rows, plan: planned.Plan) -> list[str]:
     """The parts of the report of a study that results/PLAN.md planned."""
     from train.reports.planned_report import planned_parts  # matplotlib takes a second
 
     [result], _ = write_tables(out, rows, compare=False)
-    answer, *others = planned_parts(out, plan, result, rows.runs, describe(result))
+    errors = planned.errors_of(plan, rows)
+    answer, *others = planned_parts(out, plan, result, errors, setting_of(result))
     what = ["## What is compared", WHAT_LCAM_IS, _about_table(rows)]
     return [f"**{rows.about['question']}** {answer}", *what, *others]
 
 
-def _compared(out: Path, rows: StudyRows) -> list[str]:
+def _compared(out: Path, rows: Rows) -> list[str]:
     """The parts of the report of any other study."""
     results, comparisons = write_tables(out, rows)
 
@@ -75,8 +101,8 @@ def _compared(out: Path, rows: StudyRows) -> list[str]:
     parts += ["## What is compared", WHAT_LCAM_IS, _about_table(rows)]
     for result in results:
         name = result.block["name"]
-        parts += section(result, comparisons, about["outcomes"])
-        if result.epochs:
+        parts += section(result, comparisons, primary)
+        if result.arms:
             panels.plot_block(out / f"{name}.png", result, name)
             parts.append(f"![Curves of {name}]({name}.png)")
     return [*parts, _how(results, len(mine), rows)]
@@ -101,23 +127,23 @@ def _draw_forest(
         minus = references[0] if len(references) == 1 else "its reference"
     columns = []
     for block in dict.fromkeys(each.block for each in comparisons):
-        mine = {e.arm: e.difference for e in comparisons if e.block == block}
-        numbers = [each.num_seeds for each in mine.values()]
+        mine = [each for each in comparisons if each.block == block]
+        numbers = [each.num_seeds for each in mine]
         subtitle = tables.span(numbers) + (" seed" if max(numbers) == 1 else " seeds")
         intervals = {
-            arm: forest.Interval(sign * each.mean, each.half_width)
-            for arm, each in mine.items()
+            each.arm: forest.Interval(sign * each.mean, each.half_width)
+            for each in mine
         }
         columns.append(forest.Column(block, subtitle, intervals))
-    run = [each for each in results if each.runs]
-    squared = [each.block["name"] for each in run if task_of(each).is_squared]
+    run = [each for each in results if each.arms]
+    squared = [each.block["name"] for each in run if each.task.is_squared]
     error = "test error"
     if len(squared) == len(run):
         error = "squared error"
     elif squared:
         error += f" ({', '.join(squared)}: squared)"
     words = forest.Words(
-        verdict(comparisons).removesuffix("."),
+        findings(comparisons).removesuffix("."),
         f"{subject} less {minus}: {error} in percentage points",
         f"{subject} better",
         f"{subject} worse",
@@ -127,22 +153,19 @@ def _draw_forest(
         for result in results
         for arm in result.block["arms"]
     }
-    arms = {
-        each.arm: forest.Row(kind_of(each.arm, options[each.arm]))
-        for each in comparisons
-    }
+    arms = {e.arm: forest.Row(kind_of(e.arm, options[e.arm])) for e in comparisons}
     drawing.save(forest.draw_forest(columns, arms, words), path)
 
 
-def _about_table(rows: StudyRows) -> str:
+def _about_table(rows: Rows) -> str:
     """What each arm is that was run."""
-    run = {arm for _, arm, _ in rows.runs}
+    run = rows.runs.index.unique("arm")
     arms = {a["name"]: a for block in rows.about["blocks"] for a in block["arms"]}
     lines = [[f"`{name}`", arms[name]["about"] or "-"] for name in arms if name in run]
     return tables.markdown([["arm", "what it is"], *lines])
 
 
-def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:
+def _how(results: Sequence[Result], number: int, rows: Rows) -> str:
     """What a reader must know of the tables, as a list."""
     about = rows.about
     lines = [
@@ -175,66 +198,27 @@ def _how(results: Sequence[Result], number: int, rows: StudyRows) -> str:
     return "## How to read this\n\n" + _list(lines)
 
 
-def _where(rows: StudyRows) -> str:
+def _where(rows: Rows) -> str:
     """Where the numbers come from, as a list."""
-    found, runs = rows.about["environments"], rows.runs.values()
+    found = rows.about["environments"]
     commits = [str(each["commit"]) for each in found]
     versions = [
         [f"Python {each['python']}", *map(" ".join, each["versions"].items())]
         for each in found
     ]
-    seconds = math.fsum(row["seconds"] for run in runs for row in run.epochs)
+    minutes = math.fsum(rows.epochs.seconds) / 60
+    seeds = rows.runs.index.unique("seed")
     lines = [
         *(f"command: `{shlex.join(each)}`" for each in rows.about["commands"]),
         *(f"commit of the runs: {each[:12]}{each[40:]}" for each in commits),
         *(f"device: {e['device']}; {e['machine']}, {e['cores']} cores" for e in found),
         *(f"versions: {', '.join(each)}" for each in versions),
-        *(f"data: SHA-256 {run.facts['data_sha256'][:16]}..." for run in runs),
-        f"{len(runs)} runs with {seeds_text({seed for _, _, seed in rows.runs})}, "
-        f"{seconds / 60:.1f} minutes of training and testing",
+        *(f"data: SHA-256 {sha256[:16]}..." for sha256 in rows.runs.data_sha256),
+        f"{len(rows.runs)} runs with {seeds_text(seeds)}, "
+        f"{minutes:.1f} minutes of training and testing",
     ]
     return "## Where this comes from\n\n" + _list(dict.fromkeys(lines))
 
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def report(config: Report) -> Path:
-    """Makes the report of a study from its rows, and returns its path.
-
-    Raises:
-      InputError: a folder holds no rows, or its rows do not belong to the others', or
-        the report cannot be written.
-    """
-    folders = [expand(folder) for folder in config.folders]
-    found = join([(folder, read_study(folder)) for folder in folders])
-    if config.out is not None:
-        out = expand(config.out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(
-                f"--out {out} exists and is not an empty folder: name a new one."
-            )
-    else:
-        [folder] = folders
-        out = no_link(folder / "report") if is_study(folder) else folder
-    names = " ".join(map(str, folders))
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = write_report(Path(scratch), found)
-        except (*UNREADABLE, ArithmeticError, AttributeError) as error:
-            raise InputError(
-                f"cannot make a report of {names}: study.json or the rows are damaged "
-                f"({type(error).__name__}: {error}). Take fresh copies, or repeat the "
-                "study's command, which writes them again."
-            ) from None
-        if path is None:
-            raise InputError(
-                f"{names}: no run has finished yet. Repeat the command of the study "
-                "to continue it."
-            )
-        with writing(out):  # only what is whole takes the place of what was there
-            out.mkdir(parents=True, exist_ok=True)
-        for made in Path(scratch).iterdir():
-            replace(out / made.name, made.read_bytes())
-    return out / path.name

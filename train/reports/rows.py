@@ -1,26 +1,30 @@
-"""The rows of a study, from which its report is made: collected, and kept on disk.
+"""The rows of a study, from which its report is made, and how they are kept on disk.
 
 A folder of rows holds `study.json`, `runs.csv`, `epochs.csv` and, if something was
 watched, `observed.csv`. They are enough to make the report again, anywhere.
 """
 
-import csv
+import contextlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from train.errors import InputError
-from train.runs import records
+from train.runs.records import UNREADABLE
 from train.runs.writing import replace, writing
 
 FORMAT = 1
 ABOUT = "study.json"
-KEY = ("block", "arm", "seed")
+KEY = ["block", "arm", "seed"]  # the index of each table
+TEST = ("test_loss", "test_error")
+_OBSERVED = ("epoch", "name", "index", "number")
 # What is known of a run besides its epochs.
 OPTIONS = (
     *("optimizer", "learning_rate", "weight_decay", "momentum"),
@@ -32,37 +36,76 @@ ORIGIN = (
     *("network", "num_parameters", "num_test_predictions"),
 )
 FACTS = (*(f"option_{name}" for name in OPTIONS), *ORIGIN, "data_sha256")
-# Columns of text; all others hold numbers.
-TEXTS = (
-    *("commit", "device", "network", "data_sha256", "name"),
-    *("option_optimizer", "option_loss_average", "option_phase"),
-)
-TEST = {"test_loss", "test_error"}
 ENVIRONMENT = ("commit", "device", "machine", "cores", "python", "versions")
+# Of columns; all others hold numbers, NaN where there is none.
+_TEXTS = ("block", "arm", "name", "commit", "device", "network", "data_sha256")
+_TEXTS += ("option_optimizer", "option_loss_average", "option_phase")
+_COUNTS = ("step", "phase_switches", "threads", "num_parameters")
+_COUNTS += ("num_test_predictions",)
+TYPES = defaultdict(
+    lambda: float,
+    dict.fromkeys(_TEXTS, str)
+    | dict.fromkeys(_COUNTS, "Int64")
+    | dict.fromkeys(("seed", "epoch", "index"), int)
+    | {"option_lagged": "boolean"},
+)
 
 
-class RunRows(NamedTuple):
-    """A run that has ended.
+class Rows(NamedTuple):
+    """A study, or a part of one; its tables hold the runs that have ended.
 
     Attributes:
+      about: what `study.json` holds; see `train.studies.study.describe_study`.
+      runs: `FACTS` of each run.
       epochs: rows of `metrics.jsonl`.
-      facts: `FACTS`.
-    """
-
-    epochs: list[dict[str, Any]]
-    facts: dict[str, Any]
-
-
-class StudyRows(NamedTuple):
-    """A study, or a part of one.
-
-    Attributes:
-      about: what `study.json` holds; see `describe`.
-      runs: those that have ended, by block, arm and seed.
+      observed: what was watched, a row a number: epoch, name, index (of the phase or
+        the array, from 0) and number.
     """
 
     about: dict[str, Any]
-    runs: dict[tuple[str, str, int], RunRows]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    observed: pd.DataFrame
+
+
+def make_rows(
+    about: dict[str, Any],
+    runs: Mapping[tuple[str, str, int], tuple[Sequence[dict[str, Any]], dict]],
+) -> Rows:
+    """Makes tables of the rows of `metrics.jsonl` and the facts of each run."""
+    facts, epochs, observed = [], [], []
+    for key, (rows, known) in runs.items():
+        named = dict(zip(KEY, key, strict=True))
+        facts.append(named | known)
+        for row in rows:
+            # An epoch may have no test.
+            row = row | {name: None for name in TEST if name not in row}
+            seen = row.pop("observed", {})
+            epochs.append(named | row)
+            observed += [
+                named
+                | {"epoch": row["epoch"], "name": name}
+                | {"index": index, "number": number}
+                for name, numbers in seen.items()
+                for index, number in enumerate(np.ravel(numbers))
+            ]
+    return Rows(
+        about,
+        _table(facts, FACTS),
+        _table(epochs, ("epoch", "train_loss", *TEST)),
+        _table(observed, _OBSERVED),
+    )
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table by run; without rows it has these columns."""
+    table = pd.DataFrame(rows, columns=None if rows else [*KEY, *columns])
+    return table.astype({name: TYPES[name] for name in table}).set_index(KEY)
+
+
+def of_block(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of a block, by arm and seed."""
+    return table[table.index.isin([name], "block")].droplevel("block")
 
 
 def donor_of(arm: Mapping[str, Any]) -> str | None:
@@ -73,6 +116,14 @@ def donor_of(arm: Mapping[str, Any]) -> str | None:
     return arm.get("donor") or arm["name"].replace("borrowed", "lcam")
 
 
+def lender_of(matched: str | None, seed: int) -> int:
+    """The seed of the run that an arm is matched with: most often its own.
+
+    Seeds borrow in pairs, 0 and 1, 2 and 3, so that more seeds change no donor.
+    """
+    return seed ^ 1 if matched == "borrowed" else seed
+
+
 def unique(things: Sequence[Any]) -> list[Any]:
     """Each once, in the order of the first."""
     return [each for place, each in enumerate(things) if each not in things[:place]]
@@ -80,34 +131,24 @@ def unique(things: Sequence[Any]) -> list[Any]:
 
 # --- On disk --------------------------------------------------------------------------
 
+AGAIN = "Take a fresh copy, or repeat the study's command, which writes it again."
 
-def write_rows(folder: Path, rows: StudyRows) -> None:
-    """Writes all but `runs.csv`, to which `train.reports.outcomes` adds.
 
-    Raises:
-      InputError: the disk does not take it.
-    """
+@contextlib.contextmanager
+def reading(what: object, advice: str = AGAIN) -> Iterator[None]:
+    """Says in one message that files are damaged, whatever is raised in its block."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"cannot read {what}: {reason}. {advice}") from None
+
+
+def write_rows(folder: Path, rows: Rows) -> None:
+    """Writes all but `runs.csv`, to which `train.reports.outcomes` adds."""
     write_about(folder, rows.about)
-    write_csv(
-        folder / "epochs.csv",
-        [
-            named(key) | {name: row[name] for name in row if name != "observed"}
-            for key, run in rows.runs.items()
-            for row in run.epochs
-        ],
-    )
-    # In long form: a row a number; `index` is the phase or the array, from 0.
-    write_csv(
-        folder / "observed.csv",
-        [
-            named(key)
-            | {"epoch": row["epoch"], "name": name, "index": index, "number": number}
-            for key, run in rows.runs.items()
-            for row in run.epochs
-            for name, numbers in row.get("observed", {}).items()
-            for index, number in enumerate(np.ravel(numbers))
-        ],
-    )
+    write_csv(folder / "epochs.csv", rows.epochs)
+    write_csv(folder / "observed.csv", rows.observed)
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -115,77 +156,69 @@ def write_about(folder: Path, about: dict[str, Any]) -> None:
     replace(folder / ABOUT, json.dumps(about, indent=1) + "\n")
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_csv(path: Path, table: pd.DataFrame, **options) -> None:
     """Writes a table; without rows, there is none."""
-    if not rows:
+    if len(table):
+        replace(path, table.to_csv(lineterminator="\n", **options))
+    else:
         with writing(path.parent):
             path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    columns = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace(path, text.getvalue())
 
 
-def named(key: tuple[str, str, int]) -> dict[str, Any]:
-    """The columns that name a run."""
-    return dict(zip(KEY, key, strict=True))
-
-
-def read_rows(folder: Path) -> StudyRows:
-    """Reads what `write_rows` wrote, and `runs.csv`.
-
-    Raises:
-      InputError: there is no report, or its files are damaged, or of another version of
-        the program.
-    """
+def read_rows(folder: Path) -> Rows:
+    """Reads what `write_rows` wrote, and `runs.csv`."""
     about = read_about(folder)
-    try:
-        runs = {
-            key: RunRows([], {name: row[name] for name in row if name in FACTS})
-            for key, row in _read_csv(folder / "runs.csv")
+    with reading(folder):
+        tables = [_read_csv(folder / f"{name}.csv") for name in Rows._fields[1:]]
+        rows = Rows(about, *tables)
+        planned = {
+            (block["name"], arm["name"]): arm.get("epochs")
+            or block["experiment"]["epochs"]
+            for block in about["blocks"]
+            for arm in block["arms"]
         }
-        for key, row in _read_csv(folder / "epochs.csv"):
-            runs[key].epochs.append(row)
-        if (folder / "observed.csv").exists():
-            for key, row in _read_csv(folder / "observed.csv"):
-                epoch = runs[key].epochs[_place(row["epoch"])]
-                observed = epoch.setdefault("observed", {})
-                observed.setdefault(row["name"], []).append(row["number"])
-        _check_whole(about, runs)
-    except records.UNREADABLE as error:
-        raise InputError(
-            f"cannot read the rows of the study in {folder}: they are damaged, or not "
-            f"all there ({type(error).__name__}: {error}). Take a fresh copy of the "
-            "folder, or repeat the study's command, which writes them again."
-        ) from None
-    return StudyRows(about, runs)
+        lost = diverged(rows)
+        for key, epochs in rows.epochs.groupby(KEY).epoch:
+            number = len(epochs) if key in lost else planned[key[:2]]
+            if list(epochs) != list(range(1, number + 1)):
+                raise ValueError(f"epochs.csv has the epochs {list(epochs)} of {key}")
+        if set(rows.runs.index) != set(rows.epochs.index):
+            raise ValueError("runs.csv and epochs.csv have other runs")
+    return rows
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    if path.stem == "observed" and not path.exists():
+        return _table([], _OBSERVED)
+    text = path.read_text()
+    if not text.endswith("\n"):
+        raise ValueError(f"{path.name} ends within a line")
+    known = {*KEY, *FACTS}  # and outcomes, which are worked out again
+    table = pd.read_csv(
+        io.StringIO(text),
+        dtype=TYPES,
+        keep_default_na=False,  # an arm may be called NA
+        na_values=[""],
+        usecols=(lambda name: name in known) if path.stem == "runs" else None,
+    )
+    return table.set_index(KEY)
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Reads `study.json`.
-
-    Raises:
-      InputError: there is none, or it is damaged or of another version of the program.
-    """
+    """Reads `study.json`."""
     path = folder / ABOUT
-    try:
-        about = json.loads(path.read_text())
-        version = about["format"]
-        _check_about(about)
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.is_file():
         raise InputError(
             f"{folder} holds no {ABOUT}: name the folder of a study or a comparison, "
             "or the report/ in it. Older versions of the program did not write this "
             "file: repeat the command into a new folder."
-        ) from None
-    except (*records.UNREADABLE, AttributeError):
-        raise InputError(
-            f"cannot read {path}: it is damaged. Take a fresh copy of it, or repeat "
-            "the study's command, which writes it again."
-        ) from None
+        )
+    with reading(path):
+        about = json.loads(path.read_text())
+        version = about["format"]
+        names = [block["name"] for block in about["blocks"]]
+        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
+            raise ValueError("pictures have the names of blocks")
     if version != FORMAT:
         raise InputError(
             f"{path} is of another version of the program: its format is {version}, "
@@ -194,78 +227,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _place(epoch: int) -> int:
-    if epoch < 1:
-        raise ValueError(f"observed.csv has an epoch {epoch}")
-    return epoch - 1
-
-
-def _check_about(about: dict[str, Any]) -> None:
-    """Raises one of `UNREADABLE` unless all is there that a report is made from."""
-    parts = {"study", "question", "note", "outcomes", "blocks", "commands"}
-    if about["format"] == FORMAT and not {*parts, "environments"} <= about.keys():
-        raise KeyError
-    for block in about["blocks"] if about["format"] == FORMAT else ():
-        if not {"name", "reference", "reach", "experiment"} <= block.keys():
-            raise KeyError
-        if not re.fullmatch(r"\w[\w.-]*", block["name"]):  # pictures have this name
-            raise ValueError
-        for arm in block["arms"]:
-            if not {"name", "about", "matched", "optimizer"} <= arm.keys():
-                raise KeyError
-
-
-def _read_csv(path: Path) -> list[tuple[tuple[str, str, int], dict[str, Any]]]:
-    """The rows of a table, by run; without the columns that name it."""
-    with path.open(newline="") as file:
-        header, *lines = csv.reader(file, strict=True)
-    found = []
-    for line in lines:
-        row = dict(zip(header, line, strict=True))
-        block, arm, seed = (row.pop(name) for name in KEY)
-        parsed = {name: _parse(name, row[name]) for name in row}
-        found.append(((block, arm, int(seed)), parsed))
-    return found
-
-
-def _parse(column: str, cell: str) -> Any:
-    """A cell as it was before it was written."""
-    if cell in ("", "True", "False"):
-        return {"": None, "True": True, "False": False}[cell]
-    if column in TEXTS:
-        return cell
-    return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
-
-
-def _check_whole(
-    about: dict[str, Any], runs: dict[tuple[str, str, int], RunRows]
-) -> None:
-    """Makes sure that each run is one of the study, and has all its epochs."""
-    blocks = {block["name"]: block for block in about["blocks"]}
-    shapes: dict[str, dict[str, int]] = {}
-    for (block, arm, seed), run in runs.items():
-        experiment = blocks[block]["experiment"]
-        watched = experiment["observe"] != "nothing"
-        arms = {each["name"]: each for each in blocks[block]["arms"]}
-        if arm not in arms:
-            raise ValueError(f"{ABOUT} knows no arm {arm}")
-        epochs = arms[arm].get("epochs") or experiment["epochs"]
-        numbers = [row["epoch"] for row in run.epochs]
-        last = run.epochs[-1] if run.epochs else {}
-        is_cut = experiment.get("test_epochs") and last.get("train_loss") is not None
-        diverged = run.epochs and records.has_diverged(run.epochs) and not is_cut
-        ended = len(numbers) == epochs or diverged
-        if not ended or numbers != list(range(1, len(numbers) + 1)):
-            raise ValueError(
-                f"epochs.csv has epochs {numbers} of {arm} with seed {seed} in {block}"
-            )
-        if not records.are_rows(run.epochs, watched=watched):
-            raise ValueError(f"a number is missing of {arm} with seed {seed}")
-        seen = [_lengths(row.get("observed", {})) for row in run.epochs]
-        shapes.setdefault(block, seen[0])
-        if any(each != shapes[block] for each in seen):
-            raise ValueError(f"observed.csv lacks numbers of {arm} with seed {seed}")
-
-
-def _lengths(observed: dict[str, Any]) -> dict[str, int]:
-    return {name: np.size(numbers) for name, numbers in observed.items()}
+def diverged(rows: Rows) -> pd.Index:
+    """The runs whose last loss was not finite."""
+    last = rows.epochs.groupby(KEY, sort=False).tail(1)
+    return last.index[last[["train_loss", "test_loss"]].isna().any(axis=1)]

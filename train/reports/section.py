@@ -2,24 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
-from train.reports import observed_tables, statistics, tables
+from train.reports import observed_tables, tables
 from train.reports.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
 
 
 def section(
-    result: Result, comparisons: Sequence[Comparison], outcomes: Sequence[str]
+    result: Result, comparisons: Sequence[Comparison], primary: str
 ) -> list[str]:
     """The paragraphs and tables of a block.
 
     Args:
       result: of the block.
       comparisons: of the study.
-      outcomes: names of `OUTCOMES`; the primary one first.
+      primary: name of the primary outcome.
     """
     block = result.block
-    parts = [f"## {block['name']}", describe(result)]
+    parts = [f"## {block['name']}", setting_of(result)]
     for arm, seeds in result.diverged.items():
         parts.append(
             f"`{arm}` diverged with {seeds_text(seeds)}. It is compared with nothing."
@@ -29,8 +28,8 @@ def section(
             f"`{arm}` was not run with {seeds_text(seeds)}: the run of `lcam` that it "
             "is matched with diverged. It is compared with nothing."
         )
-    if result.runs:
-        parts += ["### Test errors", _arms_table(result)]
+    if result.arms:
+        parts += ["### Test errors", _errors_table(result)]
     mine = [each for each in comparisons if each.block == block["name"]]
     if mine:
         # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
@@ -40,9 +39,9 @@ def section(
             subject, less = "LCAM", "LCAM less each arm"
         parts += [
             "### Differences",
-            f"{less}, in points of the {OUTCOMES[outcomes[0]]}. Below 0, {subject} is "
+            f"{less}, in points of the {OUTCOMES[primary]}. Below 0, {subject} is "
             "better.",
-            _differences_table(mine, outcomes[0], turned),
+            _differences_table(mine, primary, turned),
         ]
         if any(each.outcome == "area" for each in mine):
             parts += [
@@ -51,46 +50,41 @@ def section(
                 "is a second outcome, corrected for the comparisons above as well.",
                 _differences_table(mine, "area", turned),
             ]
-    if result.runs:
+    if result.arms:
         parts += ["### What the arms did", _behaviour_table(result)]
-    return [*parts, *_observed(result)]
+    observe = block["experiment"]["observe"]
+    # SGD's phases are of another average.
+    kinds = {arm["name"]: arm["optimizer"]["optimizer"] for arm in block["arms"]}
+    watched = [arm for arm in result.arms if kinds[arm] == "lcam"]
+    if watched and observe != "nothing":
+        title, make_table, _ = observed_tables.TABLES[observe]
+        table = make_table({arm: result.observed.loc[arm] for arm in watched})
+        parts += [f"### {title}", tables.markdown(table)]
+    return parts
 
 
-def _observed(result: Result) -> list[str]:
-    """What was watched besides, as paragraphs; SGD's phases are of another average."""
-    observe = result.block["experiment"]["observe"]
-    rows = {
-        arm["name"]: list(result.epochs[arm["name"]].values())
-        for arm in result.block["arms"]
-        if arm["name"] in result.epochs and arm["optimizer"]["optimizer"] == "lcam"
-    }
-    if observe == "nothing" or not rows:
-        return []
-    title, make_table, _ = observed_tables.TABLES[observe]
-    return [f"### {title}", tables.markdown(make_table(rows))]
-
-
-def describe(result: Result) -> str:
+def setting_of(result: Result) -> str:
     """Data, network and schedule of a block, in a line."""
     experiment = result.block["experiment"]
     data = experiment["data"]
-    runs = [run for arm in result.runs.values() for run in arm.values()]
     kind, _, path = data["data"].partition(":")
+    network = error = None
+    if result.arms:
+        run = result.runs.iloc[0].fillna("")
+        network = f"{run['network'] or None}, {run['num_parameters']:,} parameters"
+        error = "squared, in percent of the variance of the training targets"
+        if number := run["num_test_predictions"]:
+            error = f"{100 / number:.2g} points for one test example"
     facts = {
         "data": f"{kind} {Path(path).name}" if path else kind,
-        "training examples": f"one in {data['every']}" if data["every"] > 1 else None,
-        "tested on": f"the last {data['validation']} training examples, kept from it"
-        if data.get("validation")
-        else None,
-        "pixels": f"squares of {data['shrink']} averaged"
-        if data["shrink"] > 1
-        else None,
-        "crop": f"padding of {data['crop_padding']}" if data["crop_padding"] else None,
-        "flip": "half of the images" if data["flip"] else None,
-        "network": f"{runs[0]['network']}, {runs[0]['num_parameters']:,} parameters"
-        if runs
-        else None,
-        "test error": _error_text(runs),
+        "training examples": data["every"] > 1 and f"one in {data['every']}",
+        "tested on": data.get("validation")
+        and f"the last {data['validation']} training examples, kept from it",
+        "pixels": data["shrink"] > 1 and f"squares of {data['shrink']} averaged",
+        "crop": data["crop_padding"] and f"padding of {data['crop_padding']}",
+        "flip": data["flip"] and "half of the images",
+        "network": network,
+        "test error": error,
         "epochs": experiment["epochs"],
         "batch": experiment["batch_size"],
         "schedule": experiment["schedule"]["schedule"],
@@ -98,49 +92,35 @@ def describe(result: Result) -> str:
     return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact) + "."
 
 
-def _error_text(runs: Sequence[dict[str, Any]]) -> str | None:
-    """What a single wrong prediction adds to the test error."""
-    if not runs:
-        return None
-    number = runs[0]["num_test_predictions"]
-    if number is None:
-        return "squared, in percent of the variance of the training targets"
-    return f"{100 / number:.2g} points for one test example"
-
-
-def _arms_table(result: Result) -> str:
+def _errors_table(result: Result) -> str:
     last = num_last_epochs(result.block["experiment"]["epochs"])
+    goals = [f"{goal:g}" for goal in result.block["reach"]]
     header = ["arm", "seeds", "last epoch", f"mean of last {last}", "mean of all"]
-    header += [f"epochs to {goal:g} %" for goal in result.block["reach"]]
-    rows = []
-    for arm, by_seed in result.runs.items():
-        runs = list(by_seed.values())
+    rows = [[*header, *(f"epochs to {goal} %" for goal in goals)]]
+    for arm, runs in result.arms.items():
         row = [arm, str(len(runs))]
         for outcome in ("last_error", "last_epochs_error", "area"):
-            numbers = [run[outcome] for run in runs]
-            known = None not in numbers
-            most = max(100, *numbers) if known else 100
+            numbers = runs[outcome]
+            most = max(100, numbers.max())
+            known = not numbers.isna().any()
             row.append(tables.mean_text(numbers, ".2f", most) if known else "-")
-        for goal in result.block["reach"]:
-            row.append(_reach_text([run[f"epochs_to_{goal:g}"] for run in runs]))
+        for goal in goals:
+            # A mean would leave out the runs that never got there: the slowest.
+            reached = runs[f"epochs_to_{goal}"].dropna()
+            row.append(
+                tables.mean_text(reached.astype(int), ".1f")
+                if len(reached) == len(runs)
+                else f"reached by {len(reached)} of {len(runs)}"
+            )
         rows.append(row)
-    note = (
-        "<sub>In percent: mean ± standard deviation over the seeds, and in brackets "
-        "the 95 % interval of the mean.</sub>"
+    return tables.markdown(rows) + (
+        "\n\n<sub>In percent: mean ± standard deviation over the seeds, and in "
+        "brackets the 95 % interval of the mean.</sub>"
     )
-    return tables.markdown([header, *rows]) + f"\n\n{note}"
-
-
-def _reach_text(epochs: Sequence[int | None]) -> str:
-    """A mean would leave out the runs that never got there: the slowest."""
-    reached = [number for number in epochs if number is not None]
-    if len(reached) == len(epochs):
-        return tables.mean_text(reached, ".1f")
-    return f"reached by {len(reached)} of {len(epochs)}"
 
 
 def _behaviour_table(result: Result) -> str:
-    names = {
+    columns = {
         "low_loss_share": ("low-loss steps", ".1%"),
         "phase_switches": ("switches/epoch", ".1f"),
         "mean_momentum": ("mean momentum", ".4f"),
@@ -148,9 +128,10 @@ def _behaviour_table(result: Result) -> str:
         "train_loss": ("train loss", ".4f"),
         "seconds": ("seconds a run", ".2f"),
     }
-    rows = [["arm", *(title for title, _ in names.values())]]
-    for arm, runs in result.runs.items():
-        rows.append([arm, *tables.mean_cells(list(runs.values()), names)])
+    rows = [["arm", *(title for title, _ in columns.values())]]
+    for arm, runs in result.arms.items():
+        means = (tables.mean_known(runs[n], spec) for n, (_, spec) in columns.items())
+        rows.append([arm, *means])
     return tables.markdown(rows)
 
 
@@ -160,23 +141,20 @@ def _differences_table(
     header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
     rows = [[*header, "detectable", "verdict"]]
     for each in comparisons:
-        if each.outcome != outcome:
-            continue
-        difference = each.difference
-        if turned:
-            difference = difference._replace(mean=-difference.mean)
-        rows.append(
-            [
-                each.arm,
-                str(difference.num_seeds),
-                tables.text(difference.mean, "+.2f"),
-                tables.interval(difference.mean, difference.half_width),
-                tables.p_text(difference.p_value),
-                tables.p_text(each.corrected_p),
-                tables.percent(difference.detectable),
-                statistics.short_verdict(difference, each.corrected_p),
-            ]
-        )
+        if each.outcome == outcome:
+            shown = each._replace(mean=-each.mean) if turned else each
+            rows.append(
+                [
+                    each.arm,
+                    str(each.num_seeds),
+                    tables.signed(shown.mean),
+                    tables.interval(shown.mean, each.half_width),
+                    tables.p_text(each.p_value),
+                    tables.p_text(each.corrected_p),
+                    tables.percent(each.detectable),
+                    shown.verdict,
+                ]
+            )
     return tables.markdown(rows)
 
 

@@ -19,8 +19,8 @@ class Arm(NamedTuple):
         mean; the share of low-loss steps over the whole run, drawn by chance; its
         phases, shuffled within each epoch; or its phases in their order, from the run
         with another seed ("borrowed") or with the same seed ("twin").
-      donor: name of the arm that it is matched with.
       about: what it is, in the report's table of arms.
+      donor: name of the arm that it is matched with.
       folder: of its runs, where the name cannot be one.
       other_weights: whether its initial weights are those of no other arm.
       epochs: of its runs, each with a schedule of that length; None: the block's.
@@ -60,9 +60,6 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
 
     All studies have it, whatever the library's default is.
-
-    Raises:
-      InputError: the training set does not fill a batch.
     """
     size, batch_size = len(dataset.train_inputs), experiment.batch_size
     if size < batch_size:
@@ -74,10 +71,21 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
+# --- SGD and LCAM ---------------------------------------------------------------------
+
+REVERSED = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
+
+
 def sgd_arm(name: str = "sgd-0.9", momentum: float = 0.9, **options) -> Arm:
     """SGD with a fixed momentum."""
     about = f"SGD with momentum {momentum:g}"
     return Arm(name, Optimizer("sgd", momentum=momentum, **options), about=about)
+
+
+def dose_arm() -> Arm:
+    """A control that must show: a harness that finds no known effect finds nothing."""
+    arm = sgd_arm("dose", learning_rate=0.05)
+    return arm._replace(about="SGD with momentum 0.9 and half the learning rate")
 
 
 def lcam_arm(name: str, decay: float | None, about: str = "", **options) -> Arm:
@@ -107,76 +115,87 @@ def margin_arm(margin: float, decay: float, **options) -> Arm:
 
 def reversed_arm(decay: float) -> Arm:
     """LCAM with its two coefficients exchanged."""
-    return lcam_arm(
-        "lcam-reversed", decay, high_loss_momentum=0.95, low_loss_momentum=0.9
-    )
+    return lcam_arm("lcam-reversed", decay, **REVERSED)
 
 
 def authors_arm() -> Arm:
     """LCAM as its authors' code has it: the mean of the epoch, one step late."""
-    return lcam_arm(
-        "lcam-authors",
-        None,
+    about = (
         "LCAM as in the authors' code: the average is the mean of this epoch so far, "
-        "and the comparison acts on the next step",
-        loss_average="epoch",
-        lagged=True,
+        "and the comparison acts on the next step"
+    )
+    options = {"loss_average": "epoch", "lagged": True}
+    return lcam_arm("lcam-authors", None, about, **options)
+
+
+def signal_arms(decay: float) -> tuple[Arm, ...]:
+    """LCAM by the loss on a fixed batch, in both orders, or less the examples' own."""
+    fixed = "by the loss on a fixed batch of 256 training examples"
+    turned = f"LCAM with its coefficients exchanged, {fixed}"
+    by_example = (
+        "LCAM by the loss of the batch, less how far above the average the losses of "
+        "its examples were when they were last seen"
+    )
+    return (
+        lcam_arm("oracle", decay, f"LCAM {fixed}", phase="fixed"),
+        lcam_arm("oracle-reversed", decay, turned, phase="fixed", **REVERSED),
+        lcam_arm("example-baseline", decay, by_example, phase="examples"),
+    )
+
+
+# --- What copies a run of LCAM, and ignores the loss ----------------------------------
+
+_CONTROLS = {
+    "mean-momentum": ("momentum", "SGD with LCAM's mean momentum m"),
+    "matched-step": (
+        "step",
+        "SGD with momentum 0.9 and the learning rate times 0.1 / (1 - m), so with the "
+        "effective step of momentum m",
+    ),
+    "chance": (
+        "share",
+        "LCAM with each phase drawn at random, as often low-loss as in LCAM's run",
+    ),
+    "shuffled": ("phases", "LCAM with its own phases, shuffled within each epoch"),
+    "borrowed": (
+        "borrowed",
+        "LCAM with the phases of its run with another seed, in their order; seeds 0 "
+        "and 1 lend to each other, and so do 2 and 3, and so on",
+    ),
+}
+
+
+def _switched(**options) -> Optimizer:
+    """LCAM whose phases are given; no average decides them."""
+    return Optimizer(
+        "lcam", ema_decay=UNUSED_DECAY, **({"low_loss_momentum": 0.95} | options)
     )
 
 
 def control_arms(**options) -> tuple[Arm, ...]:
     """Controls: they copy LCAM's momentum, step or switching, and ignore the loss."""
-    fixed = Optimizer("sgd", **options)
-    switched = Optimizer(
-        "lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY, **options
-    )
-    return (
+    fixed, switched = Optimizer("sgd", **options), _switched(**options)
+    return tuple(
         Arm(
-            "mean-momentum",
-            fixed,
-            "momentum",
-            "control: SGD with LCAM's mean momentum m",
-        ),
-        Arm(
-            "matched-step",
-            fixed,
-            "step",
-            "control: SGD with momentum 0.9 and the learning rate times 0.1 / (1 - m), "
-            "so with the effective step of momentum m",
-        ),
-        Arm(
-            "chance",
-            switched,
-            "share",
-            "control: LCAM with each phase drawn at random, as often low-loss as in "
-            "LCAM's run",
-        ),
-        Arm(
-            "shuffled",
-            switched,
-            "phases",
-            "control: LCAM with its own phases, shuffled within each epoch",
-        ),
-        Arm(
-            "borrowed",
-            switched,
-            "borrowed",
-            "control: LCAM with the phases of its run with another seed, in their "
-            "order; seeds 0 and 1 lend to each other, and so do 2 and 3, and so on",
-        ),
+            name,
+            fixed if matched in ("momentum", "step") else switched,
+            matched,
+            f"control: {about}",
+        )
+        for name, (matched, about) in _CONTROLS.items()
     )
 
 
 def twin_arms(decay: float) -> tuple[Arm, ...]:
     """LCAM with the phases of a run that has its batches, and other initial weights."""
     donor = lcam_arm("twin-donor", decay, "LCAM with other initial weights")
-    switched = Optimizer("lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY)
     about = (
         "control: LCAM with the phases of `twin-donor`: the same batches in the same "
         "order, other initial weights"
     )
-    return donor._replace(other_weights=True), Arm(
-        "twin", switched, "twin", about, "twin-donor"
+    return (
+        donor._replace(other_weights=True),
+        Arm("twin", _switched(), "twin", about, "twin-donor"),
     )
 
 
@@ -185,46 +204,14 @@ def dose_study_arms(decay: float) -> tuple[Arm, ...]:
     arms = []
     for timing, lagged in (("", False), ("-lagged", True)):
         for order, high, low in (("", 0.8, 0.98), ("-reversed", 0.98, 0.8)):
-            name = f"lcam{timing}{order}"
-            coefficients = {"high_loss_momentum": high, "low_loss_momentum": low}
+            form, name = f"{timing}{order}", f"lcam{timing}{order}"
+            options = {"high_loss_momentum": high, "low_loss_momentum": low}
+            options["lagged"] = lagged
             about = f"LCAM: momentum {low:g} in the low-loss phase, {high:g} otherwise"
             about += ", one step late" * lagged
-            own = lcam_arm(name, decay, about, lagged=lagged, **coefficients)
-            replay = Optimizer(
-                "lcam", ema_decay=UNUSED_DECAY, lagged=lagged, **coefficients
-            )
-            about = f"control: `{name}` with the phases of its run with another seed"
-            borrowed = Arm(f"borrowed{timing}{order}", replay, "borrowed", about, name)
-            arms += [own, borrowed]
+            replay = f"control: `{name}` with the phases of its run with another seed"
+            arms += [
+                lcam_arm(name, decay, about, **options),
+                Arm(f"borrowed{form}", _switched(**options), "borrowed", replay, name),
+            ]
     return tuple(arms)
-
-
-def oracle_arms(decay: float) -> tuple[Arm, ...]:
-    """LCAM, in both orders, by the loss on a fixed batch: no noise of the batch."""
-    what = "by the loss on a fixed batch of 256 training examples"
-    reverse = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
-    return (
-        lcam_arm("oracle", decay, f"LCAM {what}", phase="fixed"),
-        lcam_arm(
-            "oracle-reversed",
-            decay,
-            f"LCAM with its coefficients exchanged, {what}",
-            phase="fixed",
-            **reverse,
-        ),
-    )
-
-
-def example_arm(decay: float) -> Arm:
-    """LCAM by the loss of the batch, less how hard its examples were before."""
-    about = (
-        "LCAM by the loss of the batch, less how far above the average the losses of "
-        "its examples were when they were last seen"
-    )
-    return lcam_arm("example-baseline", decay, about, phase="examples")
-
-
-def dose_arm() -> Arm:
-    """A control that must show: a harness that finds no known effect finds nothing."""
-    arm = sgd_arm("dose", learning_rate=0.05)
-    return arm._replace(about="SGD with momentum 0.9 and half the learning rate")

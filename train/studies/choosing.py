@@ -14,8 +14,10 @@ from train.settings.arms import parse_arms
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, shared_options
 from train.studies.arms import Arm, Block
-from train.studies.clock import Clock
 from train.studies.study import describe_study, run_blocks
+from train.studies.trials import Clock
+
+OUTCOMES = ["last_error", "last_epochs_error", "area"]  # of comparisons
 
 
 def make_block(config: Compare, arms: Sequence[str]) -> Block:
@@ -24,14 +26,8 @@ def make_block(config: Compare, arms: Sequence[str]) -> Block:
         config.data.data.partition(":")[0],
         Experiment(**shared_options(config)),
         tuple(
-            Arm(
-                name,
-                optimizer,
-                folder=f"{number}-{optimizer.optimizer}",
-            )
-            for number, (name, optimizer) in enumerate(
-                parse_arms(arms).items(), start=1
-            )
+            Arm(name, optimizer, folder=f"{number}-{optimizer.optimizer}")
+            for number, (name, optimizer) in enumerate(parse_arms(arms).items(), 1)
         ),
         reference=arms[0],
     )
@@ -54,19 +50,11 @@ def choose_rates(
     Returns:
       The arms at their rates; None where runs are missing: the budget is used up, or
       another process works on them.
-
-    Raises:
-      InputError: an option or a folder cannot be used.
-      DivergedError: an arm diverged at every rate.
     """
     by_arm = config.arms_at_rates()
     block = make_block(config, [arm for tried in by_arm for arm in tried])
-    about = describe_study(
-        "validation",
-        "At which learning rate has each optimizer the lowest validation error?",
-        [block],
-        outcomes=("last_error", "last_epochs_error", "area"),
-    )
+    question = "At which learning rate has each optimizer the lowest validation error?"
+    about = describe_study("validation", question, [block], OUTCOMES)
     seeds = config.validation_seeds
     print(
         f"Choosing each arm's learning rate by {len(dataset.test_inputs):,} examples "
@@ -75,9 +63,8 @@ def choose_rates(
     with writing(folder):
         no_link(folder).mkdir(exist_ok=True)
     found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
-    if not {(block.name, arm.name, seed) for arm in block.arms for seed in seeds} <= (
-        found.runs.keys()
-    ):
+    wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
+    if not wanted <= set(found.runs.index):
         if not clock.is_over():
             print(
                 "Its runs help to choose. When they have ended: the same command with "
@@ -98,8 +85,8 @@ def choose_rates(
 
 def _error(result: Result, arm: str) -> float:
     """Mean validation error of an arm; infinite if it diverged."""
-    runs = result.runs.get(arm, {}).values()
-    return float(np.mean([run["last_error"] for run in runs])) if runs else np.inf
+    arms = result.arms
+    return float(np.mean(arms[arm].last_error)) if arm in arms else np.inf
 
 
 def _table(
@@ -115,20 +102,16 @@ def _table(
         cells.append([arm, *row])
     ends = {min(rates): "lowest", max(rates): "highest"}
     count = len(config.validation_seeds)
-    return "\n".join(
-        [
-            "validation error after the last epoch, "
-            + (f"mean of {count} seeds" if count > 1 else "one seed")
-            + "; * is chosen",
-            *aligned(cells, WIDTH),
-            *(
+    number = f"mean of {count} seeds" if count > 1 else "one seed"
+    lines = [f"validation error after the last epoch, {number}; * is chosen"]
+    lines += aligned(cells, WIDTH)
+    for arm, best, ours in zip(config.arms, chosen, errors, strict=True):
+        if rates[best] in ends and np.isfinite(ours[best]):
+            lines.append(
                 f"warning: {arm} is best at {rates[best]:g}, the {ends[rates[best]]} "
                 "rate tried. Try others beyond it."
-                for arm, best, ours in zip(config.arms, chosen, errors, strict=True)
-                if rates[best] in ends and np.isfinite(ours[best])
-            ),
-        ]
-    )
+            )
+    return "\n".join(lines)
 
 
 def _shown(error: float) -> str:

@@ -14,17 +14,17 @@ from train.data.dataset import fingerprint
 from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
-from train.reports import statistics
-from train.reports.outcomes import Comparison, Result, task_of, write_tables
+from train.reports import tables
+from train.reports.outcomes import Comparison, Result, write_tables
 from train.reports.report import write_report
-from train.reports.tables import WIDTH, aligned, mean_cells
+from train.reports.tables import WIDTH
 from train.runs.display import as_rate
 from train.runs.folder import open_folder, renew_claim
 from train.runs.writing import no_link
 from train.settings.commands import Compare
-from train.studies.choosing import choose_rates, make_block
-from train.studies.clock import Clock
+from train.studies.choosing import OUTCOMES, choose_rates, make_block
 from train.studies.study import describe_study, run_blocks
+from train.studies.trials import Clock
 
 
 def compare(config: Compare) -> Path:
@@ -33,10 +33,6 @@ def compare(config: Compare) -> Path:
     A comparison is a study of one block, whose arms the user names. An arm that
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
-
-    Raises:
-      InputError: the folder, the data, an arm or an option cannot be used.
-      DivergedError: an arm diverged; all the rest is done.
     """
     networks.check_own(config.model.network)
     dataset = sources.load_fitting(config)
@@ -58,21 +54,17 @@ def compare(config: Compare) -> Path:
         )
         dataset = sources.load_fitting(config)
     block = make_block(config, config.arms)
-    about = describe_study(
-        "comparison",
-        "Which of these optimizers has the lowest test error?",
-        [block],
-        outcomes=("last_error", "last_epochs_error", "area"),
-    )
+    question = "Which of these optimizers has the lowest test error?"
+    about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(
             config, about, [block], config.seeds, folder, lambda _: dataset, clock
         )
-    if not found.runs:
+    if not len(found.runs):
         print("No run has finished yet: there is nothing to compare.")
         return folder
     [result], comparisons = write_tables(no_link(folder / "report"), found)
-    if result.runs:
+    if len(result.runs):
         from train.reports.panels import plot_block  # matplotlib takes a second
 
         path = folder / "comparison.png"
@@ -82,7 +74,7 @@ def compare(config: Compare) -> Path:
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
         print(f"report: {write_report(folder / 'report', found)}")
-    if result.runs:
+    if len(result.runs):
         print(f"next: {_next(asked, folder)}")
     if result.diverged:
         raise DivergedError(
@@ -96,40 +88,32 @@ def compare(config: Compare) -> Path:
 
 def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -> str:
     """The table as text, and each arm's difference from the first."""
-    counts = [len(runs) for runs in result.runs.values()]
-    num_seeds = max(counts)
+    num_seeds = max(map(len, result.arms.values()))
     seeds = "one seed" if num_seeds == 1 else f"mean ± deviation of {num_seeds} seeds"
     length = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
-    title = f"final test {task_of(result).error} after {length}, {seeds}"
+    title = f"final test {result.task.error} after {length}, {seeds}"
     means = {
         "train_loss": ("train loss", ".4f"),
         "low_loss_share": ("low loss", ".0%"),
         "phase_switches": ("switches", ".1f"),
         "mean_momentum": ("momentum", ".3f"),
     }
-    titles = [title for title, _ in means.values()]
-    cells = [["optimizer", "error %", *titles, "images/s"]]
-    for arm, runs in result.runs.items():
-        errors = [run["last_error"] for run in runs.values()]
-        error = f"{np.mean(errors):.2f}"
+    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "images/s"]]
+    for arm, runs in result.arms.items():
+        error = f"{np.mean(runs.last_error):.2f}"
         if len(runs) > 1:
-            error += f" ± {np.std(errors, ddof=1):.2f}"
+            error += f" ± {np.std(runs.last_error, ddof=1):.2f}"
         if len(runs) < num_seeds:
             error += f" ({len(runs)} seeds)"
-        epochs = [row for run in result.epochs[arm].values() for row in run]
-        # None: an epoch that was resumed for its test alone.
-        speed = np.nanmedian([row["images_per_second"] or np.nan for row in epochs])
-        shown = mean_cells(list(runs.values()), means)
+        # NaN: an epoch that was resumed for its test alone.
+        speed = result.epochs.loc[arm].images_per_second.median()
+        shown = [tables.mean_known(runs[n], spec) for n, (_, spec) in means.items()]
         cells.append([arm, error, *shown, as_rate(speed)])
     mine = [each for each in comparisons if each.outcome == "last_error"]
-    lines = [
-        f"{each.arm} against {each.reference}: "
-        f"{statistics.verdict(each.difference, each.corrected_p, unit='points')}"
-        for each in mine
-    ]
+    lines = [f"{e.arm} against {e.reference}: {e.sentence}" for e in mine]
     if len(mine) > 1 and num_seeds > 1:
         lines.append(f"p-values are corrected for {len(mine)} comparisons (Holm).")
-    return "\n".join([title, *aligned(cells, WIDTH), *map(_wrapped, lines)])
+    return "\n".join([title, *tables.aligned(cells, WIDTH), *map(_wrapped, lines)])
 
 
 def _wrapped(line: str) -> str:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.train.reports.written import BLOCK, run, study
@@ -23,20 +24,19 @@ MATCHED = Question("matched-step", "Step?", {"lcam": 1, "matched-step": -1})
 def in_pairs(differences):
     """Errors of LCAM less those of an arm of 0, whose means of pairs are these."""
     both = np.repeat(differences, 2) + np.tile([1.0, -1.0], len(differences))
-    return dict(enumerate(both))
+    return both
 
 
 def answered(differences, margin=0.3):
     plan = Plan(2 * len(differences), (BORROWED,), margin=margin)
-    zeros = dict.fromkeys(range(plan.seeds), 0.0)
-    errors = {"lcam": in_pairs(differences), "borrowed": zeros}
+    errors = pd.DataFrame({"lcam": in_pairs(differences), "borrowed": 0.0})
     [found], _ = planned.answer(plan, errors)
-    return found, planned.judge(plan, found)
+    return found
 
 
 @pytest.mark.parametrize(("numbers", "p"), [(EQUAL, 0.017446), (OPEN, 0.091572)])
 def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
-    assert answered(numbers)[0].equal_p == pytest.approx(p, abs=1e-6)
+    assert answered(numbers).equal_p == pytest.approx(p, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,12 @@ def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
     ],
 )
 def test_verdict_has_three_sides(differences, margin, words):
-    assert answered(differences, margin)[1] == words
+    assert answered(differences, margin).verdict == words
 
 
 def test_mean_of_two_seeds_is_one_observation():
     # Of the seeds 0 and 1, 2 and 3: 0.05 and -0.35; seed 4 has no partner.
-    errors = {
-        "lcam": dict(enumerate([0.3, -0.2, -0.4, -0.3, 7.0])),
-        "borrowed": dict.fromkeys(range(5), 0.0),
-    }
+    errors = pd.DataFrame({"lcam": [0.3, -0.2, -0.4, -0.3, 7.0], "borrowed": 0.0})
     [found], _ = planned.answer(Plan(5, (BORROWED,)), errors)
     assert (found.number, found.unit) == (2, "pairs")
     assert found.mean == pytest.approx(-0.15)
@@ -68,18 +65,14 @@ def test_mean_of_two_seeds_is_one_observation():
 
 def test_after_an_undecided_question_none_is_judged():
     plan = Plan(8, (BORROWED, MATCHED))
-    zeros = dict.fromkeys(range(8), 0.0)
     wide, narrow = in_pairs([2.0, -2.0, 1.0, -1.5]), in_pairs([1.0, 1.1, 1.2, 1.3])
-    errors = {"lcam": zeros, "borrowed": wide, "matched-step": narrow}
-    answers, _ = planned.answer(plan, errors)
-    first, second = planned.verdicts(plan, answers)
-    assert first == "undecided"
-    assert second.startswith("not judged")
-    answers, _ = planned.answer(plan, errors | {"borrowed": narrow})
-    assert (
-        planned.verdicts(plan, answers)
-        == ["LCAM is better, by more than 0.3 points"] * 2
-    )
+    errors = pd.DataFrame({"lcam": 0.0, "borrowed": wide, "matched-step": narrow})
+    [first, second], _ = planned.answer(plan, errors)
+    assert first.verdict == "undecided"
+    assert second.verdict.startswith("not judged")
+    both, _ = planned.answer(plan, errors.assign(borrowed=narrow))
+    words = "LCAM is better, by more than 0.3 points"
+    assert [each.verdict for each in both] == [words, words]
 
 
 def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_plan():
@@ -87,11 +80,8 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_pla
     other = Question("other", "?", {"other": 1, "sgd": -1})
     not_run = Question("not run", "?", {"none": 1, "sgd": -1})
     plan = Plan(2, (BORROWED,), (dose, other, not_run))
-    errors = {
-        "sgd": dict.fromkeys((80, 81, 82), 0.0),
-        "dose": {80: 1.0, 81: 1.2, 82: 0.9},
-        "other": {80: 0.2, 81: -0.3, 82: 0.5},
-    }
+    errors = {"sgd": 0.0, "dose": [1.0, 1.2, 0.9], "other": [0.2, -0.3, 0.5]}
+    errors = pd.DataFrame(errors, [80, 81, 82])
     _, [found, second] = planned.answer(plan, errors)
     assert (found.number, found.unit) == (3, "seeds")
     _, [alone] = planned.answer(plan._replace(secondary=(dose,)), errors)
@@ -105,9 +95,9 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_pla
 def test_questions_of_plan_dose_of_a_hand_table():
     # Own less borrowed of the four forms: 1, 2, 4 and 8.
     forms = {"": 1.0, "-reversed": 2.0, "-lagged": 4.0, "-lagged-reversed": 8.0}
-    seeds = range(48)
-    errors = {f"lcam{form}": dict.fromkeys(seeds, 50 + e) for form, e in forms.items()}
-    errors |= {f"borrowed{form}": dict.fromkeys(seeds, 50.0) for form in forms}
+    errors = {f"lcam{form}": 50 + e for form, e in forms.items()}
+    errors |= {f"borrowed{form}": 50.0 for form in forms}
+    errors = pd.DataFrame(errors, range(48))
     primary, secondary = planned.answer(PLANS["plan-dose"], errors)
     means = {each.question.name: each.mean for each in primary}
     assert means == pytest.approx(
@@ -134,13 +124,12 @@ def test_diverged_run_counts_as_chance_and_who_borrows_of_it_as_its_pair():
     runs["borrowed-reversed", 0] = run(41.0)
     del runs["borrowed-reversed", 1]  # it had no phases to replay
     rows = study(runs, DOSE)
-    block = rows.about["blocks"][0]
     plan = Plan(2, (BORROWED,))
-    found = planned.errors_of(plan, block, rows.runs)
-    assert found["lcam-reversed"] == {0: 90.0, 1: 40.0}
-    assert found["borrowed-reversed"] == {0: 41.0, 1: 41.0}
-    assert found["borrowed"] == {0: 40.0, 1: 40.0}
-    assert planned.seeds_done(plan, block, found) == 2
+    found = planned.errors_of(plan, rows)
+    assert found["lcam-reversed"].tolist() == [90.0, 40.0]
+    assert found["borrowed-reversed"].tolist() == [41.0, 41.0]
+    assert found["borrowed"].tolist() == [40.0, 40.0]
+    assert planned.seeds_done(plan, rows.about["blocks"][0], found) == 2
 
 
 def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
@@ -148,15 +137,19 @@ def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
     rows = study(runs, DOSE)
     for arm in rows.about["blocks"][0]["arms"]:
         del arm["donor"]
-    found = planned.errors_of(Plan(2), rows.about["blocks"][0], rows.runs)
-    assert found["borrowed-reversed"] == {1: 90.0}
-    assert found["borrowed"] == {}
+    found = planned.errors_of(Plan(2), rows)
+    assert found["borrowed-reversed"].dropna().to_dict() == {1: 90.0}
+    assert found["borrowed"].isna().all()
 
 
-def test_rows_without_a_planned_seed_are_no_plans():
-    assert planned.plan_of("plan-5k", {("5k", "lcam", 1000): None}) is None
-    assert planned.plan_of("plan-5k", {("5k", "lcam", 79): None}) == PLANS["plan-5k"]
-    assert planned.plan_of("ablation", {("5k", "lcam", 0): None}) is None
+@pytest.mark.parametrize(
+    ("name", "seed", "has_plan"),
+    [("plan-5k", 1000, False), ("plan-5k", 79, True), ("ablation", 0, False)],
+)
+def test_rows_without_a_planned_seed_are_no_plans(name, seed, has_plan):
+    rows = study({("lcam", seed): run()})
+    rows.about["study"] = name
+    assert planned.plan_of(rows) == (PLANS[name] if has_plan else None)
 
 
 # --- The factor of epochs saved -------------------------------------------------------
@@ -171,17 +164,15 @@ def test_saving_of_two_exact_curves():
     block = study({}, BLOCK._replace(arms=tuple(arms))).about["blocks"][0]
     noise = np.random.default_rng(0).normal(0, 0.01, (24, 6))
     errors = {
-        arm.name: {
-            seed: 60
-            - 10 * math.log2(arm.epochs / 6 * (1.5 if "lcam" in arm.name else 1))
-            + noise[seed, place]
-            for seed in range(24)
-        }
+        arm.name: 60
+        - 10 * math.log2(arm.epochs / 6 * (1.5 if "lcam" in arm.name else 1))
+        + noise[:, place]
         for place, arm in enumerate(arms)
     }
-    found = planned.saving(PLANS["plan-epochs"], block, errors)
-    assert found.factor == pytest.approx(1.5, abs=0.002)
-    assert 1.49 < found.low < 1.5 < found.high < 1.51
+    plan = PLANS["plan-epochs"]
+    factor, low, high = planned.saving(plan, block, pd.DataFrame(errors))
+    assert factor == pytest.approx(1.5, abs=0.002)
+    assert 1.49 < low < 1.5 < high < 1.51
 
 
 def test_fieller_interval_is_where_a_t_test_finds_nothing():

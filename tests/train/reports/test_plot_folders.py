@@ -216,9 +216,9 @@ def study_that_has_not_begun(folder):
         (run_without_rows, "cannot read metrics.jsonl"),
         (steps_of_something_else, "cannot read metrics.jsonl"),
         (rows_of_something_else, "cannot read metrics.jsonl"),
-        (damaged_study, "study.json: it is damaged"),
-        (study_with_rows_of_text, "cannot read the rows of the study"),
-        (study_without_data, "study.json or its rows are damaged"),
+        (damaged_study, "study.json: JSONDecodeError"),
+        (study_with_rows_of_text, "could not convert string"),
+        (study_without_data, "KeyError: 'data'"),
         (study_that_has_not_begun, "no run has finished yet"),
     ],
 )

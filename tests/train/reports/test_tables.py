@@ -17,7 +17,7 @@ from train.reports import tables
     ],
 )
 def test_zero_has_no_sign(number, spec, expected):
-    assert tables.text(number, spec) == expected
+    assert tables.signed(number, spec) == expected
 
 
 def test_interval_has_both_ends():

@@ -11,6 +11,7 @@ from train.__main__ import main
 from train.data.sources import load_dataset
 from train.reports.collecting import collect
 from train.reports.outcomes import compare_arms, make_results
+from train.reports.rows import lender_of
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
@@ -24,14 +25,12 @@ from train.studies.arms import (
     sgd_arm,
     twin_arms,
 )
-from train.studies.clock import Clock
 from train.studies.study import describe_study
 from train.studies.trials import (
-    _in_order,
-    _matched,
-    donor_seed,
+    Clock,
+    Trial,
+    in_order,
     run_trials,
-    trial_folder,
 )
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
@@ -147,7 +146,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
     kind = "lcam" if matched == "share" else "sgd"
     lcam, arm = Arm("lcam", Optimizer()), Arm("control", Optimizer(kind), matched)
     block = Block("digits", Experiment(epochs=2), (lcam, arm), "lcam")
-    folder = trial_folder(tmp_path, block, lcam, 7)
+    folder = Trial(tmp_path, block, lcam, 7).folder
     folder.mkdir(parents=True)
     records.write_finished(folder, 2)
     for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
@@ -155,7 +154,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
         row |= {"mean_momentum": momentum, "low_loss_share": share}
         row |= {"test_error": 1.0, "seconds": 1.0}
         records.append_metrics(folder, row)
-    found = dataclasses.asdict(_matched(tmp_path, block, arm, 7))
+    found = dataclasses.asdict(Trial(tmp_path, block, arm, 7).config().optimizer)
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
@@ -175,15 +174,16 @@ BORROWED = Arm("borrowed", Optimizer(), "borrowed")
 
 
 def test_seeds_borrow_from_each_other_in_pairs():
-    found = [donor_seed(BORROWED, seed) for seed in (0, 1, 2, 3, 100, 101)]
+    found = [lender_of("borrowed", seed) for seed in (0, 1, 2, 3, 100, 101)]
     assert found == [1, 0, 3, 2, 101, 100]
-    assert donor_seed(BORROWED._replace(matched="phases"), 3) == 3
+    assert lender_of("phases", 3) == 3
 
 
 def test_seed_borrows_as_soon_as_its_donor_is_through_and_never_without():
     arms = (Arm("lcam", Optimizer()), BORROWED, Arm("sgd", Optimizer("sgd")))
     block = Block("digits", Experiment(), arms, "lcam")
-    found = [(seed, arm.name) for seed, _, arm in _in_order([block], (7, 6, 5))]
+    trials = in_order([block], (7, 6, 5), None)
+    found = [(trial.seed, trial.arm.name) for trial in trials]
     assert found == [
         *((7, "lcam"), (7, "sgd")),
         *((6, "lcam"), (6, "borrowed"), (6, "sgd"), (7, "borrowed")),
@@ -222,7 +222,7 @@ def twins(tmp_path_factory):
     )
     block = Block("digits", experiment, arms, "lcam")
     run_trials([block], [5], folder, load_dataset, Clock())
-    about = describe_study("twins", "?", [block], outcomes=("last_error", "area"))
+    about = describe_study("twins", "?", [block], ("last_error", "area"))
     return folder, collect(about, folder)
 
 
@@ -245,13 +245,13 @@ def test_arm_may_have_epochs_of_its_own(twins):
         len(steps_of(folder, "half")["step"])
         == len(steps_of(folder, "lcam")["step"]) / 2
     )
-    assert len(found.runs["digits", "half", 5].epochs) == 1
+    assert found.epochs.loc[("digits", "half"), "epoch"].tolist() == [1]
 
 
 def test_outcomes_of_epochs_that_were_not_tested_are_not_compared(twins):
     _, found = twins
     results = make_results(found)
-    assert results[0].runs["lcam"][5]["area"] is None
+    assert results[0].arms["lcam"].area.isna().all()
     compared = compare_arms(results, ("last_error", "area"))
     assert {each.outcome for each in compared} == {"last_error"}
     assert {each.arm for each in compared} == {"twin-donor", "twin", "half"}
@@ -289,7 +289,7 @@ def forms(tmp_path_factory):
     block = Block("digits", experiment, dose_study_arms(0.6), "lcam")
     run_trials([block], [6, 7], folder, load_dataset, Clock())
     return {
-        (arm.name, seed): records.read_steps(trial_folder(folder, block, arm, seed))
+        (arm.name, seed): records.read_steps(Trial(folder, block, arm, seed).folder)
         for arm in block.arms
         for seed in (6, 7)
     }
@@ -318,8 +318,6 @@ def test_each_form_of_plan_dose_is_replayed_by_its_own_control(forms, timing, or
         ("provenance.json", "[3]"),
         ("config.json", "{}"),
         ("config.json", "[1]"),
-        ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2}\n'),
-        ("metrics.jsonl", '{"epoch": 1, "test_error": "x"}\n{"epoch": 2}\n'),
         ("metrics.jsonl", "3\n"),
     ],
 )
