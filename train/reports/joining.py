@@ -29,8 +29,7 @@ def join(parts: Sequence[tuple[Path, Rows]]) -> Rows:
     numbers of a run that both have are refused; the first difference is named.
     """
     for (first, one), (second, other) in itertools.combinations(parts, 2):
-        found = _difference(_common(one, other), _common(other, one))
-        if found := found or _other_numbers(one, other):
+        if found := _other_options(one, other) or _other_numbers(one, other):
             raise InputError(
                 f"{first} and {second} do not belong together: {found}. The parts of a "
                 "study have the same options and data, and most often other seeds."
@@ -64,76 +63,62 @@ def _merge(whole: Rows, part: Rows) -> Rows:
     return Rows(whole.about | {"blocks": blocks} | lists, *tables)
 
 
-def _common(rows: Rows, other: Rows) -> dict[str, Any]:
-    """What has to be equal in another part, but for the numbers of runs."""
-    other_blocks = {block["name"]: block for block in other.about["blocks"]}
-    blocks = {}
-    for block in rows.about["blocks"]:
-        name = block["name"]
-        blocks[name] = {
-            "options": _fixed(_filled(block["experiment"], _EXPERIMENT)),
-            "reference": block["reference"],
-            "arms": {
-                arm: _fixed(_filled(about["optimizer"], _OPTIMIZER))
-                | {option: about.get(option) for option in ("matched", "epochs")}
-                for arm, about in _arms(block).items()
-                if arm in _arms(other_blocks.get(name, {"arms": []}))
-            },
-        }
-        facts = {"data": "data_sha256"}
-        if ".py:" in (block["experiment"].get("model", {}).get("network") or ""):
-            facts["network"] = "network"  # with the sum of its file
-        for title, fact in facts.items():
-            ours, theirs = (
-                " ".join(sorted(of_block(each.runs, name)[fact].dropna().unique()))
-                for each in (rows, other)
-            )
-            if ours and theirs:  # a part without runs has none
-                blocks[name][title] = ours
-    about = rows.about
-    return {"study": about["study"], "outcomes": about["outcomes"], "blocks": blocks}
-
-
-def _filled(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The options; those that an older part did not know are at their defaults."""
-    groups = {
-        name: _filled(options[name], default)
-        for name, default in defaults.items()
-        if isinstance(default, dict) and name in options
-    }
-    return defaults | options | groups
-
-
-def _fixed(options: dict[str, Any]) -> dict[str, Any]:
-    """Options that change numbers; the path of a file does not, if it is the same."""
-    fixed = {}
-    for name, option in options.items():
-        if isinstance(option, dict):
-            fixed[name] = _fixed(option)
-        elif name == "data":
-            fixed[name] = option.partition(":")[0]
-        elif name == "network" and option is not None:
-            fixed[name] = option.rpartition(":")[2]
-        elif name not in (*FREE_OPTIONS, "data_dir"):
-            fixed[name] = option
-    return fixed
-
-
 def _arms(block: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {arm["name"]: arm for arm in block["arms"]}
 
 
-def _difference(ours: Any, theirs: Any, place: str = "") -> str | None:
-    """The first of what keeps two parts from being joined, in words."""
-    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        return None if ours == theirs else f"{place} is {ours} and {theirs}"
-    for name in ours | theirs:
-        there = f"{place}, {name}" if place else name
-        if name not in ours or name not in theirs:
-            return f"{there} is in one of them only"
-        if found := _difference(ours[name], theirs[name], there):
-            return found
+def _other_options(one: Rows, other: Rows) -> str | None:
+    """The first option that differs, but for arms that one of them lacks; in words."""
+    arms = [
+        {(block["name"], arm) for block in part.about["blocks"] for arm in _arms(block)}
+        for part in (one, other)
+    ]
+    ours, theirs = (_options(part, set.intersection(*arms)) for part in (one, other))
+    for place in ours | theirs:
+        was, now = (options.get(place, "not there") for options in (ours, theirs))
+        if was != now and "" not in (was, now):  # a part without runs has no data
+            return f"{place} is {was} and {now}"
     return None
+
+
+def _options(part: Rows, arms: set[tuple[str, str]]) -> dict[str, Any]:
+    """What has to be equal in another part with these arms, by where it stands."""
+    about = part.about
+    found = {"study": about["study"], "outcomes": about["outcomes"]}
+    found["blocks"] = [block["name"] for block in about["blocks"]]
+    for block in about["blocks"]:
+        name, experiment = block["name"], block["experiment"]
+        # Options that an older part did not know are at their defaults.
+        for options in (_EXPERIMENT, experiment):
+            found |= _flat(options, f"{name}, options")
+        found[f"{name}, reference"] = block["reference"]
+        for arm, known in _arms(block).items():
+            if (name, arm) in arms:
+                more = {each: known.get(each) for each in ("matched", "epochs")}
+                for options in (_OPTIMIZER, known["optimizer"], more):
+                    found |= _flat(options, f"{name}, arms, {arm}")
+        facts = {"data": "data_sha256"}
+        if ".py:" in (experiment.get("model", {}).get("network") or ""):
+            facts["network"] = "network"  # with the sum of its file
+        runs = of_block(part.runs, name)
+        for title, fact in facts.items():
+            found[f"{name}, {title}"] = " ".join(sorted(runs[fact].dropna().unique()))
+    return found
+
+
+def _flat(options: dict[str, Any], place: str) -> dict[str, Any]:
+    """Options that change numbers; the path of a file does not, if it is the same."""
+    flat = {}
+    for name, option in options.items():
+        if isinstance(option, dict):
+            flat |= _flat(option, f"{place}, {name}")
+        elif name == "data":
+            flat[f"{place}, {name}"] = option.partition(":")[0]
+        elif name == "network" and option is not None:
+            flat[f"{place}, {name}"] = option.rpartition(":")[2]
+        elif name not in (*FREE_OPTIONS, "data_dir"):
+            flat[f"{place}, {name}"] = option
+    return flat
 
 
 def _other_numbers(one: Rows, other: Rows) -> str | None:

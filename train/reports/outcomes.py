@@ -138,7 +138,7 @@ def make_results(rows: Rows) -> list[Result]:
         epochs.loc[epochs.index.isin(watched, "arm"), PHASES] = None
         if len(runs):
             by_run = epochs.groupby(KEY[1:], sort=False)
-            found = by_run.apply(lambda run: pd.Series(run_outcomes(run, block)))  # noqa: B023
+            found = by_run.apply(_outcomes, block["reach"])
             goals = [name for name in found if name.startswith("epochs_to_")]
             runs = found.astype(dict.fromkeys(goals, "Int64")).join(runs)
         if len(runs) or bad:
@@ -146,31 +146,30 @@ def make_results(rows: Rows) -> list[Result]:
     return results
 
 
-def run_outcomes(run: pd.DataFrame, block: dict[str, Any]) -> dict[str, float]:
-    """What a run comes to, from its epochs.
+def _outcomes(run: pd.DataFrame, reach: Sequence[float]) -> pd.Series:
+    """What a run comes to, from its epochs; NaN if one of them was not tested.
 
-    Returns:
-      Errors in percent, NaN if an epoch that they need was not tested;
-      `epochs_to_E`: the first epoch with a test error of at most E, NaN if there is
-      none; shares, switches and momentum as means over the epochs.
+    `epochs_to_E` is the first epoch with a test error of at most E, in percent. Shares,
+    switches and momentum are means over the epochs.
     """
 
     def mean(name: str, last: int = 0) -> float:
         numbers = run[name].to_numpy(float, na_value=math.nan)
         return statistics.mean(numbers[-last:])
 
-    return {
+    found = {
         "last_error": run.test_error.iloc[-1],
         "last_epochs_error": mean("test_error", num_last_epochs(len(run))),
         "area": mean("test_error"),
         "train_loss": run.train_loss.iloc[-1],
         **{
             f"epochs_to_{goal:g}": run.epoch[run.test_error <= goal].min()
-            for goal in block["reach"]
+            for goal in reach
         },
         **{name: mean(name) for name in (*PHASES, "mean_momentum")},
         "seconds": math.fsum(run.seconds),
     }
+    return pd.Series(found)
 
 
 def num_last_epochs(epochs: int) -> int:

@@ -71,147 +71,147 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
-# --- SGD and LCAM ---------------------------------------------------------------------
+# --- The arms by name -----------------------------------------------------------------
 
-REVERSED = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
-
-
-def sgd_arm(name: str = "sgd-0.9", momentum: float = 0.9, **options) -> Arm:
-    """SGD with a fixed momentum."""
-    about = f"SGD with momentum {momentum:g}"
-    return Arm(name, Optimizer("sgd", momentum=momentum, **options), about=about)
-
-
-def dose_arm() -> Arm:
-    """A control that must show: a harness that finds no known effect finds nothing."""
-    arm = sgd_arm("dose", learning_rate=0.05)
-    return arm._replace(about="SGD with momentum 0.9 and half the learning rate")
-
-
-def lcam_arm(name: str, decay: float | None, about: str = "", **options) -> Arm:
-    """LCAM, with 0.95 in the low-loss phase unless `options` say otherwise."""
-    options = {"low_loss_momentum": 0.95} | options
-    if decay is not None:
-        options["ema_decay"] = decay
-    optimizer = Optimizer("lcam", **options)
-    about = about or (
-        f"LCAM: momentum {optimizer.low_loss_momentum:g} in the low-loss phase, "
-        f"{optimizer.high_loss_momentum:g} in the high-loss phase"
-    )
-    return Arm(name, optimizer, about=about)
-
-
-def slower_arm(decay: float, **options) -> Arm:
-    """LCAM with an average over four times as many steps."""
-    about = "LCAM with an average that follows the loss four times as slowly"
-    return lcam_arm("ema-slower", round(1 - (1 - decay) / 4, 4), about, **options)
-
-
-def margin_arm(margin: float, decay: float, **options) -> Arm:
-    """LCAM with a dead band, relative to the average."""
-    about = f"LCAM that keeps its phase within {100 * margin:g} % of the average"
-    return lcam_arm(f"margin-{margin:g}", decay, about, margin=margin, **options)
-
-
-def reversed_arm(decay: float) -> Arm:
-    """LCAM with its two coefficients exchanged."""
-    return lcam_arm("lcam-reversed", decay, **REVERSED)
-
-
-def authors_arm() -> Arm:
-    """LCAM as its authors' code has it: the mean of the epoch, one step late."""
-    about = (
-        "LCAM as in the authors' code: the average is the mean of this epoch so far, "
-        "and the comparison acts on the next step"
-    )
-    options = {"loss_average": "epoch", "lagged": True}
-    return lcam_arm("lcam-authors", None, about, **options)
-
-
-def signal_arms(decay: float) -> tuple[Arm, ...]:
-    """LCAM by the loss on a fixed batch, in both orders, or less the examples' own."""
-    fixed = "by the loss on a fixed batch of 256 training examples"
-    turned = f"LCAM with its coefficients exchanged, {fixed}"
-    by_example = (
-        "LCAM by the loss of the batch, less how far above the average the losses of "
-        "its examples were when they were last seen"
-    )
-    return (
-        lcam_arm("oracle", decay, f"LCAM {fixed}", phase="fixed"),
-        lcam_arm("oracle-reversed", decay, turned, phase="fixed", **REVERSED),
-        lcam_arm("example-baseline", decay, by_example, phase="examples"),
-    )
-
-
-# --- What copies a run of LCAM, and ignores the loss ----------------------------------
-
-_CONTROLS = {
-    "mean-momentum": ("momentum", "SGD with LCAM's mean momentum m"),
-    "matched-step": (
-        "step",
-        "SGD with momentum 0.9 and the learning rate times 0.1 / (1 - m), so with the "
-        "effective step of momentum m",
-    ),
-    "chance": (
-        "share",
-        "LCAM with each phase drawn at random, as often low-loss as in LCAM's run",
-    ),
-    "shuffled": ("phases", "LCAM with its own phases, shuffled within each epoch"),
-    "borrowed": (
-        "borrowed",
-        "LCAM with the phases of its run with another seed, in their order; seeds 0 "
-        "and 1 lend to each other, and so do 2 and 3, and so on",
-    ),
+_TURNED = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
+_FIXED = "by the loss on a fixed batch of 256 training examples"
+_FOLLOWS = "LCAM with an average that follows the loss four times as"
+_BAND = "LCAM that keeps its phase within {} % of the average"
+# Of each, what `make_arm` gets.
+_ARMS = {
+    "sgd-0.9": {"optimizer": "sgd"},
+    "sgd-0.95": {"optimizer": "sgd", "momentum": 0.95},
+    "sgd-0.9-rate-0.2": {"optimizer": "sgd", "learning_rate": 0.2},
+    # It must show: a harness that finds no known effect finds nothing.
+    "dose": {
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "about": "SGD with momentum 0.9 and half the learning rate",
+    },
+    "lcam": {},
+    "lcam-0.93": {"low_loss_momentum": 0.93},
+    "lcam-rate-0.05": {"learning_rate": 0.05, "about": "LCAM at half the rate"},
+    "lcam-rate-0.2": {"learning_rate": 0.2, "about": "LCAM at twice the rate"},
+    "lcam-reversed": _TURNED,
+    "lagged": {"lagged": True, "about": "LCAM, one step late"},
+    "epoch-mean": {
+        "loss_average": "epoch",
+        "about": "LCAM with the mean of this epoch so far as its average",
+    },
+    "lcam-authors": {
+        "loss_average": "epoch",
+        "lagged": True,
+        "about": "LCAM as in the authors' code: the average is the mean of this epoch "
+        "so far, and the comparison acts on the next step",
+    },
+    "ema-faster": {"about": f"{_FOLLOWS} fast"},
+    "ema-slower": {"about": f"{_FOLLOWS} slowly"},
+    "margin-0.02": {"margin": 0.02, "about": _BAND.format(2)},
+    "margin-0.05": {"margin": 0.05, "about": _BAND.format(5)},
+    "margin-0.1": {"margin": 0.1, "about": _BAND.format(10)},
+    "oracle": {"phase": "fixed", "about": f"LCAM {_FIXED}"},
+    "oracle-reversed": {
+        "phase": "fixed",
+        "about": f"LCAM with its coefficients exchanged, {_FIXED}",
+        **_TURNED,
+    },
+    "example-baseline": {
+        "phase": "examples",
+        "about": "LCAM by the loss of the batch, less how far above the average the "
+        "losses of its examples were when they were last seen",
+    },
+    # What copies a run of LCAM, and ignores the loss.
+    "mean-momentum": {
+        "optimizer": "sgd",
+        "matched": "momentum",
+        "about": "control: SGD with LCAM's mean momentum m",
+    },
+    "matched-step": {
+        "optimizer": "sgd",
+        "matched": "step",
+        "about": "control: SGD with momentum 0.9 and the learning rate times 0.1 / "
+        "(1 - m), so with the effective step of momentum m",
+    },
+    "chance": {
+        "matched": "share",
+        "about": "control: LCAM with each phase drawn at random, as often low-loss as "
+        "in LCAM's run",
+    },
+    "shuffled": {
+        "matched": "phases",
+        "about": "control: LCAM with its own phases, shuffled within each epoch",
+    },
+    "borrowed": {
+        "matched": "borrowed",
+        "about": "control: LCAM with the phases of its run with another seed, in their "
+        "order; seeds 0 and 1 lend to each other, and so do 2 and 3, and so on",
+    },
+    "twin-donor": {"other_weights": True, "about": "LCAM with other initial weights"},
+    "twin": {
+        "matched": "twin",
+        "donor": "twin-donor",
+        "about": "control: LCAM with the phases of `twin-donor`: the same batches in "
+        "the same order, other initial weights",
+    },
 }
+CONTROLS = "mean-momentum matched-step chance shuffled borrowed"
 
 
-def _switched(**options) -> Optimizer:
-    """LCAM whose phases are given; no average decides them."""
-    return Optimizer(
-        "lcam", ema_decay=UNUSED_DECAY, **({"low_loss_momentum": 0.95} | options)
-    )
+def make_arms(names: str, decay: float, **options) -> tuple[Arm, ...]:
+    """Arms by their names, with spaces between.
 
-
-def control_arms(**options) -> tuple[Arm, ...]:
-    """Controls: they copy LCAM's momentum, step or switching, and ignore the loss."""
-    fixed, switched = Optimizer("sgd", **options), _switched(**options)
+    Args:
+      names: of the arms.
+      decay: of the average of the loss.
+      options: of those optimizers that have none of their own.
+    """
+    # With few steps an epoch, four times as fast would be no average at all.
+    decays = {"ema-faster": round(max(1 - 4 * (1 - decay), decay / 2), 4)}
+    decays["ema-slower"] = round(1 - (1 - decay) / 4, 4)
     return tuple(
-        Arm(
-            name,
-            fixed if matched in ("momentum", "step") else switched,
-            matched,
-            f"control: {about}",
+        make_arm(name, decays.get(name, decay), **(options | _ARMS[name]))
+        for name in names.split()
+    )
+
+
+def make_arm(
+    name: str,
+    decay: float,
+    about: str = "",
+    optimizer: str = "lcam",
+    matched: str | None = None,
+    donor: str = "lcam",
+    other_weights: bool = False,
+    **options,
+) -> Arm:
+    """An arm; LCAM has 0.95 in the low-loss phase unless `options` say otherwise."""
+    if optimizer == "lcam":
+        options = {"low_loss_momentum": 0.95} | options
+        if options.get("loss_average") != "epoch":
+            options["ema_decay"] = UNUSED_DECAY if matched else decay
+    made = Optimizer(optimizer, **options)
+    if not about and optimizer == "sgd":
+        about = f"SGD with momentum {made.momentum:g}"
+    elif not about:
+        about = (
+            f"LCAM: momentum {made.low_loss_momentum:g} in the low-loss phase, "
+            f"{made.high_loss_momentum:g} in the high-loss phase"
         )
-        for name, (matched, about) in _CONTROLS.items()
-    )
+    return Arm(name, made, matched, about, donor, other_weights=other_weights)
 
 
-def twin_arms(decay: float) -> tuple[Arm, ...]:
-    """LCAM with the phases of a run that has its batches, and other initial weights."""
-    donor = lcam_arm("twin-donor", decay, "LCAM with other initial weights")
-    about = (
-        "control: LCAM with the phases of `twin-donor`: the same batches in the same "
-        "order, other initial weights"
-    )
-    return (
-        donor._replace(other_weights=True),
-        Arm("twin", _switched(), "twin", about, "twin-donor"),
-    )
-
-
-def dose_study_arms(decay: float) -> tuple[Arm, ...]:
+def far_apart_arms(decay: float) -> tuple[Arm, ...]:
     """LCAM with coefficients far apart: by order and timing, own or borrowed phases."""
     arms = []
     for timing, lagged in (("", False), ("-lagged", True)):
         for order, high, low in (("", 0.8, 0.98), ("-reversed", 0.98, 0.8)):
-            form, name = f"{timing}{order}", f"lcam{timing}{order}"
+            own, borrowed = (f"{name}{timing}{order}" for name in ("lcam", "borrowed"))
             options = {"high_loss_momentum": high, "low_loss_momentum": low}
             options["lagged"] = lagged
             about = f"LCAM: momentum {low:g} in the low-loss phase, {high:g} otherwise"
             about += ", one step late" * lagged
-            replay = f"control: `{name}` with the phases of its run with another seed"
-            arms += [
-                lcam_arm(name, decay, about, **options),
-                Arm(f"borrowed{form}", _switched(**options), "borrowed", replay, name),
-            ]
+            arms.append(make_arm(own, decay, about, **options))
+            about = f"control: `{own}` with the phases of its run with another seed"
+            options |= {"matched": "borrowed", "donor": own}
+            arms.append(make_arm(borrowed, decay, about, **options))
     return tuple(arms)

@@ -9,29 +9,25 @@ from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
 from train.studies.arms import (
+    CONTROLS,
     Arm,
     Block,
-    authors_arm,
     average_decay,
-    control_arms,
-    dose_arm,
-    dose_study_arms,
-    lcam_arm,
-    margin_arm,
-    reversed_arm,
-    sgd_arm,
-    signal_arms,
-    slower_arm,
-    twin_arms,
+    far_apart_arms,
+    make_arm,
+    make_arms,
 )
 from train.studies.experiments import (
     RATES,
     Load,
+    Rates,
     domain_experiments,
     make_experiment,
     reach_of,
     small_experiment,
 )
+
+Make = Callable[[Study, Load], list[Block]]
 
 
 class Description(NamedTuple):
@@ -47,7 +43,7 @@ class Description(NamedTuple):
 
     question: str
     seeds: tuple[int, int]
-    make: Callable[[Study, Load], list[Block]]
+    make: Make
     note: str = ""
     first_seed: int = 0
 
@@ -114,74 +110,42 @@ def list_studies() -> str:
 
 # --- Their blocks ---------------------------------------------------------------------
 
+MakeArms = Callable[[float], Sequence[Arm]]  # of the decay of the average of the loss
+
+
+def _named(names: str, **options) -> MakeArms:
+    return lambda decay: make_arms(names, decay, **options)
+
 
 def _block(
     experiment: Experiment,
     load: Load,
-    make_arms: Callable[[float], Sequence[Arm]],
+    arms: MakeArms,
     reference: str,
-    name: str = "",
+    name: str,
+    reach: tuple[float, ...] = (),
 ) -> Block:
-    """A block; `make_arms` gets the decay of the average of the loss."""
-    return Block(
-        name or experiment.data.data.partition(":")[0],
-        experiment,
-        tuple(make_arms(average_decay(experiment, load(experiment.data)))),
-        reference,
-        reach_of(experiment),
-    )
+    decay = average_decay(experiment, load(experiment.data))
+    return Block(name, experiment, tuple(arms(decay)), reference, reach)
 
 
-def _baseline(study: Study, load: Load) -> list[Block]:
-    def arms(decay: float) -> Sequence[Arm]:
-        return (
-            sgd_arm(),
-            sgd_arm("sgd-0.95", 0.95),
-            lcam_arm("lcam", decay),
-            lcam_arm("lcam-0.93", decay, low_loss_momentum=0.93),
-            authors_arm(),
-        )
+def _of_authors(
+    arms: MakeArms, reference: str, sources: tuple[str, ...] = ("cifar10",), **changes
+) -> Make:
+    """Makes blocks in the authors' setting, one for each of their data sets."""
 
-    return [_block(make_experiment(study, "cifar10", load), load, arms, "sgd-0.9")]
+    def make(study: Study, load: Load) -> list[Block]:
+        is_one = study.quick or study.data is not None
+        blocks = []
+        for source in sources[:1] if is_one else sources:
+            experiment = make_experiment(study, source, load)
+            experiment = dataclasses.replace(experiment, **changes)
+            name = experiment.data.data.partition(":")[0]
+            reach = reach_of(experiment)
+            blocks.append(_block(experiment, load, arms, reference, name, reach))
+        return blocks
 
-
-def _priority(study: Study, load: Load) -> list[Block]:
-    def arms(decay: float) -> Sequence[Arm]:
-        sgd = sgd_arm(), sgd_arm("sgd-0.95", 0.95)
-        return (*sgd, lcam_arm("lcam", decay), reversed_arm(decay))
-
-    sources = ("cifar10", "cifar100")
-    if study.quick or study.data is not None:
-        sources = sources[:1]
-    return [
-        _block(make_experiment(study, source, load), load, arms, "sgd-0.9")
-        for source in sources
-    ]
-
-
-def _ablation(study: Study, load: Load) -> list[Block]:
-    faster = "LCAM with an average that follows the loss four times as fast"
-    epoch_mean = "LCAM with the mean of this epoch so far as its average"
-
-    def arms(decay: float) -> Sequence[Arm]:
-        # With few steps an epoch, four times as fast would be no average at all.
-        quick = round(max(1 - 4 * (1 - decay), decay / 2), 4)
-        return (
-            lcam_arm("lcam", decay),
-            sgd_arm(),
-            sgd_arm("sgd-0.95", 0.95),
-            *control_arms(),
-            reversed_arm(decay),
-            lcam_arm("lagged", decay, "LCAM, one step late", lagged=True),
-            lcam_arm("epoch-mean", None, epoch_mean, loss_average="epoch"),
-            authors_arm(),
-            lcam_arm("ema-faster", quick, faster),
-            slower_arm(decay),
-            margin_arm(0.02, decay),
-            margin_arm(0.1, decay),
-        )
-
-    return [_block(make_experiment(study, "cifar10", load), load, arms, "lcam")]
+    return make
 
 
 def _noise(study: Study, load: Load) -> list[Block]:
@@ -189,49 +153,42 @@ def _noise(study: Study, load: Load) -> list[Block]:
     blocks = []
     for size in (32, 64, 128, 256):
         # In proportion to the batch: 0.1 for that of the other studies.
-        rate = {"learning_rate": 0.1 * size / experiment.batch_size}
-
-        def arms(decay: float, rate: dict[str, float] = rate) -> Sequence[Arm]:
-            sgd, lcam = sgd_arm(**rate), lcam_arm("lcam", decay, **rate)
-            return sgd, lcam, margin_arm(0.05, decay, **rate), slower_arm(decay, **rate)
-
+        rate = 0.1 * size / experiment.batch_size
+        arms = _named("sgd-0.9 lcam margin-0.05 ema-slower", learning_rate=rate)
         sized = dataclasses.replace(experiment, batch_size=size, observe="held_out")
-        blocks.append(_block(sized, load, arms, "sgd-0.9", f"batch-{size}"))
+        reach = reach_of(sized)
+        blocks.append(_block(sized, load, arms, "sgd-0.9", f"batch-{size}", reach))
     return blocks
 
 
-def _mechanism(study: Study, load: Load) -> list[Block]:
-    watched = "SGD with momentum {:g}, its phases only recorded"
-
-    def arms(decay: float) -> Sequence[Arm]:
-        [chance] = [arm for arm in control_arms() if arm.name == "chance"]
-        # Equal coefficients: SGD, whose phases are watched by the same average.
-        low, high = {"low_loss_momentum": 0.9}, {"high_loss_momentum": 0.95}
-        return (
-            lcam_arm("lcam", decay),
-            lcam_arm("sgd-0.9", decay, watched.format(0.9), **low),
-            lcam_arm("sgd-0.95", decay, watched.format(0.95), **high),
-            reversed_arm(decay),
-            chance,
+def _watched_arms(decay: float) -> Sequence[Arm]:
+    """LCAM beside SGD, whose phases are watched by the same average."""
+    lcam, *others = make_arms("lcam lcam-reversed chance", decay)
+    sgd = [  # its coefficients are equal
+        make_arm(
+            f"sgd-{momentum}",
+            decay,
+            f"SGD with momentum {momentum}, its phases only recorded",
+            high_loss_momentum=momentum,
+            low_loss_momentum=momentum,
         )
-
-    experiment = make_experiment(study, "cifar10", load)
-    experiment = dataclasses.replace(experiment, observe="mechanism")
-    return [_block(experiment, load, arms, "lcam")]
+        for momentum in (0.9, 0.95)
+    ]
+    return [lcam, *sgd, *others]
 
 
 def _domains(study: Study, load: Load) -> list[Block]:
     """LCAM and its controls, with other networks, each at its own learning rate."""
     blocks = []
-    for source, experiment in domain_experiments(study).items():
-        own = RATES[source].sgd
-        rate = {"learning_rate": RATES[source].lcam}  # also of what copies LCAM
+    for name, experiment in domain_experiments(study).items():
 
-        def arms(decay: float, own=own, rate=rate) -> Sequence[Arm]:
-            sgd = sgd_arm(learning_rate=own), sgd_arm("sgd-0.95", 0.95, **rate)
-            return (lcam_arm("lcam", decay, **rate), *sgd, *control_arms(**rate))
+        def arms(decay: float, rates: Rates = RATES[name]) -> Sequence[Arm]:
+            # What copies LCAM copies its learning rate.
+            others = f"lcam sgd-0.95 {CONTROLS}"
+            lcam, *rest = make_arms(others, decay, learning_rate=rates.lcam)
+            return [lcam, *make_arms("sgd-0.9", decay, learning_rate=rates.sgd), *rest]
 
-        blocks.append(_block(experiment, load, arms, "lcam")._replace(reach=()))
+        blocks.append(_block(experiment, load, arms, "lcam", name))
     return blocks
 
 
@@ -240,99 +197,66 @@ def _rates(study: Study, load: Load) -> list[Block]:
     experiments = domain_experiments(study) | {"5k": small_experiment(study)}
     blocks = []
     for name, experiment in experiments.items():
-        rates = RATES[name]
-        kept = {"test_rest": False, "validation": rates.validation}
+        tried = RATES[name].tried
+        kept = {"test_rest": False, "validation": RATES[name].validation}
         data = dataclasses.replace(experiment.data, **kept)
-        experiment = dataclasses.replace(experiment, data=data)
 
-        def arms(decay: float, tried=rates.tried) -> Sequence[Arm]:
+        def arms(decay: float, tried: Sequence[float] = tried) -> Sequence[Arm]:
             return [
-                arm
+                arm._replace(name=f"{arm.name}-rate-{rate:g}")
                 for rate in tried
-                for arm in (
-                    sgd_arm(f"sgd-0.9-rate-{rate:g}", learning_rate=rate),
-                    lcam_arm(f"lcam-rate-{rate:g}", decay, learning_rate=rate),
-                )
+                for arm in make_arms("sgd-0.9 lcam", decay, learning_rate=rate)
             ]
 
-        reference = f"sgd-0.9-rate-{rates.tried[1]:g}"
-        block = _block(experiment, load, arms, reference, name)
-        blocks.append(block._replace(reach=()))
+        experiment = dataclasses.replace(experiment, data=data)
+        reference = f"sgd-0.9-rate-{tried[1]:g}"
+        blocks.append(_block(experiment, load, arms, reference, name))
     return blocks
 
 
-def _plan_5k(study: Study, load: Load) -> list[Block]:
-    def arms(decay: float) -> Sequence[Arm]:
-        controls = {arm.name: arm for arm in control_arms()}
-        return (
-            lcam_arm("lcam", decay),
-            controls["borrowed"],  # the two primary ones come first
-            controls["matched-step"],
-            controls["mean-momentum"],
-            *twin_arms(decay),
-            sgd_arm(),
-            dose_arm(),
-            lcam_arm(
-                "lcam-rate-0.05", decay, "LCAM at half the rate", learning_rate=0.05
-            ),
-            lcam_arm(
-                "lcam-rate-0.2", decay, "LCAM at twice the rate", learning_rate=0.2
-            ),
-            sgd_arm("sgd-0.9-rate-0.2", learning_rate=0.2),
-            sgd_arm("sgd-0.95", 0.95),
-            reversed_arm(decay),
-            *signal_arms(decay),
-        )
+def _of_plan(arms: MakeArms) -> Make:
+    """Makes the block of a study of results/PLAN.md: a tenth of CIFAR-10."""
 
-    return [_small_block(study, load, arms, "lcam")]
+    def make(study: Study, load: Load) -> list[Block]:
+        return [_block(small_experiment(study), load, arms, "lcam", "5k")]
 
-
-def _plan_dose(study: Study, load: Load) -> list[Block]:
-    """The setting of `plan-5k`, with coefficients far apart."""
-
-    def arms(decay: float) -> Sequence[Arm]:
-        return (*dose_study_arms(decay), sgd_arm(), dose_arm())
-
-    return [_small_block(study, load, arms, "lcam")]
+    return make
 
 
 def _plan_epochs(study: Study, load: Load) -> list[Block]:
     """The setting of `plan-5k`, trained for all, three quarters and half as long."""
-    longest = small_experiment(study).epochs
+    experiment = small_experiment(study)
 
     def arms(decay: float) -> Sequence[Arm]:
+        lengths = [max(experiment.epochs * part // 4, 1) for part in (4, 3, 2)]
         return [
             arm._replace(
                 name=f"{arm.name}-{epochs}",
                 about=f"{arm.about}; {epochs} epochs",
                 epochs=epochs,
             )
-            for epochs in (max(longest * quarters // 4, 1) for quarters in (4, 3, 2))
-            for arm in (lcam_arm("lcam", decay), sgd_arm())
+            for epochs in lengths
+            for arm in make_arms("lcam sgd-0.9", decay)
         ]
 
-    return [_small_block(study, load, arms, f"lcam-{longest}")]
-
-
-def _small_block(
-    study: Study,
-    load: Load,
-    arms: Callable[[float], Sequence[Arm]],
-    reference: str,
-) -> Block:
-    block = _block(small_experiment(study), load, arms, reference, "5k")
-    return block._replace(reach=())
+    return [_block(experiment, load, arms, f"lcam-{experiment.epochs}", "5k")]
 
 
 STUDIES = {
     "baseline": Description(
-        "Does LCAM reach a lower test error than SGD, and sooner?", (8, 5), _baseline
+        "Does LCAM reach a lower test error than SGD, and sooner?",
+        (8, 5),
+        _of_authors(_named("sgd-0.9 sgd-0.95 lcam lcam-0.93 lcam-authors"), "sgd-0.9"),
     ),
     "priority": Description(
         "Which phase should get the higher coefficient, and does it depend on the "
         "data?",
         (8, 5),
-        _priority,
+        _of_authors(
+            _named("sgd-0.9 sgd-0.95 lcam lcam-reversed"),
+            "sgd-0.9",
+            ("cifar10", "cifar100"),
+        ),
     ),
     "noise": Description(
         "How often does a batch's loss give the phase wrongly, by the size of the "
@@ -360,25 +284,39 @@ STUDIES = {
         "What about LCAM matters: the loss, the mean momentum, the step, the "
         "switching, the average?",
         (6, 5),
-        _ablation,
+        _of_authors(
+            _named(
+                f"lcam sgd-0.9 sgd-0.95 {CONTROLS} lcam-reversed lagged epoch-mean "
+                "lcam-authors ema-faster ema-slower margin-0.02 margin-0.1"
+            ),
+            "lcam",
+        ),
     ),
     "mechanism": Description(
         "Do gradients, updates and their directions differ between the phases, and "
         "which phase moves which parameters?",
         (5, 3),
-        _mechanism,
+        _of_authors(_watched_arms, "lcam", observe="mechanism"),
     ),
     "plan-5k": Description(
         "Does a run's own loss add anything to another run's, and is LCAM better than "
         "SGD of its effective step, on a tenth of CIFAR-10?",
         (16, 16),
-        _plan_5k,
+        _of_plan(
+            _named(
+                "lcam borrowed matched-step mean-momentum twin-donor twin sgd-0.9 dose "
+                "lcam-rate-0.05 lcam-rate-0.2 sgd-0.9-rate-0.2 sgd-0.95 lcam-reversed "
+                "oracle oracle-reversed example-baseline"
+            )
+        ),
     ),
     "plan-dose": Description(
         "Does a run's own loss add anything to another run's, with coefficients far "
         "apart, in both orders, at once and one step late?",
         (48, 48),
-        _plan_dose,
+        _of_plan(
+            lambda decay: far_apart_arms(decay) + make_arms("sgd-0.9 dose", decay)
+        ),
     ),
     "plan-epochs": Description(
         "How many epochs does LCAM save?", (24, 24), _plan_epochs

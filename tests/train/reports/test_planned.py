@@ -11,7 +11,7 @@ from train.reports import planned
 from train.reports.planned import PLANS, Plan, Question
 from train.reports.report import write_report
 from train.reports.statistics import fieller
-from train.studies.arms import dose_study_arms, lcam_arm, sgd_arm
+from train.studies.arms import far_apart_arms, make_arms
 
 # `statsmodels.stats.weightstats.DescrStatsW(numbers).ttost_mean(-0.3, 0.3)` of version
 # 0.15.0 gives 0.017446 and 0.091572.
@@ -114,7 +114,7 @@ def test_questions_of_plan_dose_of_a_hand_table():
 
 # --- Which runs count -----------------------------------------------------------------
 
-ARMS = (lcam_arm("lcam", 0.9), *dose_study_arms(0.9)[1:4])
+ARMS = make_arms("lcam", 0.9) + far_apart_arms(0.9)[1:4]
 DOSE = BLOCK._replace(arms=ARMS)  # lcam, borrowed, lcam-reversed, borrowed-reversed
 
 
@@ -159,7 +159,7 @@ def test_saving_of_two_exact_curves():
     # Errors 60 - 10 log2(epochs / 6); LCAM's with 1.5 times as many epochs.
     arms = []
     for epochs in (12, 9, 6):
-        for arm in (lcam_arm("lcam", 0.9), sgd_arm()):
+        for arm in make_arms("lcam sgd-0.9", 0.9):
             arms.append(arm._replace(name=f"{arm.name}-{epochs}", epochs=epochs))
     block = study({}, BLOCK._replace(arms=tuple(arms))).about["blocks"][0]
     noise = np.random.default_rng(0).normal(0, 0.01, (24, 6))

@@ -20,10 +20,8 @@ from train.settings.options import Model
 from train.studies.arms import (
     Arm,
     Block,
-    dose_study_arms,
-    lcam_arm,
-    sgd_arm,
-    twin_arms,
+    far_apart_arms,
+    make_arms,
 )
 from train.studies.study import describe_study
 from train.studies.trials import (
@@ -212,15 +210,12 @@ def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_pat
 def twins(tmp_path_factory):
     """The folder of LCAM, its twin and the twin's donor, and SGD for half as long."""
     folder = tmp_path_factory.mktemp("twins")
-    arms = (
-        lcam_arm("lcam", 0.6),
-        *twin_arms(0.6),
-        sgd_arm("half")._replace(epochs=1),
-    )
+    sgd, *arms = make_arms("sgd-0.9 lcam twin-donor twin", 0.6)
+    arms.append(sgd._replace(name="half", epochs=1))
     experiment = Experiment(
         model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
     )
-    block = Block("digits", experiment, arms, "lcam")
+    block = Block("digits", experiment, tuple(arms), "lcam")
     run_trials([block], [5], folder, load_dataset, Clock())
     about = describe_study("twins", "?", [block], ("last_error", "area"))
     return folder, collect(about, folder)
@@ -245,7 +240,7 @@ def test_arm_may_have_epochs_of_its_own(twins):
         len(steps_of(folder, "half")["step"])
         == len(steps_of(folder, "lcam")["step"]) / 2
     )
-    assert found.epochs.loc[("digits", "half"), "epoch"].tolist() == [1]
+    assert found.epochs.query("arm == 'half'").epoch.tolist() == [1]
 
 
 def test_outcomes_of_epochs_that_were_not_tested_are_not_compared(twins):
@@ -286,7 +281,7 @@ def forms(tmp_path_factory):
     experiment = Experiment(
         model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
     )
-    block = Block("digits", experiment, dose_study_arms(0.6), "lcam")
+    block = Block("digits", experiment, far_apart_arms(0.6), "lcam")
     run_trials([block], [6, 7], folder, load_dataset, Clock())
     return {
         (arm.name, seed): records.read_steps(Trial(folder, block, arm, seed).folder)
