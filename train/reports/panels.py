@@ -25,14 +25,20 @@ class Line(NamedTuple):
     """An arm, or a run.
 
     Attributes:
-      label: in the legend.
+      place: its folder, block and arm; empty where there is none.
       kind: of its optimizer; see `train.runs.palette`.
       columns: of `COLUMNS`, [seeds, epochs]; NaN where there is no such thing.
+      task: that it learns.
+      left_out: what its block has besides, and why it is not drawn.
+      label: in the legend.
     """
 
-    label: str
+    place: tuple[str, str, str]
     kind: str
     columns: Mapping[str, np.ndarray]
+    task: Task
+    left_out: str = ""
+    label: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,8 +46,11 @@ class Line(NamedTuple):
         return self.columns["test_error"].shape
 
 
-def lines_of(result: Result) -> list[Line]:
+def lines_of(result: Result, folder: str = "") -> list[Line]:
     """The arms of a block that are compared."""
+    reasons = {"diverged": result.diverged, "not matched": result.unmatched}
+    others = [f"{arm} ({why})" for why, found in reasons.items() for arm in found]
+    left_out = f"left out: {', '.join(others)}" if others else ""
     options = {arm["name"]: arm["optimizer"] for arm in result.block["arms"]}
     lines = []
     for arm in result.arms:
@@ -49,22 +58,16 @@ def lines_of(result: Result) -> list[Line]:
         columns = {
             name: by_epoch[name].unstack("epoch").to_numpy(float) for name in COLUMNS
         }
-        lines.append(Line(arm, kind_of(arm, options[arm]), columns))
+        place, kind = (folder, result.block["name"], arm), kind_of(arm, options[arm])
+        lines.append(Line(place, kind, columns, result.task, left_out, arm))
     return lines
-
-
-def left_out(result: Result) -> str:
-    """The arms that are not drawn, and why."""
-    reasons = {"diverged": result.diverged, "not matched": result.unmatched}
-    arms = [f"{arm} ({why})" for why, found in reasons.items() for arm in found]
-    return f"left out: {', '.join(arms)}" if arms else ""
 
 
 def plot_block(path: Path, result: Result, name: str) -> None:
     """Draws the arms of a block, which has runs, with a name above."""
     lines = lines_of(result)
     figure = plt.figure(figsize=(WIDTH, height_of(lines)), layout="constrained")
-    draw_panels(figure, result.task, lines, name, left_out(result))
+    draw_panels(figure, lines, name)
     drawing.save(figure, path)
 
 
@@ -74,18 +77,15 @@ def height_of(lines: Sequence[Line]) -> float:
     return max(8.0, 0.6 + 0.17 * rows)
 
 
-def draw_panels(
-    figure: Any, task: Task, lines: Sequence[Line], name: str = "", left_out: str = ""
-) -> None:
+def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
     """Draws lines of one task on four common axes, their legend beside them.
 
     Args:
       figure: or a part of one, to draw in.
-      task: of all lines.
       lines: what is drawn.
       name: above the picture.
-      left_out: what is not drawn, and why.
     """
+    task = lines[0].task
     axes = figure.subplots(2, 2)
     seeds, lengths = zip(*(line.shape for line in lines), strict=True)
     styles = drawing.line_styles([line.kind for line in lines], max(lengths))
@@ -122,7 +122,8 @@ def draw_panels(
         means = f"lines: mean of {span(seeds)} seeds"
         means += "; bands: lowest to highest" * has_bands
     above = name if name != task.data else ""
-    words = filter(None, [above, task.title(lengths), means, left_out])
+    left_out = dict.fromkeys(line.left_out for line in lines)
+    words = filter(None, [above, task.title(lengths), means, *left_out])
     figure.suptitle("\n".join(words), fontsize="medium")
 
 

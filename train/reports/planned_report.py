@@ -172,16 +172,16 @@ def _write_answers(
 def _draw(path: Path, primary: Sequence[Answer]) -> None:
     names = [each.question.name for each in primary]
     what = "own less borrowed" if "own loss" in names else "LCAM less the arm"
-    words = forest.Words(
-        "; ".join(f"{each.question.name}: {each.verdict}" for each in primary),
-        f"{what}: test error in percentage points",
-        "LCAM better",
-        "LCAM worse",
-    )
     differences = {
         each.question.name: forest.Interval(each.mean, each.half_width())
         for each in primary
     }
     column = forest.Column("", f"{primary[0].number} pairs of seeds", differences)
-    rows = {n: forest.Row(n if n in ARM_COLORS else "lcam") for n in names}
-    drawing.save(forest.draw_forest([column], rows, words), path)
+    figure = forest.draw_forest(
+        [column],
+        {name: (name if name in ARM_COLORS else "lcam", "") for name in names},
+        title="; ".join(f"{each.question.name}: {each.verdict}" for each in primary),
+        axis=f"{what}: test error in percentage points",
+        sides=("LCAM better", "LCAM worse"),
+    )
+    drawing.save(figure, path)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from train.runs import drawing
 from train.runs.curves import Curves, read_curves
 from train.runs.drawing import plt
 from train.runs.plot import draw_loss, draw_momentum
-from train.runs.task import Task
 from train.runs.writing import check_output
 from train.settings.commands import Plot
 
@@ -24,22 +22,6 @@ PICTURE = "figure.png"
 STEPS_HEIGHT = 2.8  # of a run's steps, in inches
 MOST_STEPS = 20  # runs whose steps are drawn
 MOST_INCHES = 400  # Matplotlib's pixels are 65,536 at most
-
-
-class _Drawn(NamedTuple):
-    """A line, and where it comes from.
-
-    Attributes:
-      place: folder, block and arm; the last two are empty for a run.
-      task: that it learns.
-      line: its label is the arm.
-      left_out: what the folder has besides, and why it is not drawn.
-    """
-
-    place: tuple[str, str, str]
-    task: Task
-    line: Line
-    left_out: str = ""
 
 
 def plot(config: Plot) -> Path:
@@ -51,7 +33,7 @@ def plot(config: Plot) -> Path:
     names = [printable(folder.resolve().name) for folder in folders]
     if len(set(names)) < len(names):  # seed0 of several studies
         names = [printable(str(folder)) for folder in config.folders]
-    found: list[_Drawn] = []
+    found: list[Line] = []
     runs: list[Curves] = []
     for folder, name in zip(folders, names, strict=True):
         if (folder / rows.ABOUT).exists():
@@ -62,7 +44,7 @@ def plot(config: Plot) -> Path:
             if run.kind == "sgd":  # its phases are only watched
                 nothing = np.full_like(columns["low_loss_share"], np.nan)
                 columns["low_loss_share"] = nothing
-            found.append(_Drawn((name, "", ""), run.task, Line("", run.kind, columns)))
+            found.append(Line((name, "", ""), run.kind, columns, run.task))
             runs.append(run)
     if config.out is not None:
         path = check_output("--out", config.out, config.overwrite)
@@ -73,20 +55,12 @@ def plot(config: Plot) -> Path:
     return drawing.save(_draw(found, runs if len(runs) <= MOST_STEPS else []), path)
 
 
-def _read_arms(folder: Path, name: str) -> list[_Drawn]:
+def _read_arms(folder: Path, name: str) -> list[Line]:
     """The arms of a comparison or a study."""
     study = read_study(folder)
     with rows.reading(folder):
-        found = [
-            _Drawn(
-                (name, result.block["name"], line.label),
-                result.task,
-                line,
-                panels.left_out(result),
-            )
-            for result in make_results(study)
-            for line in panels.lines_of(result)
-        ]
+        results = make_results(study)
+        found = [line for each in results for line in panels.lines_of(each, name)]
     if not found:
         raise InputError(
             f"{folder}: no run has finished yet that can be drawn. Repeat its command "
@@ -95,13 +69,13 @@ def _read_arms(folder: Path, name: str) -> list[_Drawn]:
     return found
 
 
-def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:
-    tasks: dict[tuple, list[_Drawn]] = {}
-    for each in found:
-        key = each.task.data_sha256, each.task.network, each.task.batch_size
-        tasks.setdefault(key, []).append(each)
-    groups = [(_labelled(group), group) for group in tasks.values()]
-    heights = [panels.height_of(lines) for lines, _ in groups]
+def _draw(found: Sequence[Line], runs: Sequence[Curves]) -> plt.Figure:
+    tasks: dict[tuple, list[Line]] = {}
+    for line in found:
+        key = line.task.data_sha256, line.task.network, line.task.batch_size
+        tasks.setdefault(key, []).append(line)
+    groups = [_labelled(group) for group in tasks.values()]
+    heights = [panels.height_of(lines) for lines in groups]
     heights += [STEPS_HEIGHT] * len(runs)
     if sum(heights) > MOST_INCHES:
         raise InputError(
@@ -110,11 +84,9 @@ def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:
         )
     figure = plt.figure(figsize=(panels.WIDTH, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
-    for part, (lines, group) in zip(parts.flat, groups, strict=False):
-        places = {", ".join(filter(None, each.place[:2])) for each in group}
-        name = places.pop() if len(places) == 1 else ""
-        left_out = "\n".join(dict.fromkeys(each.left_out for each in group))
-        panels.draw_panels(part, group[0].task, lines, name, left_out)
+    for part, lines in zip(parts.flat, groups, strict=False):
+        places = {", ".join(filter(None, line.place[:2])) for line in lines}
+        panels.draw_panels(part, lines, places.pop() if len(places) == 1 else "")
     for part, run in zip(parts.flat[len(groups) :], runs, strict=True):
         part.suptitle(run.name, fontsize="medium")
         left, right = part.subplots(1, 2)
@@ -125,12 +97,13 @@ def _draw(found: Sequence[_Drawn], runs: Sequence[Curves]) -> plt.Figure:
     return figure
 
 
-def _labelled(group: Sequence[_Drawn]) -> list[Line]:
+def _labelled(lines: Sequence[Line]) -> list[Line]:
     """Lines whose labels say no more than is needed to tell them apart."""
-    folders = {each.place[0] for each in group}
-    blocks = {each.place[:2] for each in group}
+    folders = {line.place[0] for line in lines}
+    blocks = {line.place[:2] for line in lines}
     labelled = []
-    for (folder, block, arm), _, line, _ in group:
+    for line in lines:
+        folder, block, arm = line.place
         parts = [folder] if len(folders) > 1 or not arm else []
         parts += [block] if len(blocks) > len(folders) and block else []
         parts += [arm] if arm else []

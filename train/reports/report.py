@@ -142,19 +142,19 @@ def _draw_forest(
         error = "squared error"
     elif squared:
         error += f" ({', '.join(squared)}: squared)"
-    words = forest.Words(
-        findings(comparisons).removesuffix("."),
-        f"{subject} less {minus}: {error} in percentage points",
-        f"{subject} better",
-        f"{subject} worse",
-    )
     options = {
         arm["name"]: arm["optimizer"]
         for result in results
         for arm in result.block["arms"]
     }
-    arms = {e.arm: forest.Row(kind_of(e.arm, options[e.arm])) for e in comparisons}
-    drawing.save(forest.draw_forest(columns, arms, words), path)
+    figure = forest.draw_forest(
+        columns,
+        {each.arm: (kind_of(each.arm, options[each.arm]), "") for each in comparisons},
+        title=findings(comparisons).removesuffix("."),
+        axis=f"{subject} less {minus}: {error} in percentage points",
+        sides=(f"{subject} better", f"{subject} worse"),
+    )
+    drawing.save(figure, path)
 
 
 def _about_table(rows: Rows) -> str:
