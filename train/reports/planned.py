@@ -51,48 +51,12 @@ class Plan(NamedTuple):
     chance: float = 90.0
 
 
-class Answer(NamedTuple):
-    """What a question comes to; numbers are NaN where observations are too few.
-
-    Attributes:
-      question: that is answered.
-      unit: what an observation is, "pairs" or "seeds".
-      number: observations.
-      mean: of the weighted sums.
-      deviation: standard deviation of the weighted sums.
-      equal_p: p-value of *within the margin*, by two one-sided t-tests.
-      different_p: p-value of *not 0*, by a two-sided t-test. Both are corrected for the
-        number of the questions that are secondary.
-      verdict: in words.
-    """
-
-    question: Question
-    unit: str
-    number: int
-    mean: float = math.nan
-    deviation: float = math.nan
-    equal_p: float = math.nan
-    different_p: float = math.nan
-    verdict: str = ""
-
-    def half_width(self, confidence: float = 0.95) -> float:
-        """Half the interval of the mean (Student's t)."""
-        return statistics.half_width(self.deviation, self.number, confidence)
-
-
 def plan_of(rows: Rows) -> Plan | None:
     """The plan of a study; None without a planned seed, as in a pilot."""
     plan = PLANS.get(rows.about["study"])
     if plan and any(rows.runs.index.get_level_values("seed") < plan.seeds):
         return plan
     return None
-
-
-def arms_of(plan: Plan, block: Mapping[str, Any]) -> list[str]:
-    """The arms that must have all planned seeds."""
-    if plan.saving:
-        return [arm["name"] for arm in block["arms"]]
-    return list(dict.fromkeys(arm for each in plan.primary for arm in each.weights))
 
 
 def errors_of(plan: Plan, rows: Rows) -> pd.DataFrame:
@@ -103,10 +67,9 @@ def errors_of(plan: Plan, rows: Rows) -> pd.DataFrame:
     pair stands in. Other runs that are not there are NaN.
     """
     [block] = rows.about["blocks"]
-    last = rows.epochs.droplevel("block").groupby(["arm", "seed"], sort=False)
-    found = last.test_error.agg(
-        lambda errors: statistics.mean(errors.iloc[-1 if plan.saving else -3 :])
-    )
+    by_run = rows.epochs.droplevel("block").groupby(["arm", "seed"], sort=False)
+    last = -1 if plan.saving else -3
+    found = by_run.test_error.agg(lambda errors: statistics.mean(errors.iloc[last:]))
     lost = diverged(rows).droplevel("block")
     found[found.index.isin(lost)] = plan.chance
     errors = found.unstack("arm").reindex(columns=[a["name"] for a in block["arms"]])
@@ -114,89 +77,89 @@ def errors_of(plan: Plan, rows: Rows) -> pd.DataFrame:
     for arm in block["arms"]:
         mine = errors[arm["name"]].copy()
         for seed in range(plan.seeds):
-            if (donor_of(arm), lender_of(arm["matched"], seed)) in lost and np.isnan(
-                mine[seed]
-            ):
+            donor = donor_of(arm), lender_of(arm["matched"], seed)
+            if donor in lost and np.isnan(mine[seed]):
                 mine[seed] = mine.fillna(plan.chance).get(seed ^ 1, plan.chance)
         errors[arm["name"]] = mine
     return errors
 
 
-def seeds_done(plan: Plan, block: Mapping[str, Any], errors: pd.DataFrame) -> int:
-    """How many planned seeds all planned arms have."""
-    planned = errors.reindex(columns=arms_of(plan, block))
-    return int(planned.loc[: plan.seeds - 1].notna().all(axis=1).sum())
+def runs_done(plan: Plan, errors: pd.DataFrame) -> pd.DataFrame:
+    """Which runs are there, [planned seeds, arms that must have them]."""
+    arms = errors.columns
+    if not plan.saving:
+        arms = list(dict.fromkeys(arm for each in plan.primary for arm in each.weights))
+    return errors.reindex(columns=arms).loc[: plan.seeds - 1].notna()
 
 
-def answer(plan: Plan, errors: pd.DataFrame) -> tuple[list[Answer], list[Answer]]:
-    """The primary and the secondary answers, as far as there are runs for them.
+def answer(plan: Plan, errors: pd.DataFrame) -> pd.DataFrame:
+    """The answers to all questions for which there are runs, a row each.
 
-    Secondary ones are corrected for all that the plan lists, whether run or not. No
-    primary one is judged after one that is undecided.
+    An observation is a seed (`unit` is "seeds") or a pair of seeds; `mean`, `deviation`
+    and `half_width`, of the 95 % interval, are of the weighted sums. `equal_p` belongs
+    to *within the margin*, by two one-sided t-tests, `different_p` to *not 0*, by a
+    two-sided one. Those of secondary questions are corrected for all that the plan
+    lists, whether run or not. No primary question is judged after an undecided one.
     """
-    primary = []
-    for question in plan.primary:
-        found = _answer(plan, question, errors)
-        words = _judge(plan, found)
-        if any(each.verdict == "undecided" for each in primary):
-            words = "not judged: an earlier question is undecided"
-        primary.append(found._replace(verdict=words))
+    primary = [_answer(plan, each, errors) for each in plan.primary]
     secondary = [_answer(plan, each, errors) for each in plan.secondary]
-    secondary = [each for each in secondary if each.number]
+    secondary = [each for each in secondary if each["number"]]
     missing = [1.0] * (len(plan.secondary) - len(secondary))
-    corrected = [
-        statistics.holm([*(getattr(each, name) for each in secondary), *missing])
-        for name in ("equal_p", "different_p")
-    ]
-    secondary = [
-        each._replace(equal_p=equal, different_p=different)
-        for each, equal, different in zip(secondary, *corrected, strict=False)
-    ]
-    return primary, [e._replace(verdict=_judge(plan, e)) for e in secondary]
+    for name in ("equal_p", "different_p"):
+        corrected = statistics.holm([*(each[name] for each in secondary), *missing])
+        for each, p in zip(secondary, corrected, strict=False):
+            each[name] = p
+    is_open = False
+    for each in (*primary, *secondary):
+        each["verdict"] = _judge(plan, each)
+        if is_open and each["primary"]:
+            each["verdict"] = "not judged: an earlier question is undecided"
+        is_open = is_open or each["verdict"] == "undecided"
+    return pd.DataFrame([*primary, *secondary])
 
 
-def _answer(plan: Plan, question: Question, errors: pd.DataFrame) -> Answer:
+def _answer(plan: Plan, question: Question, errors: pd.DataFrame) -> dict[str, Any]:
     is_primary = question in plan.primary
     table = errors.reindex(columns=list(question.weights)).dropna()
     if is_primary:
         table = table[table.index < plan.seeds]
     weighted = table * pd.Series(question.weights)
-    sums = pd.Series(
-        {seed: math.fsum(row) for seed, *row in weighted.itertuples()}, dtype=float
-    )
+    sums = pd.Series(map(math.fsum, weighted.to_numpy()), weighted.index, float)
     # Seeds that borrow from each other are one observation.
-    unit = "seeds"
-    if is_primary or any("borrowed" in arm for arm in question.weights):
-        unit = "pairs"
+    has_pairs = is_primary or any("borrowed" in arm for arm in question.weights)
+    if has_pairs:
         pairs = sums.groupby(sums.index // 2)
         sums = pairs.sum()[pairs.size() == 2] / 2
-    if not len(sums):
-        return Answer(question, unit, 0)
-    difference = statistics.paired_difference(sums, np.zeros(len(sums)))
-    return Answer(
-        question,
-        unit,
-        len(sums),
-        difference.mean,
-        float(np.std(sums.to_numpy(), ddof=1)) if len(sums) > 1 else math.nan,
-        statistics.equivalence_p(sums, plan.margin),
-        difference.p_value,
-    )
+    number = len(sums)
+    numbers = sums.to_numpy() if number else np.array([math.nan])
+    mean, deviation, _ = statistics.estimate(numbers)
+    return {
+        "question": question,
+        "primary": is_primary,
+        "unit": "pairs" if has_pairs else "seeds",
+        "number": number,
+        "mean": mean,
+        "deviation": deviation,
+        "half_width": statistics.half_width(deviation, number),
+        "half_width_90": statistics.half_width(deviation, number, 0.9),
+        "equal_p": statistics.equivalence_p(numbers, plan.margin),
+        "different_p": statistics.paired_difference(numbers, 0 * numbers).p_value,
+    }
 
 
-def _judge(plan: Plan, each: Answer) -> str:
+def _judge(plan: Plan, each: Mapping[str, Any]) -> str:
     """An answer in words, three-sided: equal, below or above."""
     margin = f"{plan.margin:g} points"
-    is_equal, differs = each.equal_p < LEVEL, each.different_p < LEVEL
+    is_equal, differs = each["equal_p"] < LEVEL, each["different_p"] < LEVEL
     if not differs:
         return f"equal within {margin}" if is_equal else "undecided"
-    side = each.question.below if each.mean < 0 else each.question.above
+    question = each["question"]
+    side = question.below if each["mean"] < 0 else question.above
     if is_equal:
         return f"{side}, by less than {margin}"
     # The interval of a secondary question is not corrected: it says no size.
-    beyond = abs(each.mean) - each.half_width() > plan.margin
-    is_primary = each.question in plan.primary
-    return f"{side}, by more than {margin}" if beyond and is_primary else side
+    is_beyond = abs(each["mean"]) - each["half_width"] > plan.margin
+    return f"{side}, by more than {margin}" if is_beyond and each["primary"] else side
 
 
 def saving(
@@ -227,24 +190,20 @@ def _less(ours: str, theirs: str) -> dict[str, float]:
     return {ours: 1.0, theirs: -1.0}
 
 
-def _own_less_borrowed(weights: Mapping[str, float]) -> dict[str, float]:
-    """Of the forms of LCAM in `plan-dose`, by the end of their names."""
+_FORMS = ("", "-reversed", "-lagged", "-lagged-reversed")
+
+
+def _own_less_borrowed(*weights: float) -> dict[str, float]:
+    """Of the four forms of LCAM in `plan-dose`."""
     return {
         f"{kind}{form}": sign * weight
-        for form, weight in weights.items()
+        for form, weight in zip(_FORMS, weights, strict=True)
         for kind, sign in (("lcam", 1.0), ("borrowed", -1.0))
     }
 
 
-_FORMS = ("", "-reversed", "-lagged", "-lagged-reversed")
-
-
-def _signs(*signs: int) -> dict[str, float]:
-    """Weights of a mean over the four forms, with these signs."""
-    return {form: sign / 4 for form, sign in zip(_FORMS, signs, strict=True)}
-
-
-_HELPS = "the own loss helps"
+_OWN = "Does a run's own loss add anything to another run's?"
+_HELPS, _HARMS = "the own loss helps", "the own loss harms"
 _DOSE = Question(
     "dose",
     "Does the harness find a known effect, half the learning rate?",
@@ -252,31 +211,24 @@ _DOSE = Question(
     "half the rate is better",
     "half the rate is worse",
 )
+_BETTER = (
+    "mean-momentum sgd-0.9 sgd-0.95 lcam-reversed twin oracle oracle-reversed "
+    "example-baseline lcam-rate-0.05 lcam-rate-0.2 sgd-0.9-rate-0.2"
+)
+_STEP = "Is LCAM better than SGD of its effective step?"
 
 PLANS = {
     "plan-5k": Plan(
         80,
         (
-            Question(
-                "borrowed",
-                "Does a run's own loss add anything to another run's?",
-                _less("lcam", "borrowed"),
-            ),
-            Question(
-                "matched-step",
-                "Is LCAM better than SGD of its effective step?",
-                _less("lcam", "matched-step"),
-            ),
+            Question("borrowed", _OWN, _less("lcam", "borrowed")),
+            Question("matched-step", _STEP, _less("lcam", "matched-step")),
         ),
         (
             _DOSE,
             *(
                 Question(arm, f"Is LCAM better than `{arm}`?", _less("lcam", arm))
-                for arm in (
-                    *("mean-momentum", "sgd-0.9", "sgd-0.95", "lcam-reversed"),
-                    *("twin", "oracle", "oracle-reversed", "example-baseline"),
-                    *("lcam-rate-0.05", "lcam-rate-0.2", "sgd-0.9-rate-0.2"),
-                )
+                for arm in _BETTER.split()
             ),
         ),
     ),
@@ -285,29 +237,29 @@ PLANS = {
         (
             Question(
                 "own loss",
-                "Does a run's own loss add anything to another run's?",
-                _own_less_borrowed(_signs(1, 1, 1, 1)),
+                _OWN,
+                _own_less_borrowed(1 / 4, 1 / 4, 1 / 4, 1 / 4),
                 _HELPS,
-                "the own loss harms",
+                _HARMS,
             ),
             Question(
                 "by order and timing",
                 "Does the effect of the order depend on the timing?",
-                _own_less_borrowed(_signs(1, -1, -1, 1)),
+                _own_less_borrowed(1 / 4, -1 / 4, -1 / 4, 1 / 4),
                 f"{_HELPS} LCAM's order more at once than late",
                 f"{_HELPS} LCAM's order more late than at once",
             ),
             Question(
                 "by order",
                 "Does it depend on the order of the coefficients?",
-                _own_less_borrowed(_signs(1, -1, 1, -1)),
+                _own_less_borrowed(1 / 4, -1 / 4, 1 / 4, -1 / 4),
                 f"{_HELPS} LCAM's order more",
                 f"{_HELPS} the reversed order more",
             ),
             Question(
                 "by timing",
                 "Does it depend on the timing?",
-                _own_less_borrowed(_signs(1, 1, -1, -1)),
+                _own_less_borrowed(1 / 4, 1 / 4, -1 / 4, -1 / 4),
                 f"{_HELPS} more at once",
                 f"{_HELPS} more one step late",
             ),
@@ -318,9 +270,9 @@ PLANS = {
                 Question(
                     f"lcam{form}",
                     f"Does the own loss add anything in the form `lcam{form}`?",
-                    _own_less_borrowed({form: 1.0}),
+                    _less(f"lcam{form}", f"borrowed{form}"),
                     _HELPS,
-                    "the own loss harms",
+                    _HARMS,
                 )
                 for form in _FORMS
             ),

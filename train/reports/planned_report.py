@@ -1,6 +1,6 @@
 """The report of a planned study: its answers, or how much of it is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from train.reports import forest, panels, planned, statistics, tables
 from train.reports.outcomes import Result
-from train.reports.planned import Answer, Plan
+from train.reports.planned import Plan
 from train.reports.rows import write_csv
 from train.runs import drawing
 from train.runs.palette import ARM_COLORS
@@ -27,14 +27,15 @@ def planned_parts(
       setting: data, network and schedule of the block.
     """
     block = result.block
-    done = planned.seeds_done(plan, block, errors)
+    done = planned.runs_done(plan, errors)
+    number = done.all(axis=1).sum()
     heading = [f"## {block['name']}", setting]
-    if done < plan.seeds:
+    if number < plan.seeds:
         return [
-            f"{done} of the {plan.seeds} planned seeds have been run. Before all are "
+            f"{number} of the {plan.seeds} planned seeds have been run. Before all are "
             "there, nothing is judged: no mean, interval, p-value or picture.",
             *heading,
-            _progress(plan, block, errors),
+            *_progress(plan, done, planned.answer(plan, errors)),
         ]
     curves = []
     if result.arms:
@@ -43,13 +44,17 @@ def planned_parts(
     if plan.saving:
         answer = _saving_text(*planned.saving(plan, block, errors))
         return [answer, *heading, _errors_table(plan, errors), *curves]
-    primary, secondary = planned.answer(plan, errors)
-    _write_answers(out / "questions.csv", primary, secondary)
+    answers = planned.answer(plan, errors)
+    names = answers.question.map(lambda question: question.name)
+    table = answers.assign(question=names)
+    write_csv(out / "questions.csv", table, index=False, na_rep="nan")
+    primary = list(answers[answers.primary].itertuples())
+    secondary = list(answers[~answers.primary].itertuples())
     _draw(out / "forest.png", primary)
     return [
         " ".join(
             f"{each.question.text} {tables.signed(each.mean)} points, 95 % interval "
-            f"{tables.interval(each.mean, each.half_width())}: {each.verdict}."
+            f"{tables.interval(each.mean, each.half_width)}: {each.verdict}."
             for each in primary
         ),
         "![The primary differences, with 95 % intervals](forest.png)",
@@ -68,23 +73,21 @@ def planned_parts(
     ]
 
 
-def _progress(plan: Plan, block: Mapping[str, Any], errors: pd.DataFrame) -> str:
+def _progress(plan: Plan, done: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
     """Counts and spreads: what may be known before the last seed."""
-    primary, _ = planned.answer(plan, errors)
     spreads = [["question", "pairs", "deviation", "expected half width of 95 %"]]
-    for each in primary:
-        expected = statistics.half_width(each.deviation, plan.seeds // 2)
-        cells = [f"{x:.2f}" if x == x else "-" for x in (each.deviation, expected)]
-        spreads.append([each.question.text, str(each.number), *cells])
+    for each in answers.itertuples():
+        if each.primary:
+            expected = statistics.half_width(each.deviation, plan.seeds // 2)
+            cells = [f"{x:.2f}" if x == x else "-" for x in (each.deviation, expected)]
+            spreads.append([each.question.text, str(each.number), *cells])
     counts = [["arm", "planned seeds that have been run"]]
-    for arm in planned.arms_of(plan, block):
-        number = errors[arm].loc[: plan.seeds - 1].count() if arm in errors else 0
-        counts.append([f"`{arm}`", f"{number} of {plan.seeds}"])
-    found = [spreads, counts] if primary else [counts]
-    return "\n\n".join(map(tables.markdown, found))
+    counts += [[f"`{arm}`", f"{done[arm].sum()} of {plan.seeds}"] for arm in done]
+    found = [spreads, counts] if plan.primary else [counts]
+    return [tables.markdown(each) for each in found]
 
 
-def _answers_table(answers: Sequence[Answer]) -> str:
+def _answers_table(answers: Sequence[Any]) -> str:
     rows = [["question", "observations", "difference", "deviation", "95 % interval"]]
     rows[0] += ["90 % interval", "p, equal", "p, different", "verdict"]
     for each in answers:
@@ -94,8 +97,8 @@ def _answers_table(answers: Sequence[Answer]) -> str:
                 f"{each.number} {each.unit}",
                 tables.signed(each.mean),
                 f"{each.deviation:.2f}",
-                tables.interval(each.mean, each.half_width()),
-                tables.interval(each.mean, each.half_width(0.9)),
+                tables.interval(each.mean, each.half_width),
+                tables.interval(each.mean, each.half_width_90),
                 tables.p_text(each.equal_p),
                 tables.p_text(each.different_p),
                 each.verdict,
@@ -104,7 +107,7 @@ def _answers_table(answers: Sequence[Answer]) -> str:
     return tables.markdown(rows)
 
 
-def _secondary(plan: Plan, answers: Sequence[Answer]) -> list[str]:
+def _secondary(plan: Plan, answers: Sequence[Any]) -> list[str]:
     if not answers:
         return []
     parts = [
@@ -118,7 +121,7 @@ def _secondary(plan: Plan, answers: Sequence[Answer]) -> list[str]:
             share = f"{100 * plan.margin / abs(each.mean):.0f} %"
             parts.append(
                 f"The margin of {plan.margin:g} points is {share} of the effect of "
-                f"`dose`, {abs(each.mean):.2f} ± {each.half_width():.2f} points."
+                f"`dose`, {abs(each.mean):.2f} ± {each.half_width:.2f} points."
             )
     return parts
 
@@ -147,33 +150,11 @@ def _saving_text(factor: float, low: float, high: float) -> str:
     )
 
 
-def _write_answers(
-    path: Path, primary: Sequence[Answer], secondary: Sequence[Answer]
-) -> None:
-    rows = [
-        {
-            "question": each.question.name,
-            "primary": each in primary,
-            "unit": each.unit,
-            "number": each.number,
-            "mean": each.mean,
-            "deviation": each.deviation,
-            "half_width": each.half_width(),
-            "half_width_90": each.half_width(0.9),
-            "equal_p": each.equal_p,
-            "different_p": each.different_p,
-            "verdict": each.verdict,
-        }
-        for each in (*primary, *secondary)
-    ]
-    write_csv(path, pd.DataFrame(rows), index=False, na_rep="nan")
-
-
-def _draw(path: Path, primary: Sequence[Answer]) -> None:
+def _draw(path: Path, primary: Sequence[Any]) -> None:
     names = [each.question.name for each in primary]
     what = "own less borrowed" if "own loss" in names else "LCAM less the arm"
     differences = {
-        each.question.name: forest.Interval(each.mean, each.half_width())
+        each.question.name: forest.Interval(each.mean, each.half_width)
         for each in primary
     }
     column = forest.Column("", f"{primary[0].number} pairs of seeds", differences)

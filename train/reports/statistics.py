@@ -104,8 +104,8 @@ def estimate(numbers: Sequence[float]) -> tuple[float, float, float]:
 def half_width(
     deviation: float, num_seeds: int, confidence: float = 1 - LEVEL
 ) -> float:
-    """Half the interval of a mean (Student's t); NaN with one seed."""
-    if num_seeds == 1:
+    """Half the interval of a mean (Student's t); NaN with one seed or none."""
+    if num_seeds <= 1:
         return math.nan
     critical = scipy.stats.t.ppf(0.5 + confidence / 2, num_seeds - 1)
     return float(critical * deviation / np.sqrt(num_seeds))

@@ -95,7 +95,7 @@ WATCHED = {"misread": 0.25, "pair": [[1.0, 2.0], [3.0, None]]}
         (part(1, block=OTHER_RATE), "arms, lcam, learning_rate is 0.1 and 0.2"),
         (
             part(1, block=BLOCK._replace(name="b")),
-            r"blocks is \['digits'\] and \['b'\]",
+            r"blocks is .*digits.* and .*b",
         ),
         (part(1, block=BLOCK._replace(reference="x")), "reference is lcam and x"),
         (part(1, data_sha256="1" * 64), "digits, data is 0{64} and 1{64}"),

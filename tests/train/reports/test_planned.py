@@ -30,8 +30,7 @@ def in_pairs(differences):
 def answered(differences, margin=0.3):
     plan = Plan(2 * len(differences), (BORROWED,), margin=margin)
     errors = pd.DataFrame({"lcam": in_pairs(differences), "borrowed": 0.0})
-    [found], _ = planned.answer(plan, errors)
-    return found
+    return planned.answer(plan, errors).iloc[0]
 
 
 @pytest.mark.parametrize(("numbers", "p"), [(EQUAL, 0.017446), (OPEN, 0.091572)])
@@ -57,7 +56,7 @@ def test_verdict_has_three_sides(differences, margin, words):
 def test_mean_of_two_seeds_is_one_observation():
     # Of the seeds 0 and 1, 2 and 3: 0.05 and -0.35; seed 4 has no partner.
     errors = pd.DataFrame({"lcam": [0.3, -0.2, -0.4, -0.3, 7.0], "borrowed": 0.0})
-    [found], _ = planned.answer(Plan(5, (BORROWED,)), errors)
+    [found] = planned.answer(Plan(5, (BORROWED,)), errors).itertuples()
     assert (found.number, found.unit) == (2, "pairs")
     assert found.mean == pytest.approx(-0.15)
     assert found.deviation == pytest.approx(0.4 / math.sqrt(2))
@@ -67,12 +66,11 @@ def test_after_an_undecided_question_none_is_judged():
     plan = Plan(8, (BORROWED, MATCHED))
     wide, narrow = in_pairs([2.0, -2.0, 1.0, -1.5]), in_pairs([1.0, 1.1, 1.2, 1.3])
     errors = pd.DataFrame({"lcam": 0.0, "borrowed": wide, "matched-step": narrow})
-    [first, second], _ = planned.answer(plan, errors)
-    assert first.verdict == "undecided"
-    assert second.verdict.startswith("not judged")
-    both, _ = planned.answer(plan, errors.assign(borrowed=narrow))
-    words = "LCAM is better, by more than 0.3 points"
-    assert [each.verdict for each in both] == [words, words]
+    first, second = planned.answer(plan, errors).verdict
+    assert first == "undecided"
+    assert second.startswith("not judged")
+    both = planned.answer(plan, errors.assign(borrowed=narrow)).verdict
+    assert both.tolist() == ["LCAM is better, by more than 0.3 points"] * 2
 
 
 def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_plan():
@@ -82,9 +80,9 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_pla
     plan = Plan(2, (BORROWED,), (dose, other, not_run))
     errors = {"sgd": 0.0, "dose": [1.0, 1.2, 0.9], "other": [0.2, -0.3, 0.5]}
     errors = pd.DataFrame(errors, [80, 81, 82])
-    _, [found, second] = planned.answer(plan, errors)
+    _, found, second = planned.answer(plan, errors).itertuples()
     assert (found.number, found.unit) == (3, "seeds")
-    _, [alone] = planned.answer(plan._replace(secondary=(dose,)), errors)
+    _, alone = planned.answer(plan._replace(secondary=(dose,)), errors).itertuples()
     assert found.different_p == pytest.approx(3 * alone.different_p)
     assert second.different_p > found.different_p
 
@@ -98,18 +96,17 @@ def test_questions_of_plan_dose_of_a_hand_table():
     errors = {f"lcam{form}": 50 + e for form, e in forms.items()}
     errors |= {f"borrowed{form}": 50.0 for form in forms}
     errors = pd.DataFrame(errors, range(48))
-    primary, secondary = planned.answer(PLANS["plan-dose"], errors)
-    means = {each.question.name: each.mean for each in primary}
-    assert means == pytest.approx(
-        {
+    answers = planned.answer(PLANS["plan-dose"], errors).itertuples()
+    found = {each.question.name: each.mean for each in answers}
+    assert found == pytest.approx(
+        {f"lcam{form}": error for form, error in forms.items()}
+        | {
             "own loss": 15 / 4,
             "by order and timing": (1 - 2 - 4 + 8) / 4,
             "by order": (1 - 2 + 4 - 8) / 4,
             "by timing": (1 + 2 - 4 - 8) / 4,
         }
     )
-    found = {each.question.name: each.mean for each in secondary}
-    assert found == pytest.approx({f"lcam{form}": e for form, e in forms.items()})
 
 
 # --- Which runs count -----------------------------------------------------------------
@@ -129,7 +126,7 @@ def test_diverged_run_counts_as_chance_and_who_borrows_of_it_as_its_pair():
     assert found["lcam-reversed"].tolist() == [90.0, 40.0]
     assert found["borrowed-reversed"].tolist() == [41.0, 41.0]
     assert found["borrowed"].tolist() == [40.0, 40.0]
-    assert planned.seeds_done(plan, rows.about["blocks"][0], found) == 2
+    assert planned.runs_done(plan, found).all(axis=None)
 
 
 def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
