@@ -55,9 +55,6 @@ def draw_forest(
       title: above it all.
       axis: what its numbers are.
       sides: what is so on the left and on the right of 0.
-
-    Returns:
-      The figure; its size follows from the numbers of arms and columns.
     """
     longest = max(len(arm) for arm in arms)
     label_width = max(1.82, 0.06 + 0.085 * longest)

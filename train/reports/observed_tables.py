@@ -56,12 +56,7 @@ def kappas(observed: pd.DataFrame) -> list[float]:
 
 
 def misread_table(arms: dict[str, pd.DataFrame], truth: str) -> list[list[str]]:
-    """How often the phase was misread; a header, and a row an arm.
-
-    Args:
-      arms: what was observed, by arm.
-      truth: whose phase is taken for the true one: "held_out" or "fixed".
-    """
+    """How often the phase was misread; a header, and a row an arm."""
     table = [["arm", "misread", "by chance", "kappa", "true low-loss steps"]]
     names = ("misread", "misread_by_chance", f"{truth}_low_loss_share")
     for arm, observed in arms.items():

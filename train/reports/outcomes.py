@@ -15,8 +15,8 @@ from train.reports.rows import (
     donor_of,
     lender_of,
     of_block,
+    write_about,
     write_csv,
-    write_rows,
 )
 from train.runs.task import Task, make_task
 from train.runs.writing import writing
@@ -81,12 +81,9 @@ class Result(NamedTuple):
 
     Attributes:
       block: as in `study.json`.
-      runs: outcomes and facts, by arm and seed.
-      epochs: rows of `metrics.jsonl`, in the same way.
-      observed: what was watched, in the same way.
-      diverged: by arm, the seeds with which it diverged; it is not compared.
-      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged; it
-        is not compared.
+      runs: outcomes and facts, by arm and seed; the other tables are by the same.
+      diverged: by arm, the seeds with which it diverged.
+      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged.
     """
 
     block: dict[str, Any]
@@ -222,17 +219,16 @@ def write_tables(
 ) -> tuple[list[Result], list[Comparison]]:
     """Writes the rows and what they come to as CSV files, and returns the latter.
 
-    Args:
-      out: the folder.
-      rows: of the study.
-      compare: whether arms are compared with their reference. The studies of the plan
-        have questions of their own.
+    The studies of the plan do not `compare` arms with their reference: they have
+    questions of their own.
     """
     results = make_results(rows)
     comparisons = compare_arms(results, rows.about["outcomes"]) if compare else []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_rows(out, rows)
+    write_about(out, rows.about)
+    write_csv(out / "epochs.csv", rows.epochs)
+    write_csv(out / "observed.csv", rows.observed)
     runs = rows.runs
     found = {each.block["name"]: each.runs for each in results if len(each.runs)}
     if found:

@@ -80,10 +80,7 @@ def height_of(lines: Sequence[Line]) -> float:
 def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
     """Draws lines of one task on four common axes, their legend beside them.
 
-    Args:
-      figure: or a part of one, to draw in.
-      lines: what is drawn.
-      name: above the picture.
+    The figure may be a part of one; the name stands above.
     """
     task = lines[0].task
     axes = figure.subplots(2, 2)

@@ -19,12 +19,7 @@ def planned_parts(
 ) -> list[str]:
     """What is said of the block of a planned study; writes its pictures and numbers.
 
-    Args:
-      out: the folder of the report.
-      plan: of the study.
-      result: of its block.
-      errors: see `planned.errors_of`.
-      setting: data, network and schedule of the block.
+    `errors` are those of `planned.errors_of`, `setting` that of `section.setting_of`.
     """
     block = result.block
     done = planned.runs_done(plan, errors)

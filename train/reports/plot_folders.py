@@ -8,9 +8,9 @@ import numpy as np
 from train.errors import InputError
 from train.paths import expand, printable
 from train.reports import panels, rows
-from train.reports.collecting import read_study
 from train.reports.outcomes import make_results
 from train.reports.panels import Line
+from train.reports.rows import read_study
 from train.runs import drawing
 from train.runs.curves import Curves, read_curves
 from train.runs.drawing import plt

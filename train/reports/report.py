@@ -5,19 +5,23 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from train.errors import InputError
 from train.paths import expand
 from train.reports import observed_tables, planned, tables
-from train.reports.collecting import is_study, read_study
 from train.reports.joining import join
 from train.reports.outcomes import OUTCOMES, Comparison, Result, write_tables
-from train.reports.rows import Rows, reading
+from train.reports.rows import Rows, is_study, read_study, reading
 from train.reports.section import section, seeds_text, setting_of
-from train.reports.summary import findings, summarize
 from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
 
+# They ignore the loss. The sharpest stands last: the phases of another run come in
+# stretches as LCAM's own do, and know nothing of its loss.
+CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
     "coefficients. Each step, it compares the loss with its running average. Below the "
@@ -56,11 +60,7 @@ def report(config: Report) -> Path:
 
 
 def write_report(out: Path, rows: Rows) -> Path | None:
-    """Writes a report into a folder.
-
-    Returns:
-      The path of report.md; None if no run has ended yet.
-    """
+    """Writes a report into a folder; None if no run has ended yet."""
     if not len(rows.runs):
         return None
     plan = planned.plan_of(rows)
@@ -108,7 +108,84 @@ def _compared(out: Path, rows: Rows) -> list[str]:
     return [*parts, _how(results, len(mine), rows)]
 
 
-# --- Its parts ------------------------------------------------------------------------
+# --- Its first sentences --------------------------------------------------------------
+
+
+def summarize(
+    about: dict[str, Any], results: Sequence[Result], comparisons: Sequence[Comparison]
+) -> str:
+    """The first paragraph of a report; the comparisons are in the primary outcome."""
+    sentences = [f"**{about['question']}**", about["note"], findings(comparisons)]
+    found = [e.detectable for e in comparisons if not math.isnan(e.detectable)]
+    if found:
+        sentences.append(
+            "To be found 4 times in 5, a true difference must be of "
+            f"{tables.span(found, tables.percent)} points."
+        )
+    sentences += [*conclusions(comparisons), *_kappas(results)]
+    return " ".join(filter(None, sentences))
+
+
+def findings(comparisons: Sequence[Comparison]) -> str:
+    """Which differences are significant."""
+    settled = [each for each in comparisons if each.is_significant]
+    if not settled:
+        if all(each.num_seeds == 1 for each in comparisons):
+            return "One seed is no evidence." if comparisons else ""
+        if len(comparisons) == 1:
+            return "The difference is not significant."
+        number = len(comparisons)
+        return f"None of {number} differences is significant after correction."
+    several = len({each.block for each in comparisons}) > 1
+    sentences = [
+        f"The test error of `{each.arm}` is {abs(each.mean):.2f} points "
+        f"{'lower' if each.mean < 0 else 'higher'} than that of "
+        f"`{each.reference}`{' on ' + each.block if several else ''}."
+        for each in settled
+    ]
+    if len(comparisons) > len(settled):
+        sentences.append("No other difference is significant after correction.")
+    return " ".join(sentences)
+
+
+def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
+    """Says whether the loss carried information, where the controls were run."""
+    sharpest = {}
+    for each in comparisons:
+        if each.reference == "lcam" and each.arm in CONTROLS:
+            others = sharpest.get(each.block, each), each
+            sharpest[each.block] = max(others, key=lambda e: CONTROLS.index(e.arm))
+    found: dict[tuple[str, bool], list[str]] = {}
+    for block, each in sharpest.items():
+        beats = each.is_significant and each.mean > 0
+        found.setdefault((each.arm, beats), []).append(block)
+    several = len({each.block for each in comparisons}) > 1
+    return [
+        f"LCAM {'beats' if beats else 'does not beat'} its sharpest control, "
+        f"`{arm}`{', on ' + ', '.join(blocks) if several else ''}: "
+        + ("" if beats else "nothing here shows that ")
+        + "the loss carries information for the choice."
+        for (arm, beats), blocks in found.items()
+    ]
+
+
+def _kappas(results: Sequence[Result]) -> list[str]:
+    """How well LCAM's own phase is told, where that was watched."""
+    found = {
+        result.block["name"]: np.nanmean(
+            observed_tables.kappas(result.observed.loc["lcam"])
+        )
+        for result in results
+        if result.block["experiment"]["observe"] in observed_tables.TRUTHS
+        and "lcam" in result.arms
+    }
+    if not found:
+        return []
+    listed = ", ".join(f"{kappa:.2f} on {block}" for block, kappa in found.items())
+    return [f"Kappa, which is 0 where a phase tells nothing, is {listed} for `lcam`."]
+
+
+# --- Its other parts ------------------------------------------------------------------
 
 
 def _draw_forest(

@@ -1,4 +1,4 @@
-"""The rows of a study, from which its report is made, and how they are kept on disk.
+"""The rows of a study, from which its report is made: collected, and kept on disk.
 
 A folder of rows holds `study.json`, `runs.csv`, `epochs.csv` and, if something was
 watched, `observed.csv`. They are enough to make the report again, anywhere.
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from train.errors import InputError
-from train.runs.records import UNREADABLE
+from train.runs import records
 from train.runs.writing import replace, writing
 
 FORMAT = 1
@@ -139,16 +139,9 @@ def reading(what: object, advice: str = AGAIN) -> Iterator[None]:
     """Says in one message that files are damaged, whatever is raised in its block."""
     try:
         yield
-    except UNREADABLE as error:
+    except records.UNREADABLE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"cannot read {what}: {reason}. {advice}") from None
-
-
-def write_rows(folder: Path, rows: Rows) -> None:
-    """Writes all but `runs.csv`, to which `train.reports.outcomes` adds."""
-    write_about(folder, rows.about)
-    write_csv(folder / "epochs.csv", rows.epochs)
-    write_csv(folder / "observed.csv", rows.observed)
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
@@ -166,14 +159,13 @@ def write_csv(path: Path, table: pd.DataFrame, **options) -> None:
 
 
 def read_rows(folder: Path) -> Rows:
-    """Reads what `write_rows` wrote, and `runs.csv`."""
+    """Reads what `train.reports.outcomes.write_tables` wrote."""
     about = read_about(folder)
     with reading(folder):
         tables = [_read_csv(folder / f"{name}.csv") for name in Rows._fields[1:]]
         rows = Rows(about, *tables)
         planned = {
-            (block["name"], arm["name"]): arm.get("epochs")
-            or block["experiment"]["epochs"]
+            (block["name"], arm["name"]): _num_epochs(block, arm)
             for block in about["blocks"]
             for arm in block["arms"]
         }
@@ -231,3 +223,72 @@ def diverged(rows: Rows) -> pd.Index:
     """The runs whose last loss was not finite."""
     last = rows.epochs.groupby(KEY, sort=False).tail(1)
     return last.index[last[["train_loss", "test_loss"]].isna().any(axis=1)]
+
+
+def _num_epochs(block: dict[str, Any], arm: dict[str, Any]) -> int:
+    return arm.get("epochs") or block["experiment"]["epochs"]
+
+
+# --- Collected from the folders of runs -----------------------------------------------
+
+
+def read_study(folder: Path) -> Rows:
+    """Reads the rows of a study's folder, or of a report's."""
+    if not is_study(folder):
+        return read_rows(folder)
+    if (folder / "runs").is_dir() or not (folder / "report").is_dir():
+        return collect(read_about(folder), folder)
+    return read_rows(folder / "report")  # the runs were deleted
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a study's, with its runs; else it may be a report's."""
+    return (folder / "config.json").exists()
+
+
+def collect(about: dict[str, Any], folder: Path) -> Rows:
+    """Collects the rows of the runs of a study that have ended, from their folders."""
+    runs, commands, environments = {}, [], []
+    for block in about["blocks"]:
+        for arm in block["arms"]:
+            epochs = _num_epochs(block, arm)
+            begin = f"{arm['folder']}-seed"
+            paths = {
+                int(path.name.removeprefix(begin)): path
+                for path in (folder / "runs" / block["name"]).glob("*")
+                if re.fullmatch(re.escape(begin) + r"[0-9]+", path.name)
+            }
+            for seed, path in sorted(paths.items()):
+                rows = read_ended(path, epochs)
+                if rows is None:
+                    continue
+                with reading(path, _repeated(path)):
+                    config = json.loads((path / "config.json").read_text())
+                    starts = json.loads((path / "provenance.json").read_text())
+                    facts = {f"option_{n}": config["optimizer"][n] for n in OPTIONS}
+                    facts |= {name: starts[-1].get(name) for name in ORIGIN}
+                    facts["data_sha256"] = config["data_sha256"]
+                    commands.append(starts[-1]["command"])
+                    environments += [
+                        {name: start.get(name) for name in ENVIRONMENT}
+                        for start in starts
+                    ]
+                runs[block["name"], arm["name"], seed] = rows, facts
+    found = {"commands": unique(commands), "environments": unique(environments)}
+    with reading(f"the rows of the runs in {folder}"):
+        return make_rows(about | found, runs)
+
+
+def read_ended(path: Path, epochs: int) -> list[dict[str, Any]] | None:
+    """Reads the rows of the run in a folder; None if it has not ended."""
+    rows = records.read_ended(path, epochs)
+    if rows is None and records.has_finished(path):
+        raise InputError(
+            f"cannot read {path / 'metrics.jsonl'}: it was changed or damaged. "
+            f"{_repeated(path)}"
+        )
+    return rows
+
+
+def _repeated(path: Path) -> str:
+    return f"Move {path} away, and this run will be repeated."

@@ -10,13 +10,7 @@ from train.reports.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
 def section(
     result: Result, comparisons: Sequence[Comparison], primary: str
 ) -> list[str]:
-    """The paragraphs and tables of a block.
-
-    Args:
-      result: of the block.
-      comparisons: of the study.
-      primary: name of the primary outcome.
-    """
+    """The paragraphs and tables of a block, whose `primary` outcome comes first."""
     block = result.block
     parts = [f"## {block['name']}", setting_of(result)]
     for arm, seeds in result.diverged.items():

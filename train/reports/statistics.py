@@ -46,13 +46,7 @@ def mean(numbers: Sequence[float]) -> float:
 def paired_difference(
     numbers: Sequence[float], reference: Sequence[float], *, comparisons: int = 1
 ) -> Difference:
-    """Compares an arm with a reference, seed by seed.
-
-    Args:
-      numbers: of the arm, one a seed, at least one.
-      reference: the reference's, in the same order of seeds.
-      comparisons: how many are made together.
-    """
+    """Compares an arm with a reference, seed by seed, in one of several comparisons."""
     numbers, reference = np.asarray(numbers, float), np.asarray(reference, float)
     differences = numbers - reference
     num_seeds = len(differences)
@@ -114,10 +108,7 @@ def half_width(
 def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:
     """The smallest true difference that a paired t-test finds with a chance of `POWER`.
 
-    Args:
-      deviation: standard deviation of the differences, as it was seen.
-      num_seeds: pairs, at least 2.
-      level: of significance.
+    The standard deviation is that of the differences of at least 2 pairs.
     """
     freedom, root = num_seeds - 1, np.sqrt(num_seeds)
     critical = scipy.stats.t.ppf(1 - level / 2, freedom)

@@ -160,10 +160,8 @@ CONTROLS = "mean-momentum matched-step chance shuffled borrowed"
 def make_arms(names: str, decay: float, **options) -> tuple[Arm, ...]:
     """Arms by their names, with spaces between.
 
-    Args:
-      names: of the arms.
-      decay: of the average of the loss.
-      options: of those optimizers that have none of their own.
+    The decay is that of the average of the loss. The options are for arms that have
+    none of their own.
     """
     # With few steps an epoch, four times as fast would be no average at all.
     decays = {"ema-faster": round(max(1 - 4 * (1 - decay), decay / 2), 4)}

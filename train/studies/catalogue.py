@@ -31,20 +31,12 @@ Make = Callable[[Study, Load], list[Block]]
 
 
 class Description(NamedTuple):
-    """What a study asks.
-
-    Attributes:
-      question: in a sentence.
-      seeds: how many by default, in the quick form and in full.
-      make: its blocks.
-      note: what a reader of its report must know besides.
-      first_seed: by default.
-    """
+    """What a study asks, and of what."""
 
     question: str
-    seeds: tuple[int, int]
+    seeds: tuple[int, int]  # by default, in the quick form and in full
     make: Make
-    note: str = ""
+    note: str = ""  # what a reader of its report must know besides
     first_seed: int = 0
 
 

@@ -14,19 +14,12 @@ Load = Callable[[Data], Dataset]
 
 
 class Rates(NamedTuple):
-    """Learning rates of a data set.
+    """Learning rates of a data set; the best ones are those of results/rates-quick."""
 
-    Attributes:
-      tried: by the study `rates`, for SGD and for LCAM.
-      sgd: the best of SGD with momentum 0.9, by results/rates-quick.
-      lcam: the best of LCAM, by the same.
-      validation: training examples that the choice was made by.
-    """
-
-    tried: tuple[float, ...]
-    sgd: float
-    lcam: float
-    validation: int
+    tried: tuple[float, ...]  # by the study `rates`, for SGD and for LCAM
+    sgd: float  # the best of SGD with momentum 0.9
+    lcam: float  # the best of LCAM
+    validation: int  # training examples that the choice was made by
 
 
 RATES = {

@@ -13,9 +13,9 @@ from train.engine import networks
 from train.errors import advising
 from train.paths import expand
 from train.reports import rows
-from train.reports.collecting import collect
 from train.reports.outcomes import OUTCOMES
 from train.reports.report import write_report
+from train.reports.rows import collect
 from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
@@ -66,12 +66,8 @@ def describe_study(
 ) -> dict[str, Any]:
     """What `study.json` says of a study before anything is run.
 
-    Args:
-      name: of the study.
-      question: that it asks.
-      blocks: of the study.
-      outcomes: names of `train.reports.outcomes.OUTCOMES`, the primary one first.
-      note: what a reader of its report must know besides.
+    The outcomes are names of `train.reports.outcomes.OUTCOMES`, the primary one first.
+    The note is what a reader of its report must know besides.
     """
     return {
         "format": rows.FORMAT,
@@ -86,15 +82,9 @@ def describe_study(
                 "reach": list(block.reach),
                 "experiment": config_as_json(block.experiment),
                 "arms": [
-                    {
-                        "name": arm.name,
-                        "folder": arm.folder or arm.name,
-                        "about": arm.about,
-                        "matched": arm.matched,
-                        "donor": arm.donor,
-                        "epochs": arm.epochs,
-                        "optimizer": config_as_json(arm.optimizer),
-                    }
+                    arm._asdict()
+                    | {"folder": arm.folder or arm.name}
+                    | {"optimizer": config_as_json(arm.optimizer)}
                     for arm in block.arms
                 ],
             }

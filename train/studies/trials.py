@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
 from train.errors import ADVICE, BusyError, DivergedError
-from train.reports.collecting import read_ended
-from train.reports.rows import lender_of
+from train.reports.rows import lender_of, read_ended
 from train.runs import loop, records
 from train.runs.display import as_clock
 from train.runs.folder import check_claim
@@ -23,8 +22,7 @@ from train.studies.arms import Arm, Block
 class Clock:
     """Tells how long a study still takes, by the mean of its runs so far.
 
-    Args:
-      budget: minutes; None: no end.
+    Its budget is in minutes; None is no end.
     """
 
     def __init__(self, budget: float | None = None):
@@ -146,14 +144,7 @@ def run_trials(
 
     The seed is the outer loop and the arm the inner one, so that whatever stops the
     study leaves it balanced. A run that another process is at work on is left to it.
-
-    Args:
-      blocks: what is run.
-      seeds: with which each arm of each block is run.
-      folder: of the study.
-      load: gives a block's data.
-      clock: says when no further run is begun.
-      keep_checkpoints: how many of each run are kept when it has finished.
+    When a run has finished, so many checkpoints of it are kept.
     """
     todo = in_order(blocks, seeds, folder)
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.train.reports.written import BLOCK, run, study
 from train.reports.outcomes import Comparison, make_results
-from train.reports.summary import conclusions, findings, summarize
+from train.reports.report import conclusions, findings, summarize
 from train.settings.experiment import Experiment
 
 

@@ -9,9 +9,8 @@ import pytest
 from tests.train.reports.written import BLOCK, run, study
 from train.__main__ import main
 from train.errors import DivergedError, InputError
-from train.reports.collecting import collect
 from train.reports.report import write_report
-from train.reports.rows import ENVIRONMENT
+from train.reports.rows import ENVIRONMENT, collect
 from train.runs import records, writing
 from train.runs.folder import config_as_json
 from train.settings.experiment import Experiment

@@ -9,9 +9,8 @@ import pytest
 
 from train.__main__ import main
 from train.data.sources import load_dataset
-from train.reports.collecting import collect
 from train.reports.outcomes import compare_arms, make_results
-from train.reports.rows import lender_of
+from train.reports.rows import collect, lender_of
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
