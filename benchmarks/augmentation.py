@@ -26,7 +26,7 @@ from benchmarks.timing import Report, alternate, ratio, shown
 from train.data import augmentation
 from train.data.dataset import Dataset
 from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD
-from train.studies.table import aligned
+from train.reports.tables import aligned
 
 
 @dataclasses.dataclass(frozen=True)

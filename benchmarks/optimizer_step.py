@@ -41,7 +41,7 @@ import lcam_optax
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models import WideResNet
-from train.studies.table import aligned
+from train.reports.tables import aligned
 
 FLOOR_BYTES = 20  # a parameter, float32
 

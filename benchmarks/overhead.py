@@ -27,9 +27,9 @@ import tyro
 from benchmarks import loops
 from benchmarks.command import check_counts, run
 from benchmarks.timing import Report, alternate, ratio, shown
+from train.reports.tables import aligned
 from train.settings.experiment import Experiment
 from train.settings.options import Model
-from train.studies.table import aligned
 
 
 @dataclasses.dataclass(frozen=True)

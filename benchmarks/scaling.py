@@ -32,9 +32,9 @@ from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.timing import Report, alternate
 from train.engine.flops import training_flops
+from train.reports.tables import aligned
 from train.settings.experiment import Experiment
 from train.settings.options import Model
-from train.studies.table import aligned
 
 
 @dataclasses.dataclass(frozen=True)

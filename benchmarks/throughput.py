@@ -51,9 +51,9 @@ from train.data.sources import load_dataset
 from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
+from train.reports.tables import aligned
 from train.settings.experiment import Experiment
 from train.settings.options import Data, Model
-from train.studies.table import aligned
 
 DTYPES = ("float32", "bfloat16")
 TORCH_MODES = (

@@ -20,8 +20,8 @@ import numpy as np
 import lcam_optax
 from lcam_optax import LossAverage
 from train.__main__ import main as train
+from train.reports.tables import markdown
 from train.runs.records import read_metrics, read_steps
-from train.studies.table import markdown
 
 RUNS = {
     "digits, MLP": "--data digits --network mlp --epochs 10",

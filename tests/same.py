@@ -37,7 +37,6 @@ ENVIRONMENT = {
 # Of each case, what `python -m train` is told; {out} is the folder of the case.
 RUN = "run --quiet --out {out}/run --devices 1"
 MLP = f"{RUN} --network mlp --epochs 2"
-PAIRS = f"{RUN} --resume --data digit_pairs_left --network mlp"
 IN_AN_EPOCH, IN_A_TEST = "stopped in an epoch", "stopped in a test"
 CASES = {
     "Wide ResNet": [f"{RUN} --epochs 1 --every 3"],
@@ -48,8 +47,8 @@ CASES = {
         f"{MLP} --data breast_cancer --batch-size 50 --no-drop-last --nesterov --lagged"
         " --margin 0.01 --schedule exponential --exponential-after 1"
     ],
-    "regression, SGD, sparsity": [
-        f"{MLP} --data diabetes --optimizer sgd --observe sparsity --warmup-epochs 1"
+    "regression, SGD, mechanism": [
+        f"{MLP} --data diabetes --optimizer sgd --observe mechanism --warmup-epochs 1"
     ],
     "text": [f"{RUN} --data english --every 40 --epochs 1 --layers 1 --dtype bfloat16"],
     "AdamW by phase, test of the rest": [
@@ -75,18 +74,20 @@ CASES = {
         "export {out}/all/runs/digits/2-lcam-seed1 {out}/weights.npz",
     ],
     IN_AN_EPOCH: [
-        f"{PAIRS} --epochs 3 --batch-size 4 --steps-per-call 7 --observe mechanism"
+        f"{RUN} --resume --network mlp --hidden 256 256 --epochs 3 --batch-size 1"
+        " --learning-rate 0.001 --steps-per-call 7 --observe mechanism"
     ],
     IN_A_TEST: [
-        f"{PAIRS} --epochs 2 --every 400 --batch-size 50 --hidden 1024 1024"
-        " --test-epochs 1 --eval-batch-size 1"
+        f"{RUN} --resume --network mlp --hidden 4096 4096 --epochs 2 --batch-size 36"
+        " --every 40 --test-rest --test-epochs 1 --eval-batch-size 1"
+        " --learning-rate 0.01"
     ],
 }
 
 # In the working tree these get a SIGINT in their second epoch, and are resumed after
 # saying so. The base is not stopped: all the more has to be the same.
 STOPPED = {
-    IN_AN_EPOCH: r"stopped and saved after step (?!10000\b)",  # which ends the epoch
+    IN_AN_EPOCH: r"stopped and saved after step (?!2874\b)",  # which ends the epoch
     IN_A_TEST: r"stopped and saved in the test after step 2\b",
 }
 

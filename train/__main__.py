@@ -135,8 +135,8 @@ _DONE_BY = {
     Compare: ("train.studies.compare:compare", ""),
     Evaluate: ("train.runs.evaluate:evaluate", "{}"),
     Export: ("train.runs.export:export", "{}"),
-    Plot: ("train.studies.plotting:plot", "picture: {}"),
-    Report: ("train.studies.report:report", "report: {}"),
+    Plot: ("train.reports.plot_folders:plot", "picture: {}"),
+    Report: ("train.reports.report:report", "report: {}"),
     Runs: ("train.runs.listing:list_runs", "{}"),
     Study: ("train.studies.study:study", ""),
 }
@@ -152,9 +152,9 @@ def _execute(config: Command) -> None:
         case Presets():
             print(presets.describe())
         case Studies():
-            from train.studies.catalogue import describe
+            from train.studies.catalogue import list_studies
 
-            print(describe())
+            print(list_studies())
         case Run():
             from train.runs.folder import check_folder
 

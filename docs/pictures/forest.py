@@ -6,8 +6,8 @@ Run as `python -m docs.pictures.forest`. It reads results/*/comparisons.csv.
 import csv
 from pathlib import Path
 
+from train.reports.forest import Column, Interval, draw_forest
 from train.runs.palette import kind_of
-from train.studies.pictures import Column, Interval, Row, Words, draw_forest
 
 RESULTS = Path(__file__).parents[2] / "results"
 OUTCOME = "last_epochs_error"
@@ -84,16 +84,15 @@ def main() -> None:
     """Reads the committed comparisons and writes the picture beside this file."""
     columns = read_columns()
     shown = [each for column in columns for each in column.differences.values()]
-    words = Words(
-        f"{sum(each.has_zero for each in shown)} of {len(shown)} intervals include 0. "
-        "After correction, LCAM is worse than four arms on text; no other difference "
-        "is significant.",
-        "LCAM less the arm: test error in percentage points",
-        "LCAM better",
-        "LCAM worse",
+    figure = draw_forest(
+        columns,
+        {arm: (kind_of(arm, {}), about) for arm, about in ARMS.items()},
+        title=f"{sum(each.has_zero for each in shown)} of {len(shown)} intervals "
+        "include 0. After correction, LCAM is worse than four arms on text; no other "
+        "difference is significant.",
+        axis="LCAM less the arm: test error in percentage points",
+        sides=("LCAM better", "LCAM worse"),
     )
-    rows = {arm: Row(kind_of(arm, {}), about) for arm, about in ARMS.items()}
-    figure = draw_forest(columns, rows, words)
     path = Path(__file__).with_suffix(".png")
     figure.savefig(path, dpi=170, metadata={"Software": None})
     print(path)

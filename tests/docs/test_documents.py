@@ -18,12 +18,12 @@ from flax.training import train_state
 
 import lcam_optax
 import train.data.sources
+import train.reports.plot_folders
+import train.reports.report
 import train.runs.evaluate
 import train.runs.export
 import train.runs.listing
 import train.runs.processes
-import train.studies.plotting
-import train.studies.report
 import train.studies.study
 from train.__main__ import main
 
@@ -101,8 +101,8 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.data.sources, "load_dataset", stop)
     monkeypatch.setattr(train.runs.processes, "connect", stop)
     monkeypatch.setattr(train.studies.study, "study", stop)
-    monkeypatch.setattr(train.studies.report, "report", stop)
-    monkeypatch.setattr(train.studies.plotting, "plot", stop)
+    monkeypatch.setattr(train.reports.report, "report", stop)
+    monkeypatch.setattr(train.reports.plot_folders, "plot", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
     monkeypatch.setattr(train.runs.export, "export", stop)
     monkeypatch.setattr(train.runs.listing, "list_runs", stop)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
-from train.studies import planned
-from train.studies.joining import join
-from train.studies.report import write_report
-from train.studies.rows import read_rows
-from train.studies.statistics import detectable, equivalence_power
+from train.reports import planned
+from train.reports.joining import join
+from train.reports.report import write_report
+from train.reports.rows import read_rows
+from train.reports.statistics import detectable
 
 PLAN_5K = planned.PLANS["plan-5k"]
 RESULTS = Path(__file__).parents[2] / "results"
@@ -42,13 +42,33 @@ def test_standard_deviations_are_those_of_the_pilots(study, arm):
 
 def deviations():
     """Of LCAM less each arm in the seeds 0 to 33 of plan-5k."""
-    rows = read_rows(RESULTS / "plan-5k")
-    [block] = rows.about["blocks"]
-    errors = planned.errors_of(PLAN_5K, block, rows.runs)
+    errors = planned.errors_of(PLAN_5K, read_rows(RESULTS / "plan-5k")).loc[:33]
     return {
-        arm: np.std([errors["lcam"][s] - errors[arm][s] for s in range(34)], ddof=1)
+        arm: (errors["lcam"] - errors[arm]).std()
         for arm in ("borrowed", "matched-step")
     }
+
+
+def equivalence_power(deviation, number, margin, level):
+    """The chance that two one-sided t-tests find two equal arms equivalent.
+
+    Args:
+      deviation: standard deviation of the paired differences.
+      number: of the differences, at least 2.
+      margin: differences below it, in either direction, count as none.
+      level: of each of the two tests.
+    """
+    freedom, root = number - 1, np.sqrt(number)
+    critical = stats.t.ppf(1 - level, freedom)
+
+    def found(ratio):
+        """Given the ratio of the deviation that is seen to the true one."""
+        reach = margin * root / deviation - critical * ratio
+        seen = stats.chi.pdf(ratio * np.sqrt(freedom), freedom)
+        return max(2 * stats.norm.cdf(reach) - 1, 0.0) * seen * np.sqrt(freedom)
+
+    most = margin * root / (deviation * critical)
+    return integrate.quad(found, 0, most, limit=200, points=[min(1.0, most)])[0]
 
 
 def test_deviations_are_those_of_the_first_34_seeds():
@@ -101,7 +121,7 @@ def test_what_plan_dose_can_see():
 
 def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():
     seeds = {}
-    for _, arm, seed in read_rows(RESULTS / "plan-5k").runs:
+    for _, arm, seed in read_rows(RESULTS / "plan-5k").runs.index:
         seeds.setdefault(arm, []).append(seed)
     assert seeds.pop("lcam") == list(range(96))
     for arm in ("borrowed", "matched-step"):
@@ -119,7 +139,7 @@ def test_parts_of_a_plan_are_whole_and_not_judged(
     parts = sorted((RESULTS / study).glob("part-*"))
     rows = join([(part, read_rows(part)) for part in parts])
     seeds = {}
-    for _, arm, seed in rows.runs:
+    for _, arm, seed in rows.runs.index:
         seeds.setdefault(arm, []).append(seed)
     assert len(seeds) == num_arms
     [first, *others] = seeds.values()

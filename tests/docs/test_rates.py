@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.studies.domains import RATES
+from train.studies.experiments import RATES
 
 RUNS = Path(__file__).parents[2] / "results" / "rates-quick" / "runs.csv"
 

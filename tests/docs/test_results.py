@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 from matplotlib import pyplot as plt
 
-from train.studies.report import write_report
-from train.studies.rows import read_rows
+from train.reports.report import write_report
+from train.reports.rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/report.md"))

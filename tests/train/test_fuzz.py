@@ -30,6 +30,7 @@ from train.__main__ import main
 from train.data import parts, sources
 from train.data.dataset import Dataset
 from train.errors import InputError
+from train.reports import plot_folders
 from train.runs import curves, ending, loop, plot, processes, records
 from train.runs.folder import (
     FREE_OPTIONS,
@@ -42,7 +43,7 @@ from train.settings.arms import parse_arms
 from train.settings.commands import Compare, Plot, Study
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer
-from train.studies import compare, plotting, study
+from train.studies import compare, study
 from train.studies.catalogue import STUDIES, make_blocks
 
 ORDINARY = settings.default.max_examples
@@ -342,7 +343,7 @@ def no_work():
         patch.setattr(ending, "summarize", lambda *_: [])
         patch.setattr(compare, "compare", lambda *_: None)
         patch.setattr(study, "study", lambda *_: None)
-        patch.setattr(plotting, "plot", lambda options: options.out)
+        patch.setattr(plot_folders, "plot", lambda options: options.out)
         patch.setattr(plot, "plot_run", lambda path: path)
         yield
 

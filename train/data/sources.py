@@ -60,9 +60,6 @@ def _load(source: str, data_dir: Path) -> Dataset:
         return load_cifar(source, data_dir)
     return {
         "digits": digits.load_digits,
-        "digit_pairs_left": lambda: digits.load_pairs("left"),
-        "digit_pairs_sum": lambda: digits.load_pairs("sum"),
-        "digit_pairs": lambda: digits.load_pairs("pair"),
         "breast_cancer": offline.load_breast_cancer,
         "diabetes": offline.load_diabetes,
         "english": offline.load_english,

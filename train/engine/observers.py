@@ -67,13 +67,12 @@ class Observer(NamedTuple):
 
 
 def make_observer(name: str, method: Method) -> Observer:
-    """Makes `nothing`, `held_out`, `fixed`, `mechanism` or `sparsity`."""
+    """Makes `nothing`, `held_out`, `fixed` or `mechanism`."""
     return {
         "nothing": lambda: Observer(lambda _: (), lambda seen, _: seen, lambda _: {}),
         "held_out": lambda: _misread("held_out", method),
         "fixed": lambda: _misread("fixed", method),
         "mechanism": _mechanism,
-        "sparsity": _sparsity,
     }[name]()
 
 
@@ -215,38 +214,5 @@ def _mechanism() -> Observer:
             "fast_speed": group(fast),
             "slow_speed": group(slow),
         }
-
-    return Observer(init, update, summarize)
-
-
-def _sparsity() -> Observer:
-    """How sparse gradients are, mean of the epoch's steps: of all and of each array.
-
-    Hoyer's measure (2004, "Non-negative matrix factorization with sparseness
-    constraints"): 0 where all numbers have one magnitude, 1 where one is not 0.
-    """
-
-    def hoyer(size: jax.Array, total: jax.Array, norm: jax.Array) -> jax.Array:
-        root = jnp.sqrt(size)
-        found = (root - total / jnp.where(norm > 0, norm, 1)) / (root - 1)
-        return jnp.where(norm > 0, found, 1.0)  # of zeros alone
-
-    def init(params: Any) -> Any:
-        return jnp.zeros(()), jnp.zeros(1 + len(jax.tree.leaves(params)))
-
-    def update(observed: Any, step: Step) -> Any:
-        steps, sums = jax.tree.map(lambda x: jnp.where(step.first, 0.0, x), observed)
-        grads = [jnp.abs(g.ravel()) for g in jax.tree.leaves(step.grads)]
-        sizes = jnp.array([float(g.size) for g in grads])
-        totals = jnp.stack([jnp.sum(g) for g in grads])
-        squares = jnp.stack([jnp.sum(g**2) for g in grads])
-        whole = hoyer(jnp.sum(sizes), jnp.sum(totals), jnp.sqrt(jnp.sum(squares)))
-        # One number is neither sparse nor dense.
-        each = hoyer(jnp.maximum(sizes, 2.0), totals, jnp.sqrt(squares))
-        return steps + 1, sums + jnp.concatenate([whole.reshape(1), each])
-
-    def summarize(observed: Any) -> dict[str, jax.Array]:
-        steps, sums = observed
-        return {"sparsity": sums[0] / steps, "array_sparsity": sums[1:] / steps}
 
     return Observer(init, update, summarize)

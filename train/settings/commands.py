@@ -104,8 +104,7 @@ class Compare(Experiment):
 
 
 _ON_ANY_NETWORK = ("baseline", "priority", "noise", "ablation", "mechanism")
-_ON_ANY_DATA = (*_ON_ANY_NETWORK, "rates")
-_ON_ANY_DATA += ("plan-5k", "plan-dose", "plan-epochs", "plan-pairs")
+_ON_ANY_DATA = (*_ON_ANY_NETWORK, "rates", "plan-5k", "plan-dose", "plan-epochs")
 
 
 @dataclass(frozen=True, kw_only=True)

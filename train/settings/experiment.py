@@ -49,8 +49,7 @@ class Experiment(Options):
     #: - fixed: the same for a fixed batch of 256 training examples.
     #: - mechanism: norms of gradients and updates in each phase, per array, and for the
     #: fastest and the slowest tenth of the parameters.
-    #: - sparsity: how sparse the gradients are.
-    observe: Literal["nothing", "held_out", "fixed", "mechanism", "sparsity"] = option(
+    observe: Literal["nothing", "held_out", "fixed", "mechanism"] = option(
         "nothing", group=_TESTS
     )
     #: Test only after the last n epochs, n at least 1. Default: after each epoch.

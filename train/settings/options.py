@@ -15,9 +15,8 @@ from train.settings.fields import Options, at_least, check, option, within
 from train.settings.own import FORM, Own, parse_network
 
 NO_IMAGES = ("breast_cancer", "diabetes", "english")
-DIGITS = ("digits", "digit_pairs_left", "digit_pairs_sum", "digit_pairs")
 CIFAR = ("cifar10", "cifar100")
-SOURCES = (*DIGITS, *CIFAR, *NO_IMAGES)
+SOURCES = ("digits", *CIFAR, *NO_IMAGES)
 # The networks that take the inputs of each kind; the first is the default.
 NETWORKS = {
     "images": ("wide_resnet", "mlp"),
@@ -38,8 +37,6 @@ class Data(Options):
 
     #: The data set.
     #: - digits: 1,797 images of 8x8 pixels, part of scikit-learn.
-    #: - digit_pairs_left, digit_pairs_sum, digit_pairs: two of the digits side by side,
-    #: 40,000 images. The class is the left digit, the sum of both, or both.
     #: - cifar10, cifar100: through TensorFlow Datasets.
     #: - npz:PATH: your own images, an .npz file with x_train and x_test (uint8; size,
     #: height, width and, if not grey, channels), y_train and y_test (integers from 0).

@@ -19,8 +19,8 @@ class Arm(NamedTuple):
         mean; the share of low-loss steps over the whole run, drawn by chance; its
         phases, shuffled within each epoch; or its phases in their order, from the run
         with another seed ("borrowed") or with the same seed ("twin").
-      donor: name of the arm that it is matched with.
       about: what it is, in the report's table of arms.
+      donor: name of the arm that it is matched with.
       folder: of its runs, where the name cannot be one.
       other_weights: whether its initial weights are those of no other arm.
       epochs: of its runs, each with a schedule of that length; None: the block's.
@@ -60,9 +60,6 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     """Decay of an average over a quarter of an epoch: 0.99 for the authors' 390 steps.
 
     All studies have it, whatever the library's default is.
-
-    Raises:
-      InputError: the training set does not fill a batch.
     """
     size, batch_size = len(dataset.train_inputs), experiment.batch_size
     if size < batch_size:
@@ -74,157 +71,145 @@ def average_decay(experiment: Experiment, dataset: Dataset) -> float:
     return round(1 - 4 / max(size // batch_size, 8), 4)
 
 
-def sgd_arm(name: str = "sgd-0.9", momentum: float = 0.9, **options) -> Arm:
-    """SGD with a fixed momentum."""
-    about = f"SGD with momentum {momentum:g}"
-    return Arm(name, Optimizer("sgd", momentum=momentum, **options), about=about)
+# --- The arms by name -----------------------------------------------------------------
+
+_TURNED = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
+_FIXED = "by the loss on a fixed batch of 256 training examples"
+_FOLLOWS = "LCAM with an average that follows the loss four times as"
+_BAND = "LCAM that keeps its phase within {} % of the average"
+# Of each, what `make_arm` gets.
+_ARMS = {
+    "sgd-0.9": {"optimizer": "sgd"},
+    "sgd-0.95": {"optimizer": "sgd", "momentum": 0.95},
+    "sgd-0.9-rate-0.2": {"optimizer": "sgd", "learning_rate": 0.2},
+    # It must show: a harness that finds no known effect finds nothing.
+    "dose": {
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "about": "SGD with momentum 0.9 and half the learning rate",
+    },
+    "lcam": {},
+    "lcam-0.93": {"low_loss_momentum": 0.93},
+    "lcam-rate-0.05": {"learning_rate": 0.05, "about": "LCAM at half the rate"},
+    "lcam-rate-0.2": {"learning_rate": 0.2, "about": "LCAM at twice the rate"},
+    "lcam-reversed": _TURNED,
+    "lagged": {"lagged": True, "about": "LCAM, one step late"},
+    "epoch-mean": {
+        "loss_average": "epoch",
+        "about": "LCAM with the mean of this epoch so far as its average",
+    },
+    "lcam-authors": {
+        "loss_average": "epoch",
+        "lagged": True,
+        "about": "LCAM as in the authors' code: the average is the mean of this epoch "
+        "so far, and the comparison acts on the next step",
+    },
+    "ema-faster": {"about": f"{_FOLLOWS} fast"},
+    "ema-slower": {"about": f"{_FOLLOWS} slowly"},
+    "margin-0.02": {"margin": 0.02, "about": _BAND.format(2)},
+    "margin-0.05": {"margin": 0.05, "about": _BAND.format(5)},
+    "margin-0.1": {"margin": 0.1, "about": _BAND.format(10)},
+    "oracle": {"phase": "fixed", "about": f"LCAM {_FIXED}"},
+    "oracle-reversed": {
+        "phase": "fixed",
+        "about": f"LCAM with its coefficients exchanged, {_FIXED}",
+        **_TURNED,
+    },
+    "example-baseline": {
+        "phase": "examples",
+        "about": "LCAM by the loss of the batch, less how far above the average the "
+        "losses of its examples were when they were last seen",
+    },
+    # What copies a run of LCAM, and ignores the loss.
+    "mean-momentum": {
+        "optimizer": "sgd",
+        "matched": "momentum",
+        "about": "control: SGD with LCAM's mean momentum m",
+    },
+    "matched-step": {
+        "optimizer": "sgd",
+        "matched": "step",
+        "about": "control: SGD with momentum 0.9 and the learning rate times 0.1 / "
+        "(1 - m), so with the effective step of momentum m",
+    },
+    "chance": {
+        "matched": "share",
+        "about": "control: LCAM with each phase drawn at random, as often low-loss as "
+        "in LCAM's run",
+    },
+    "shuffled": {
+        "matched": "phases",
+        "about": "control: LCAM with its own phases, shuffled within each epoch",
+    },
+    "borrowed": {
+        "matched": "borrowed",
+        "about": "control: LCAM with the phases of its run with another seed, in their "
+        "order; seeds 0 and 1 lend to each other, and so do 2 and 3, and so on",
+    },
+    "twin-donor": {"other_weights": True, "about": "LCAM with other initial weights"},
+    "twin": {
+        "matched": "twin",
+        "donor": "twin-donor",
+        "about": "control: LCAM with the phases of `twin-donor`: the same batches in "
+        "the same order, other initial weights",
+    },
+}
+CONTROLS = "mean-momentum matched-step chance shuffled borrowed"
 
 
-def lcam_arm(name: str, decay: float | None, about: str = "", **options) -> Arm:
-    """LCAM, with 0.95 in the low-loss phase unless `options` say otherwise."""
-    options = {"low_loss_momentum": 0.95} | options
-    if decay is not None:
-        options["ema_decay"] = decay
-    optimizer = Optimizer("lcam", **options)
-    about = about or (
-        f"LCAM: momentum {optimizer.low_loss_momentum:g} in the low-loss phase, "
-        f"{optimizer.high_loss_momentum:g} in the high-loss phase"
-    )
-    return Arm(name, optimizer, about=about)
+def make_arms(names: str, decay: float, **options) -> tuple[Arm, ...]:
+    """Arms by their names, with spaces between.
 
-
-def slower_arm(decay: float, **options) -> Arm:
-    """LCAM with an average over four times as many steps."""
-    about = "LCAM with an average that follows the loss four times as slowly"
-    return lcam_arm("ema-slower", round(1 - (1 - decay) / 4, 4), about, **options)
-
-
-def margin_arm(margin: float, decay: float, **options) -> Arm:
-    """LCAM with a dead band, relative to the average."""
-    about = f"LCAM that keeps its phase within {100 * margin:g} % of the average"
-    return lcam_arm(f"margin-{margin:g}", decay, about, margin=margin, **options)
-
-
-def reversed_arm(decay: float) -> Arm:
-    """LCAM with its two coefficients exchanged."""
-    return lcam_arm(
-        "lcam-reversed", decay, high_loss_momentum=0.95, low_loss_momentum=0.9
-    )
-
-
-def authors_arm() -> Arm:
-    """LCAM as its authors' code has it: the mean of the epoch, one step late."""
-    return lcam_arm(
-        "lcam-authors",
-        None,
-        "LCAM as in the authors' code: the average is the mean of this epoch so far, "
-        "and the comparison acts on the next step",
-        loss_average="epoch",
-        lagged=True,
-    )
-
-
-def control_arms(**options) -> tuple[Arm, ...]:
-    """Controls: they copy LCAM's momentum, step or switching, and ignore the loss."""
-    fixed = Optimizer("sgd", **options)
-    switched = Optimizer(
-        "lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY, **options
-    )
-    return (
-        Arm(
-            "mean-momentum",
-            fixed,
-            "momentum",
-            "control: SGD with LCAM's mean momentum m",
-        ),
-        Arm(
-            "matched-step",
-            fixed,
-            "step",
-            "control: SGD with momentum 0.9 and the learning rate times 0.1 / (1 - m), "
-            "so with the effective step of momentum m",
-        ),
-        Arm(
-            "chance",
-            switched,
-            "share",
-            "control: LCAM with each phase drawn at random, as often low-loss as in "
-            "LCAM's run",
-        ),
-        Arm(
-            "shuffled",
-            switched,
-            "phases",
-            "control: LCAM with its own phases, shuffled within each epoch",
-        ),
-        Arm(
-            "borrowed",
-            switched,
-            "borrowed",
-            "control: LCAM with the phases of its run with another seed, in their "
-            "order; seeds 0 and 1 lend to each other, and so do 2 and 3, and so on",
-        ),
-    )
-
-
-def twin_arms(decay: float) -> tuple[Arm, ...]:
-    """LCAM with the phases of a run that has its batches, and other initial weights."""
-    donor = lcam_arm("twin-donor", decay, "LCAM with other initial weights")
-    switched = Optimizer("lcam", low_loss_momentum=0.95, ema_decay=UNUSED_DECAY)
-    about = (
-        "control: LCAM with the phases of `twin-donor`: the same batches in the same "
-        "order, other initial weights"
-    )
-    return donor._replace(other_weights=True), Arm(
-        "twin", switched, "twin", about, "twin-donor"
+    The decay is that of the average of the loss. The options are for arms that have
+    none of their own.
+    """
+    # With few steps an epoch, four times as fast would be no average at all.
+    decays = {"ema-faster": round(max(1 - 4 * (1 - decay), decay / 2), 4)}
+    decays["ema-slower"] = round(1 - (1 - decay) / 4, 4)
+    return tuple(
+        make_arm(name, decays.get(name, decay), **(options | _ARMS[name]))
+        for name in names.split()
     )
 
 
-def dose_study_arms(decay: float) -> tuple[Arm, ...]:
+def make_arm(
+    name: str,
+    decay: float,
+    about: str = "",
+    optimizer: str = "lcam",
+    matched: str | None = None,
+    donor: str = "lcam",
+    other_weights: bool = False,
+    **options,
+) -> Arm:
+    """An arm; LCAM has 0.95 in the low-loss phase unless `options` say otherwise."""
+    if optimizer == "lcam":
+        options = {"low_loss_momentum": 0.95} | options
+        if options.get("loss_average") != "epoch":
+            options["ema_decay"] = UNUSED_DECAY if matched else decay
+    made = Optimizer(optimizer, **options)
+    if not about and optimizer == "sgd":
+        about = f"SGD with momentum {made.momentum:g}"
+    elif not about:
+        about = (
+            f"LCAM: momentum {made.low_loss_momentum:g} in the low-loss phase, "
+            f"{made.high_loss_momentum:g} in the high-loss phase"
+        )
+    return Arm(name, made, matched, about, donor, other_weights=other_weights)
+
+
+def far_apart_arms(decay: float) -> tuple[Arm, ...]:
     """LCAM with coefficients far apart: by order and timing, own or borrowed phases."""
     arms = []
     for timing, lagged in (("", False), ("-lagged", True)):
         for order, high, low in (("", 0.8, 0.98), ("-reversed", 0.98, 0.8)):
-            name = f"lcam{timing}{order}"
-            coefficients = {"high_loss_momentum": high, "low_loss_momentum": low}
+            own, borrowed = (f"{name}{timing}{order}" for name in ("lcam", "borrowed"))
+            options = {"high_loss_momentum": high, "low_loss_momentum": low}
+            options["lagged"] = lagged
             about = f"LCAM: momentum {low:g} in the low-loss phase, {high:g} otherwise"
             about += ", one step late" * lagged
-            own = lcam_arm(name, decay, about, lagged=lagged, **coefficients)
-            replay = Optimizer(
-                "lcam", ema_decay=UNUSED_DECAY, lagged=lagged, **coefficients
-            )
-            about = f"control: `{name}` with the phases of its run with another seed"
-            borrowed = Arm(f"borrowed{timing}{order}", replay, "borrowed", about, name)
-            arms += [own, borrowed]
+            arms.append(make_arm(own, decay, about, **options))
+            about = f"control: `{own}` with the phases of its run with another seed"
+            options |= {"matched": "borrowed", "donor": own}
+            arms.append(make_arm(borrowed, decay, about, **options))
     return tuple(arms)
-
-
-def oracle_arms(decay: float) -> tuple[Arm, ...]:
-    """LCAM, in both orders, by the loss on a fixed batch: no noise of the batch."""
-    what = "by the loss on a fixed batch of 256 training examples"
-    reverse = {"high_loss_momentum": 0.95, "low_loss_momentum": 0.9}
-    return (
-        lcam_arm("oracle", decay, f"LCAM {what}", phase="fixed"),
-        lcam_arm(
-            "oracle-reversed",
-            decay,
-            f"LCAM with its coefficients exchanged, {what}",
-            phase="fixed",
-            **reverse,
-        ),
-    )
-
-
-def example_arm(decay: float) -> Arm:
-    """LCAM by the loss of the batch, less how hard its examples were before."""
-    about = (
-        "LCAM by the loss of the batch, less how far above the average the losses of "
-        "its examples were when they were last seen"
-    )
-    return lcam_arm("example-baseline", decay, about, phase="examples")
-
-
-def dose_arm() -> Arm:
-    """A control that must show: a harness that finds no known effect finds nothing."""
-    arm = sgd_arm("dose", learning_rate=0.05)
-    return arm._replace(about="SGD with momentum 0.9 and half the learning rate")

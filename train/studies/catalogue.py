@@ -4,52 +4,44 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
-from train.settings.options import Data
-from train.studies import domains, plan
+from train.settings.experiment import Experiment
 from train.studies.arms import (
+    CONTROLS,
+    Arm,
     Block,
-    authors_arm,
     average_decay,
-    control_arms,
-    lcam_arm,
-    margin_arm,
-    reversed_arm,
-    sgd_arm,
-    slower_arm,
+    far_apart_arms,
+    make_arm,
+    make_arms,
 )
-from train.studies.experiments import kind_of, make_block, make_experiment
+from train.studies.experiments import (
+    RATES,
+    Load,
+    Rates,
+    domain_experiments,
+    make_experiment,
+    reach_of,
+    small_experiment,
+)
+
+Make = Callable[[Study, Load], list[Block]]
 
 
 class Description(NamedTuple):
-    """What a study asks.
-
-    Attributes:
-      question: in a sentence.
-      seeds: how many by default, in the quick form and in full.
-      make: its blocks.
-      note: what a reader of its report must know besides.
-      interaction: two arms whose difference may depend on the block.
-      first_seed: by default.
-    """
+    """What a study asks, and of what."""
 
     question: str
-    seeds: tuple[int, int]
-    make: Callable[[Study, Callable[[Data], Dataset]], list[Block]]
-    note: str = ""
-    interaction: tuple[str, ...] = ()
+    seeds: tuple[int, int]  # by default, in the quick form and in full
+    make: Make
+    note: str = ""  # what a reader of its report must know besides
     first_seed: int = 0
 
 
-def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    """The blocks of a study; `load` gives the data, whose size sets the averages.
-
-    Raises:
-      InputError: the study has no such arm, or none is left to compare.
-    """
+def make_blocks(study: Study, load: Load) -> list[Block]:
+    """The blocks of a study; `load` gives the data, whose size sets the averages."""
     blocks = STUDIES[study.name].make(study, load)
     if study.arms is not None:
         blocks = [_only(study.arms, block) for block in blocks]
@@ -60,17 +52,15 @@ def make_blocks(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
             "--arms borrowed replays the phases of another seed, in pairs: give "
             "--seeds 0 1, or 2 3, and so on."
         )
+    options = {"tensorboard": study.tensorboard}
     return [
-        block._replace(
-            experiment=dataclasses.replace(
-                block.experiment, tensorboard=study.tensorboard
-            )
-        )
+        block._replace(experiment=dataclasses.replace(block.experiment, **options))
         for block in blocks
     ]
 
 
 def _only(names: Sequence[str], block: Block) -> Block:
+    """The block with these arms, its reference, and their donors."""
     known = [arm.name for arm in block.arms]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -98,110 +88,167 @@ def seeds_of(study: Study) -> Sequence[int]:
     return study.seeds or range(first, first + number)
 
 
-_FASTER = "LCAM with an average that follows the loss four times as fast"
-_EPOCH_MEAN = "LCAM with the mean of this epoch so far as its average"
+def list_studies() -> str:
+    """The studies and their questions, as text."""
+    lines = []
+    for name, study in STUDIES.items():
+        quick, full = study.seeds
+        seeds = f"{quick} seeds with --quick, {full} in full"
+        if quick == full:
+            seeds = f"{full} seeds; see results/PLAN.md"
+        lines.append(f"{name}: {study.question} ({seeds})")
+    return "\n".join(lines)
 
 
-def _watched(momentum: float) -> str:
-    return f"SGD with momentum {momentum:g}, its phases only recorded"
+# --- Their blocks ---------------------------------------------------------------------
+
+MakeArms = Callable[[float], Sequence[Arm]]  # of the decay of the average of the loss
 
 
-def _baseline(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = make_experiment(study, "cifar10", load)
+def _named(names: str, **options) -> MakeArms:
+    return lambda decay: make_arms(names, decay, **options)
+
+
+def _block(
+    experiment: Experiment,
+    load: Load,
+    arms: MakeArms,
+    reference: str,
+    name: str,
+    reach: tuple[float, ...] = (),
+) -> Block:
     decay = average_decay(experiment, load(experiment.data))
-    arms = (
-        sgd_arm(),
-        sgd_arm("sgd-0.95", 0.95),
-        lcam_arm("lcam", decay),
-        lcam_arm("lcam-0.93", decay, low_loss_momentum=0.93),
-        authors_arm(),
-    )
-    return [make_block(experiment, kind_of(experiment), arms, "sgd-0.9")]
+    return Block(name, experiment, tuple(arms(decay)), reference, reach)
 
 
-def _priority(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    blocks = []
-    for source in ("cifar10", "cifar100"):
-        experiment = make_experiment(study, source, load)
-        decay = average_decay(experiment, load(experiment.data))
-        arms = (
-            sgd_arm(),
-            sgd_arm("sgd-0.95", 0.95),
-            lcam_arm("lcam", decay),
-            reversed_arm(decay),
-        )
-        blocks.append(make_block(experiment, kind_of(experiment), arms, "sgd-0.9"))
-        if study.quick or study.data is not None:
-            break
-    return blocks
+def _of_authors(
+    arms: MakeArms, reference: str, sources: tuple[str, ...] = ("cifar10",), **changes
+) -> Make:
+    """Makes blocks in the authors' setting, one for each of their data sets."""
+
+    def make(study: Study, load: Load) -> list[Block]:
+        is_one = study.quick or study.data is not None
+        blocks = []
+        for source in sources[:1] if is_one else sources:
+            experiment = make_experiment(study, source, load)
+            experiment = dataclasses.replace(experiment, **changes)
+            name = experiment.data.data.partition(":")[0]
+            reach = reach_of(experiment)
+            blocks.append(_block(experiment, load, arms, reference, name, reach))
+        return blocks
+
+    return make
 
 
-def _ablation(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
+def _noise(study: Study, load: Load) -> list[Block]:
     experiment = make_experiment(study, "cifar10", load)
-    decay = average_decay(experiment, load(experiment.data))
-    arms = (
-        lcam_arm("lcam", decay),
-        sgd_arm(),
-        sgd_arm("sgd-0.95", 0.95),
-        *control_arms(),
-        reversed_arm(decay),
-        lcam_arm("lagged", decay, "LCAM, one step late", lagged=True),
-        lcam_arm("epoch-mean", None, _EPOCH_MEAN, loss_average="epoch"),
-        authors_arm(),
-        # With few steps an epoch, four times as fast would be no average at all.
-        lcam_arm("ema-faster", round(max(1 - 4 * (1 - decay), decay / 2), 4), _FASTER),
-        slower_arm(decay),
-        margin_arm(0.02, decay),
-        margin_arm(0.1, decay),
-    )
-    return [make_block(experiment, kind_of(experiment), arms, "lcam")]
-
-
-def _noise(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
     blocks = []
-    experiment = make_experiment(study, "cifar10", load)
-    for batch_size in (32, 64, 128, 256):
-        sized = dataclasses.replace(
-            experiment, batch_size=batch_size, observe="held_out"
-        )
+    for size in (32, 64, 128, 256):
         # In proportion to the batch: 0.1 for that of the other studies.
-        rate = 0.1 * batch_size / experiment.batch_size
-        decay = average_decay(sized, load(sized.data))
-        arms = (
-            sgd_arm(learning_rate=rate),
-            lcam_arm("lcam", decay, learning_rate=rate),
-            margin_arm(0.05, decay, learning_rate=rate),
-            slower_arm(decay, learning_rate=rate),
-        )
-        blocks.append(make_block(sized, f"batch-{batch_size}", arms, "sgd-0.9"))
+        rate = 0.1 * size / experiment.batch_size
+        arms = _named("sgd-0.9 lcam margin-0.05 ema-slower", learning_rate=rate)
+        sized = dataclasses.replace(experiment, batch_size=size, observe="held_out")
+        reach = reach_of(sized)
+        blocks.append(_block(sized, load, arms, "sgd-0.9", f"batch-{size}", reach))
     return blocks
 
 
-def _mechanism(study: Study, load: Callable[[Data], Dataset]) -> list[Block]:
-    experiment = dataclasses.replace(
-        make_experiment(study, "cifar10", load), observe="mechanism"
-    )
-    decay = average_decay(experiment, load(experiment.data))
-    arms = (
-        lcam_arm("lcam", decay),
-        # Equal coefficients: SGD, whose phases are watched by the same average.
-        lcam_arm("sgd-0.9", decay, _watched(0.9), low_loss_momentum=0.9),
-        lcam_arm("sgd-0.95", decay, _watched(0.95), high_loss_momentum=0.95),
-        reversed_arm(decay),
-        *(arm for arm in control_arms() if arm.name == "chance"),
-    )
-    return [make_block(experiment, kind_of(experiment), arms, "lcam")]
+def _watched_arms(decay: float) -> Sequence[Arm]:
+    """LCAM beside SGD, whose phases are watched by the same average."""
+    lcam, *others = make_arms("lcam lcam-reversed chance", decay)
+    sgd = [  # its coefficients are equal
+        make_arm(
+            f"sgd-{momentum}",
+            decay,
+            f"SGD with momentum {momentum}, its phases only recorded",
+            high_loss_momentum=momentum,
+            low_loss_momentum=momentum,
+        )
+        for momentum in (0.9, 0.95)
+    ]
+    return [lcam, *sgd, *others]
+
+
+def _domains(study: Study, load: Load) -> list[Block]:
+    """LCAM and its controls, with other networks, each at its own learning rate."""
+    blocks = []
+    for name, experiment in domain_experiments(study).items():
+
+        def arms(decay: float, rates: Rates = RATES[name]) -> Sequence[Arm]:
+            # What copies LCAM copies its learning rate.
+            others = f"lcam sgd-0.95 {CONTROLS}"
+            lcam, *rest = make_arms(others, decay, learning_rate=rates.lcam)
+            return [lcam, *make_arms("sgd-0.9", decay, learning_rate=rates.sgd), *rest]
+
+        blocks.append(_block(experiment, load, arms, "lcam", name))
+    return blocks
+
+
+def _rates(study: Study, load: Load) -> list[Block]:
+    """SGD and LCAM at several rates, tested on training examples kept from training."""
+    experiments = domain_experiments(study) | {"5k": small_experiment(study)}
+    blocks = []
+    for name, experiment in experiments.items():
+        tried = RATES[name].tried
+        kept = {"test_rest": False, "validation": RATES[name].validation}
+        data = dataclasses.replace(experiment.data, **kept)
+
+        def arms(decay: float, tried: Sequence[float] = tried) -> Sequence[Arm]:
+            return [
+                arm._replace(name=f"{arm.name}-rate-{rate:g}")
+                for rate in tried
+                for arm in make_arms("sgd-0.9 lcam", decay, learning_rate=rate)
+            ]
+
+        experiment = dataclasses.replace(experiment, data=data)
+        reference = f"sgd-0.9-rate-{tried[1]:g}"
+        blocks.append(_block(experiment, load, arms, reference, name))
+    return blocks
+
+
+def _of_plan(arms: MakeArms) -> Make:
+    """Makes the block of a study of results/PLAN.md: a tenth of CIFAR-10."""
+
+    def make(study: Study, load: Load) -> list[Block]:
+        return [_block(small_experiment(study), load, arms, "lcam", "5k")]
+
+    return make
+
+
+def _plan_epochs(study: Study, load: Load) -> list[Block]:
+    """The setting of `plan-5k`, trained for all, three quarters and half as long."""
+    experiment = small_experiment(study)
+
+    def arms(decay: float) -> Sequence[Arm]:
+        lengths = [max(experiment.epochs * part // 4, 1) for part in (4, 3, 2)]
+        return [
+            arm._replace(
+                name=f"{arm.name}-{epochs}",
+                about=f"{arm.about}; {epochs} epochs",
+                epochs=epochs,
+            )
+            for epochs in lengths
+            for arm in make_arms("lcam sgd-0.9", decay)
+        ]
+
+    return [_block(experiment, load, arms, f"lcam-{experiment.epochs}", "5k")]
 
 
 STUDIES = {
     "baseline": Description(
-        "Does LCAM reach a lower test error than SGD, and sooner?", (8, 5), _baseline
+        "Does LCAM reach a lower test error than SGD, and sooner?",
+        (8, 5),
+        _of_authors(_named("sgd-0.9 sgd-0.95 lcam lcam-0.93 lcam-authors"), "sgd-0.9"),
     ),
     "priority": Description(
         "Which phase should get the higher coefficient, and does it depend on the "
         "data?",
         (8, 5),
-        _priority,
+        _of_authors(
+            _named("sgd-0.9 sgd-0.95 lcam lcam-reversed"),
+            "sgd-0.9",
+            ("cifar10", "cifar100"),
+        ),
     ),
     "noise": Description(
         "How often does a batch's loss give the phase wrongly, by the size of the "
@@ -212,7 +259,7 @@ STUDIES = {
     "domains": Description(
         "Does LCAM do anything on tables, numbers and text, with other networks?",
         (6, 20),
-        domains.make_domains,
+        _domains,
         note="SGD at 0.9 and LCAM each have their own learning rate, chosen with the "
         "study `rates`. The other arms have LCAM's rate.",
     ),
@@ -220,7 +267,7 @@ STUDIES = {
         "At which learning rate do SGD and LCAM have the lowest error, on examples "
         "kept from training?",
         (4, 4),
-        domains.make_rates,
+        _rates,
         note="All errors are of the last training examples, which were kept from "
         "training. The test set was not used.",
         first_seed=2000,
@@ -229,50 +276,41 @@ STUDIES = {
         "What about LCAM matters: the loss, the mean momentum, the step, the "
         "switching, the average?",
         (6, 5),
-        _ablation,
+        _of_authors(
+            _named(
+                f"lcam sgd-0.9 sgd-0.95 {CONTROLS} lcam-reversed lagged epoch-mean "
+                "lcam-authors ema-faster ema-slower margin-0.02 margin-0.1"
+            ),
+            "lcam",
+        ),
     ),
     "mechanism": Description(
         "Do gradients, updates and their directions differ between the phases, and "
         "which phase moves which parameters?",
         (5, 3),
-        _mechanism,
+        _of_authors(_watched_arms, "lcam", observe="mechanism"),
     ),
     "plan-5k": Description(
         "Does a run's own loss add anything to another run's, and is LCAM better than "
         "SGD of its effective step, on a tenth of CIFAR-10?",
         (16, 16),
-        plan.make_5k,
+        _of_plan(
+            _named(
+                "lcam borrowed matched-step mean-momentum twin-donor twin sgd-0.9 dose "
+                "lcam-rate-0.05 lcam-rate-0.2 sgd-0.9-rate-0.2 sgd-0.95 lcam-reversed "
+                "oracle oracle-reversed example-baseline"
+            )
+        ),
     ),
     "plan-dose": Description(
         "Does a run's own loss add anything to another run's, with coefficients far "
         "apart, in both orders, at once and one step late?",
         (48, 48),
-        plan.make_dose,
+        _of_plan(
+            lambda decay: far_apart_arms(decay) + make_arms("sgd-0.9 dose", decay)
+        ),
     ),
     "plan-epochs": Description(
-        "How many epochs does LCAM save?",
-        (24, 24),
-        plan.make_epochs,
-    ),
-    "plan-pairs": Description(
-        "Does the better order of the coefficients depend on the number of classes, "
-        "on the same images?",
-        (16, 16),
-        plan.make_pairs,
-        interaction=("lcam", "lcam-reversed"),
+        "How many epochs does LCAM save?", (24, 24), _plan_epochs
     ),
 }
-
-
-def describe() -> str:
-    """The studies and their questions, as text."""
-    return "\n".join(
-        f"{name}: {study.question} ({_seeds_text(*study.seeds)})"
-        for name, study in STUDIES.items()
-    )
-
-
-def _seeds_text(quick: int, full: int) -> str:
-    if quick == full:
-        return f"{full} seeds; see results/PLAN.md"
-    return f"{quick} seeds with --quick, {full} in full"

@@ -10,21 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from train.data import sources
-from train.data.dataset import fingerprint
+from train.data.dataset import Dataset, fingerprint
 from train.engine import networks
 from train.errors import DivergedError, advising
 from train.paths import printable
+from train.reports import tables
+from train.reports.outcomes import Comparison, Result, write_tables
+from train.reports.report import write_report
+from train.reports.tables import WIDTH
 from train.runs.display import as_rate
 from train.runs.folder import open_folder, renew_claim
-from train.runs.writing import no_link
+from train.runs.writing import no_link, writing
+from train.settings.arms import parse_arms
 from train.settings.commands import Compare
-from train.studies import rows, statistics
-from train.studies.choosing import choose_rates, make_block
-from train.studies.clock import Clock
-from train.studies.outcomes import Comparison, Result, task_of, write_tables
-from train.studies.report import write_report
-from train.studies.study import run_blocks
-from train.studies.table import WIDTH, aligned, mean_cells
+from train.settings.experiment import Experiment, shared_options
+from train.studies.arms import Arm, Block
+from train.studies.study import describe_study, run_blocks
+from train.studies.trials import Clock
+
+OUTCOMES = ["last_error", "last_epochs_error", "area"]
 
 
 def compare(config: Compare) -> Path:
@@ -33,10 +37,6 @@ def compare(config: Compare) -> Path:
     A comparison is a study of one block, whose arms the user names. An arm that
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
-
-    Raises:
-      InputError: the folder, the data, an arm or an option cannot be used.
-      DivergedError: an arm diverged; all the rest is done.
     """
     networks.check_own(config.model.network)
     dataset = sources.load_fitting(config)
@@ -49,7 +49,7 @@ def compare(config: Compare) -> Path:
     going_on = f"To continue: the same command with --out {folder} --resume"
     if config.learning_rates is not None:
         with advising(going_on):
-            arms = choose_rates(config, dataset, folder / "validation", clock)
+            arms = _choose_rates(config, dataset, folder / "validation", clock)
         if arms is None:
             return folder
         data = dataclasses.replace(config.data, validation=0)
@@ -57,32 +57,28 @@ def compare(config: Compare) -> Path:
             config, arms=arms, data=data, learning_rates=None, validation_seeds=None
         )
         dataset = sources.load_fitting(config)
-    block = make_block(config, config.arms)
-    about = rows.describe(
-        "comparison",
-        "Which of these optimizers has the lowest test error?",
-        [block],
-        outcomes=("last_error", "last_epochs_error", "area"),
-    )
+    block = _make_block(config, config.arms)
+    question = "Which of these optimizers has the lowest test error?"
+    about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(
             config, about, [block], config.seeds, folder, lambda _: dataset, clock
         )
-    if not found.runs:
+    if not len(found.runs):
         print("No run has finished yet: there is nothing to compare.")
         return folder
     [result], comparisons = write_tables(no_link(folder / "report"), found)
-    if result.runs:
-        from train.studies.panels import plot_block  # matplotlib takes a second
+    if len(result.runs):
+        from train.reports.panels import plot_block  # matplotlib takes a second
 
         path = folder / "comparison.png"
         plot_block(path, result, printable(folder.name))
-        print(f"\n{_table(result, comparisons, config)}")
+        print(f"\n{_results_table(result, comparisons, config)}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
         print(f"report: {write_report(folder / 'report', found)}")
-    if result.runs:
+    if len(result.runs):
         print(f"next: {_next(asked, folder)}")
     if result.diverged:
         raise DivergedError(
@@ -94,42 +90,49 @@ def compare(config: Compare) -> Path:
     return folder
 
 
-def _table(result: Result, comparisons: Sequence[Comparison], config: Compare) -> str:
+def _make_block(config: Compare, arms: Sequence[str]) -> Block:
+    """The block of a comparison: `arms` as they are typed, the first its reference."""
+    return Block(
+        config.data.data.partition(":")[0],
+        Experiment(**shared_options(config)),
+        tuple(
+            Arm(name, optimizer, folder=f"{number}-{optimizer.optimizer}")
+            for number, (name, optimizer) in enumerate(parse_arms(arms).items(), 1)
+        ),
+        reference=arms[0],
+    )
+
+
+def _results_table(
+    result: Result, comparisons: Sequence[Comparison], config: Compare
+) -> str:
     """The table as text, and each arm's difference from the first."""
-    counts = [len(runs) for runs in result.runs.values()]
-    num_seeds = max(counts)
+    num_seeds = max(map(len, result.arms.values()))
     seeds = "one seed" if num_seeds == 1 else f"mean ± deviation of {num_seeds} seeds"
     length = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
-    title = f"final test {task_of(result).error} after {length}, {seeds}"
+    title = f"final test {result.task.error} after {length}, {seeds}"
     means = {
         "train_loss": ("train loss", ".4f"),
         "low_loss_share": ("low loss", ".0%"),
         "phase_switches": ("switches", ".1f"),
         "mean_momentum": ("momentum", ".3f"),
     }
-    titles = [title for title, _ in means.values()]
-    cells = [["optimizer", "error %", *titles, "images/s"]]
-    for arm, runs in result.runs.items():
-        errors = [run["last_error"] for run in runs.values()]
-        error = f"{np.mean(errors):.2f}"
+    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "images/s"]]
+    for arm, runs in result.arms.items():
+        error = f"{np.mean(runs.last_error):.2f}"
         if len(runs) > 1:
-            error += f" ± {np.std(errors, ddof=1):.2f}"
+            error += f" ± {np.std(runs.last_error, ddof=1):.2f}"
         if len(runs) < num_seeds:
             error += f" ({len(runs)} seeds)"
-        epochs = [row for run in result.epochs[arm].values() for row in run]
-        # None: an epoch that was resumed for its test alone.
-        speed = np.nanmedian([row["images_per_second"] or np.nan for row in epochs])
-        shown = mean_cells(list(runs.values()), means)
+        # NaN: an epoch that was resumed for its test alone.
+        speed = result.epochs.loc[arm].images_per_second.median()
+        shown = [tables.mean_known(runs[n], spec) for n, (_, spec) in means.items()]
         cells.append([arm, error, *shown, as_rate(speed)])
     mine = [each for each in comparisons if each.outcome == "last_error"]
-    lines = [
-        f"{each.arm} against {each.reference}: "
-        f"{statistics.verdict(each.difference, each.corrected_p, unit='points')}"
-        for each in mine
-    ]
+    lines = [f"{e.arm} against {e.reference}: {e.sentence}" for e in mine]
     if len(mine) > 1 and num_seeds > 1:
         lines.append(f"p-values are corrected for {len(mine)} comparisons (Holm).")
-    return "\n".join([title, *aligned(cells, WIDTH), *map(_wrapped, lines)])
+    return "\n".join([title, *tables.aligned(cells, WIDTH), *map(_wrapped, lines)])
 
 
 def _wrapped(line: str) -> str:
@@ -156,3 +159,85 @@ def _next(config: Compare, folder: Path) -> str:
     others = (seed for seed in range(len(taken) + 3) if seed not in taken)
     seeds = " ".join(map(str, [*config.seeds, *others][:3]))
     return f"the same command with --seeds {seeds} --out {name} --resume"
+
+
+# --- The choice of learning rates -----------------------------------------------------
+
+
+def _choose_rates(
+    config: Compare, dataset: Dataset, folder: Path, clock: Clock
+) -> tuple[str, ...] | None:
+    """Runs every arm at every rate; prints a table of their validation errors.
+
+    An arm gets the rate with the lowest error of the last epoch, in the mean over the
+    seeds; of several, the lowest. A rate at which a run diverges is not chosen.
+    None is returned where runs are missing: the budget is used up, or another process
+    works on them.
+    """
+    by_arm = config.arms_at_rates()
+    block = _make_block(config, [arm for tried in by_arm for arm in tried])
+    question = "At which learning rate has each optimizer the lowest validation error?"
+    about = describe_study("validation", question, [block], OUTCOMES)
+    seeds = config.validation_seeds
+    print(
+        f"Choosing each arm's learning rate by {len(dataset.test_inputs):,} examples "
+        "kept out of training."
+    )
+    with writing(folder):
+        no_link(folder).mkdir(exist_ok=True)
+    found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
+    wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
+    if not wanted <= set(found.runs.index):
+        if not clock.is_over():
+            print(
+                "Its runs help to choose. When they have ended: the same command with "
+                f"--out {folder.parent} --resume"
+            )
+        return None
+    [result], _ = write_tables(no_link(folder / "report"), found)
+    errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
+    chosen = [int(np.argmin(row)) for row in errors]
+    print(f"\n{_rates_table(config, errors, chosen)}\n")
+    for arm, row in zip(config.arms, errors, strict=True):
+        if np.isinf(row).all():
+            raise DivergedError(
+                f"{arm} diverged at every learning rate: try lower ones"
+            )
+    return tuple(tried[best] for tried, best in zip(by_arm, chosen, strict=True))
+
+
+def _error(result: Result, arm: str) -> float:
+    """Mean validation error of an arm; infinite if it diverged."""
+    arms = result.arms
+    return float(np.mean(arms[arm].last_error)) if arm in arms else np.inf
+
+
+def _rates_table(
+    config: Compare, errors: Sequence[Sequence[float]], chosen: Sequence[int]
+) -> str:
+    """A row for each arm, and a warning where its best rate is at the end."""
+    rates = config.learning_rates
+    cells = [["learning rate", *(f"{rate:g}" for rate in rates)]]
+    for arm, ours, best in zip(config.arms, errors, chosen, strict=True):
+        row = [_shown(error) for error in ours]
+        if np.isfinite(ours[best]):
+            row[best] += " *"
+        cells.append([arm, *row])
+    ends = {min(rates): "lowest", max(rates): "highest"}
+    count = len(config.validation_seeds)
+    number = f"mean of {count} seeds" if count > 1 else "one seed"
+    lines = [f"validation error after the last epoch, {number}; * is chosen"]
+    lines += tables.aligned(cells, WIDTH)
+    for arm, best, ours in zip(config.arms, chosen, errors, strict=True):
+        if rates[best] in ends and np.isfinite(ours[best]):
+            lines.append(
+                f"warning: {arm} is best at {rates[best]:g}, the {ends[rates[best]]} "
+                "rate tried. Try others beyond it."
+            )
+    return "\n".join(lines)
+
+
+def _shown(error: float) -> str:
+    if np.isinf(error):
+        return "diverged"
+    return f"{error:.2f}" if error < 1e5 else f"{error:.1e}"

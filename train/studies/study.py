@@ -12,45 +12,39 @@ from train.data.description import remark
 from train.engine import networks
 from train.errors import advising
 from train.paths import expand
-from train.runs.folder import check_claim, check_folder, new_folder
+from train.reports import rows
+from train.reports.outcomes import OUTCOMES
+from train.reports.report import write_report
+from train.reports.rows import collect
+from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
 from train.settings.options import Data
-from train.studies import rows
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
-from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.outcomes import OUTCOMES
-from train.studies.report import write_report
-from train.studies.rows import StudyRows
-from train.studies.trials import run_trials
+from train.studies.trials import Clock, run_trials
 
 
 def study(config: Study) -> Path:
-    """Runs what is not done of a study; returns its folder.
-
-    Raises:
-      InputError: the folder, the data or an option cannot be used.
-    """
-    folder = _folder(config)
-    check_folder(folder, config, resume=(folder / "config.json").exists())
+    """Runs what is not done of a study; returns its folder."""
+    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
+    kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
+    name = f"study-{config.name}{'-quick' * config.quick}{kind}"
+    folder = expand(config.out or Path("runs") / name)
+    has_begun = (folder / "config.json").exists()
+    check_folder(folder, config, resume=has_begun)
     networks.check_own(config.network)
     load = cache(sources.load_dataset)
     blocks = make_blocks(config, load)
     for block in blocks:  # refused before anything is written
         experiment = block.experiment
         networks.make_network_spec(experiment.model, load(experiment.data))
-    description = STUDIES[config.name]
-    about = rows.describe(
-        config.name,
-        description.question,
-        blocks,
-        note=description.note,
-        interaction=description.interaction,
-        outcomes=list(OUTCOMES),
-    )
-    _open(folder, config)
+    asked = STUDIES[config.name]
+    about = describe_study(config.name, asked.question, blocks, OUTCOMES, asked.note)
+    if has_begun:
+        check_claim(folder, config)
+    else:
+        new_folder(folder, "", config)
     with advising("To continue: the same command."):
         clock = Clock(config.budget)
         seeds = list(seeds_of(config))
@@ -63,6 +57,44 @@ def study(config: Study) -> Path:
     return folder
 
 
+def describe_study(
+    name: str,
+    question: str,
+    blocks: Sequence[Block],
+    outcomes: Sequence[str],
+    note: str = "",
+) -> dict[str, Any]:
+    """What `study.json` says of a study before anything is run.
+
+    The outcomes are names of `train.reports.outcomes.OUTCOMES`, the primary one first.
+    The note is what a reader of its report must know besides.
+    """
+    return {
+        "format": rows.FORMAT,
+        "study": name,
+        "question": question,
+        "note": note,
+        "outcomes": list(outcomes),
+        "blocks": [
+            {
+                "name": block.name,
+                "reference": block.reference,
+                "reach": list(block.reach),
+                "experiment": config_as_json(block.experiment),
+                "arms": [
+                    arm._asdict()
+                    | {"folder": arm.folder or arm.name}
+                    | {"optimizer": config_as_json(arm.optimizer)}
+                    for arm in block.arms
+                ],
+            }
+            for block in blocks
+        ],
+        "commands": [],
+        "environments": [],
+    }
+
+
 def run_blocks(
     config: Study | Compare,
     about: dict[str, Any],
@@ -71,14 +103,10 @@ def run_blocks(
     folder: Path,
     load: Callable[[Data], Dataset],
     clock: Clock,
-) -> StudyRows:
-    """Runs what is not done in the folder of a study, and collects the rows.
-
-    Raises:
-      InputError: the folder is of an older version, or an option cannot be used.
-    """
+) -> rows.Rows:
+    """Runs what is not done in the folder of a study, and collects the rows."""
     if (folder / "runs").exists() or any(folder.glob("*-seed*")):
-        rows.read_about(folder)
+        rows.read_about(folder)  # refuses that of an older version
     rows.write_about(folder, about)
     data = [block.experiment.data for block in blocks]
     several = len({each.data for each in data}) > 1
@@ -88,27 +116,6 @@ def run_blocks(
     ]
     for text in rows.unique(remarks):
         notes.say(text)
-    run_trials(
-        blocks,
-        seeds,
-        folder,
-        load,
-        clock,
-        keep_checkpoints=config.keep_checkpoints,
-    )
+    kept = config.keep_checkpoints
+    run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
     return collect(about, folder)
-
-
-def _folder(config: Study) -> Path:
-    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
-    kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
-    name = f"study-{config.name}{'-quick' * config.quick}{kind}"
-    return expand(config.out or Path("runs") / name)
-
-
-def _open(folder: Path, config: Study) -> None:
-    """Makes the folder of the study, or continues in it."""
-    if (folder / "config.json").exists():
-        check_claim(folder, config)
-    else:
-        new_folder(folder, "", config)

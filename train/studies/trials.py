@@ -1,11 +1,14 @@
 """Runs arms with seeds: resumable, shared between processes, within a budget."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
 from train.errors import ADVICE, BusyError, DivergedError
+from train.reports.rows import lender_of, read_ended
 from train.runs import loop, records
 from train.runs.display import as_clock
 from train.runs.folder import check_claim
@@ -14,8 +17,118 @@ from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 from train.studies.arms import Arm, Block
-from train.studies.clock import Clock
-from train.studies.collecting import Trial, read_trial_at
+
+
+class Clock:
+    """Tells how long a study still takes, by the mean of its runs so far.
+
+    Its budget is in minutes; None is no end.
+    """
+
+    def __init__(self, budget: float | None = None):
+        self.budget = budget
+        self._start = time.perf_counter()
+        self._num_runs = 0
+
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
+        elapsed = time.perf_counter() - self._start
+        return self.budget is not None and elapsed > 60 * self.budget
+
+    def after_run(self, num_waiting: int) -> float:
+        """Counts a run that has ended; returns the seconds for those that wait."""
+        self._num_runs += 1
+        return num_waiting * (time.perf_counter() - self._start) / self._num_runs
+
+
+class _UnmatchedError(Exception):
+    """The run that an arm is matched with diverged."""
+
+
+class Trial(NamedTuple):
+    """A run of a study, done or not; `study` is the study's folder."""
+
+    study: Path
+    block: Block
+    arm: Arm
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        name = f"{self.arm.folder or self.arm.name}-seed{self.seed}"
+        return self.study / "runs" / self.block.name / name
+
+    def rows(self) -> list[dict[str, Any]] | None:
+        """Its rows; None if it has not ended."""
+        return read_ended(self.folder, self.arm.epochs or self.block.experiment.epochs)
+
+    def config(self) -> Run:
+        """What it is.
+
+        Raises:
+          BusyError: the run that it is matched with has not ended.
+          _UnmatchedError: that run diverged.
+        """
+        experiment = self.block.experiment
+        if self.arm.epochs is not None:
+            experiment = dataclasses.replace(experiment, epochs=self.arm.epochs)
+        # Far from the seeds of any study, and one for each.
+        init_seed = (self.seed + 2**31) % 2**32 if self.arm.other_weights else None
+        return make_run(
+            experiment,
+            optimizer=self._optimizer(),
+            seed=self.seed,
+            init_seed=init_seed,
+            out=self.folder,
+            resume=True,
+        )
+
+    def _optimizer(self) -> Optimizer:
+        """The arm's, with what it takes from the run that it is matched with."""
+        matched, optimizer = self.arm.matched, self.arm.optimizer
+        if matched is None:
+            return optimizer
+        [arm] = [each for each in self.block.arms if each.name == self.arm.donor]
+        donor = self._replace(arm=arm, seed=lender_of(matched, self.seed))
+        rows = donor.rows()
+        if rows is None:
+            raise BusyError(f"{donor.folder} has not ended.")
+        if records.has_diverged(rows):
+            raise _UnmatchedError(f"{arm.name} diverged, so there is nothing to match.")
+        momentum = records.mean_of(rows, "mean_momentum")
+        match matched:
+            case "momentum":
+                changes = {"momentum": momentum}
+            case "step":
+                # Switching by chance has the mean path of the mean coefficient.
+                stretch = (1 - optimizer.momentum) / (1 - momentum)
+                changes = {"learning_rate": optimizer.learning_rate * stretch}
+            case "share":
+                share = min(records.mean_of(rows, "low_loss_share"), 0.999999)
+                changes = {"phase": "chance", "low_loss_share": share}
+            case "phases":
+                changes = {"phase": "shuffled", "phases_of": donor.folder}
+            case "borrowed" | "twin":
+                changes = {"phase": "borrowed", "phases_of": donor.folder}
+        # No average of the loss decides its phases.
+        return dataclasses.replace(optimizer, ema_decay=None, **changes)
+
+    def check(self, data_sha256: str) -> None:
+        """Refuses a run that has ended and is not the one that would be run now."""
+        try:
+            config = self.config()
+        except (BusyError, _UnmatchedError):  # nothing to match it with
+            return
+        check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
+
+    def result(self) -> str:
+        """What it came to, in words."""
+        rows = self.rows()
+        if rows is None or records.has_diverged(rows):
+            return "diverged"
+        by = "validation" if self.block.experiment.data.validation else "test"
+        return f"{by} error {rows[-1]['test_error']:.2f} %"
 
 
 def run_trials(
@@ -31,21 +144,9 @@ def run_trials(
 
     The seed is the outer loop and the arm the inner one, so that whatever stops the
     study leaves it balanced. A run that another process is at work on is left to it.
-
-    Args:
-      blocks: what is run.
-      seeds: with which each arm of each block is run.
-      folder: of the study.
-      load: gives a block's data.
-      clock: says when no further run is begun.
-      keep_checkpoints: how many of each run are kept when it has finished.
-
-    Raises:
-      InputError: an option or a folder cannot be used, or a run that has ended is not
-        the one that would be run now.
+    When a run has finished, so many checkpoints of it are kept.
     """
-    todo = _in_order(blocks, seeds)
-    unmatched = []  # their donors diverged
+    todo = in_order(blocks, seeds, folder)
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
     if alone and any(arm.matched == "borrowed" for b in blocks for arm in b.arms):
         print(
@@ -54,45 +155,39 @@ def run_trials(
             "which is not among --seeds."
         )
     total = len(todo)
-    waiting = todo  # of this process or another
+    waiting = list(todo)  # of this process or another
     while todo:
         left = []
-        for seed, block, arm in todo:
+        for trial in todo:
+            _, block, arm, seed = trial
             dataset = load(block.experiment.data)
-            if read_trial(folder, block, arm, seed) is not None:
-                _check_same(folder, block, arm, seed, fingerprint(dataset))
+            if trial.rows() is not None:
+                trial.check(fingerprint(dataset))
                 continue
             if clock.is_over():
-                over = f"The budget of {_minutes(clock.budget)} is used up."
-                print(" ".join([over, *ADVICE]))
+                minutes = f"{clock.budget:g} minute{'s' * (clock.budget != 1)}"
+                print(" ".join([f"The budget of {minutes} is used up.", *ADVICE]))
                 return
             title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
             try:
-                config = _config(folder, block, arm, seed)
-            except BusyError:
-                left.append((seed, block, arm))
-                continue
-            except DivergedError as error:
-                unmatched.append((seed, block, arm))
-                print(f"{title}: left out, because {error}", flush=True)
-                continue
-            if keep_checkpoints:
-                config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
-            try:
+                config = trial.config()
+                if keep_checkpoints:
+                    config = dataclasses.replace(
+                        config, keep_checkpoints=keep_checkpoints
+                    )
                 loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
             except BusyError:
-                left.append((seed, block, arm))
+                left.append(trial)
+                continue
+            except _UnmatchedError as error:
+                waiting.remove(trial)
+                print(f"{title}: left out, because {error}", flush=True)
                 continue
             except DivergedError as error:
                 print(f"{title}: {error}")
-            waiting = [
-                key
-                for key in waiting
-                if key not in unmatched and read_trial(folder, *key[1:], key[0]) is None
-            ]
-            trial = read_trial(folder, block, arm, seed)
+            waiting = [each for each in waiting if each.rows() is None]
             print(
-                f"[{total - len(waiting)}/{total}] {title}: {_result(block, trial)} "
+                f"[{total - len(waiting)}/{total}] {title}: {trial.result()} "
                 f"({as_clock(clock.after_run(len(waiting)))} left)",
                 flush=True,
             )
@@ -103,122 +198,27 @@ def run_trials(
         todo = left
 
 
-def read_trial(folder: Path, block: Block, arm: Arm, seed: int) -> Trial | None:
-    """Reads a run of a study; None if it has not ended."""
-    watched = block.experiment.observe != "nothing"
-    path = trial_folder(folder, block, arm, seed)
-    epochs = arm.epochs or block.experiment.epochs
-    return read_trial_at(path, epochs, watched=watched)
-
-
-def trial_folder(folder: Path, block: Block, arm: Arm, seed: int) -> Path:
-    """Where a run of a study is kept."""
-    return folder / "runs" / block.name / f"{arm.folder or arm.name}-seed{seed}"
-
-
-def donor_seed(arm: Arm, seed: int) -> int:
-    """The seed of the run that an arm is matched with: most often its own.
-
-    Seeds borrow in pairs, 0 and 1, 2 and 3, so that more seeds change no donor.
-    """
-    return seed ^ 1 if arm.matched == "borrowed" else seed
-
-
-def _in_order(
-    blocks: Sequence[Block], seeds: Sequence[int]
-) -> list[tuple[int, Block, Arm]]:
+def in_order(
+    blocks: Sequence[Block], seeds: Sequence[int], folder: Path
+) -> list[Trial]:
     """All runs, seed by seed; what borrows from a later seed comes behind it.
 
     An arm whose donor is not among the seeds is left out.
     """
     places = {seed: place for place, seed in enumerate(seeds)}
 
-    def when(run: tuple[int, Block, Arm]) -> tuple[int, bool]:
-        own, other = places[run[0]], places[donor_seed(run[2], run[0])]
+    def when(trial: Trial) -> tuple[int, bool]:
+        own, other = (
+            places[trial.seed],
+            places[lender_of(trial.arm.matched, trial.seed)],
+        )
         return max(own, other), own < other
 
     runs = [
-        (seed, block, arm)
+        Trial(folder, block, arm, seed)
         for seed in seeds
         for block in blocks
         for arm in block.arms
-        if donor_seed(arm, seed) in places
+        if lender_of(arm.matched, seed) in places
     ]
     return sorted(runs, key=when)
-
-
-def _config(folder: Path, block: Block, arm: Arm, seed: int) -> Run:
-    """What a run of a study is; see `_matched` for what it raises."""
-    experiment = block.experiment
-    if arm.epochs is not None:
-        experiment = dataclasses.replace(experiment, epochs=arm.epochs)
-    # Far from the seeds of any study, and one for each.
-    init_seed = (seed + 2**31) % 2**32 if arm.other_weights else None
-    return make_run(
-        experiment,
-        optimizer=_matched(folder, block, arm, donor_seed(arm, seed)),
-        seed=seed,
-        init_seed=init_seed,
-        out=trial_folder(folder, block, arm, seed),
-        resume=True,
-    )
-
-
-def _check_same(
-    folder: Path, block: Block, arm: Arm, seed: int, data_sha256: str
-) -> None:
-    """Makes sure that a run that has ended is the one the study would run now.
-
-    Raises:
-      InputError: its options or data were others.
-    """
-    try:
-        config = _config(folder, block, arm, seed)
-    except (BusyError, DivergedError):  # nothing to match it with
-        return
-    check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
-
-
-def _matched(folder: Path, block: Block, arm: Arm, seed: int) -> Optimizer:
-    """The arm's optimizer, with what it takes from its donor's run of a seed.
-
-    Raises:
-      BusyError: another process is at work on that run.
-      DivergedError: that run diverged.
-    """
-    if arm.matched is None:
-        return arm.optimizer
-    donor = next(each for each in block.arms if each.name == arm.donor)
-    trial = read_trial(folder, block, donor, seed)
-    if trial is None:
-        raise BusyError(f"{trial_folder(folder, block, donor, seed)} has not ended.")
-    if trial.diverged:
-        raise DivergedError(f"{arm.donor} diverged, so there is nothing to match.")
-    momentum = records.mean_of(trial.rows, "mean_momentum")
-    match arm.matched:
-        case "momentum":
-            changes = {"momentum": momentum}
-        case "step":
-            # Switching by chance has the mean path of the mean coefficient.
-            stretch = (1 - arm.optimizer.momentum) / (1 - momentum)
-            changes = {"learning_rate": arm.optimizer.learning_rate * stretch}
-        case "share":
-            share = min(records.mean_of(trial.rows, "low_loss_share"), 0.999999)
-            changes = {"phase": "chance", "low_loss_share": share}
-        case "phases":
-            changes = {"phase": "shuffled", "phases_of": trial.folder}
-        case "borrowed" | "twin":
-            changes = {"phase": "borrowed", "phases_of": trial.folder}
-    # No average of the loss decides its phases.
-    return dataclasses.replace(arm.optimizer, ema_decay=None, **changes)
-
-
-def _result(block: Block, trial: Trial | None) -> str:
-    if trial is None or trial.diverged:
-        return "diverged"
-    by = "validation" if block.experiment.data.validation else "test"
-    return f"{by} error {trial.rows[-1]['test_error']:.2f} %"
-
-
-def _minutes(number: float) -> str:
-    return f"{number:g} minute{'s' if number != 1 else ''}"

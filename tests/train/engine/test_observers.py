@@ -143,28 +143,3 @@ def test_trace_of_the_state_is_read():
     # The names that observers read exist in the program's optimizer.
     _, state = watch("nothing", {"w": jnp.ones(2)}, [{"w": jnp.ones(2)}] * 4)
     assert optax.tree.get(state, "trace")["w"].shape == (2,)
-
-
-def test_sparsity_of_a_hand_table():
-    # Hoyer of 4 numbers: (2 - |g|_1 / |g|_2) / (2 - 1).
-    params = {"a": jnp.zeros(4), "b": jnp.zeros(4)}
-    grads = [
-        {"a": jnp.array([1.0, -1.0, 1.0, 1.0]), "b": jnp.array([0.0, -3.0, 0.0, 0.0])},
-        {"a": jnp.array([3.0, 4.0, 0.0, 0.0]), "b": jnp.zeros(4)},
-        {"a": jnp.ones(4), "b": jnp.ones(4)},
-        {"a": jnp.ones(4), "b": jnp.ones(4)},
-    ]
-    seen, _ = watch("sparsity", params, grads, epochs=2)
-    # a: 0, 0.6, 0, 0. b: 1, 1 (all are 0), 0, 0.
-    np.testing.assert_allclose(seen["array_sparsity"], [0.15, 0.5], atol=1e-6)
-    # Of all 8: 7 and sqrt(13), 7 and 5, 8 and sqrt(8) twice.
-    root = np.sqrt(8)
-    each = [root - 7 / np.sqrt(13), root - 7 / 5, 0, 0]
-    assert seen["sparsity"] == pytest.approx(np.mean(each) / (root - 1), abs=1e-6)
-
-
-def test_sparsity_of_a_single_number_is_no_division_by_zero():
-    params = {"a": jnp.zeros(()), "b": jnp.zeros(2)}
-    grads = [{"a": jnp.float32(2.0), "b": jnp.ones(2)}] * 4
-    seen, _ = watch("sparsity", params, grads)
-    assert np.isfinite(seen["array_sparsity"]).all()

@@ -7,8 +7,8 @@ import pytest
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.settings.commands import Study
-from train.studies.catalogue import STUDIES, describe, make_blocks, seeds_of
-from train.studies.domains import RATES
+from train.studies.catalogue import STUDIES, list_studies, make_blocks, seeds_of
+from train.studies.experiments import RATES
 
 
 def load(config):
@@ -79,7 +79,9 @@ def test_given_seeds_and_epochs_take_the_place_of_the_studys():
 
 
 def test_description_names_every_study():
-    assert [line.partition(":")[0] for line in describe().splitlines()] == list(STUDIES)
+    assert [line.partition(":")[0] for line in list_studies().splitlines()] == list(
+        STUDIES
+    )
 
 
 def test_only_the_arms_asked_for_are_left_and_what_they_need():

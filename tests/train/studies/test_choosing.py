@@ -11,7 +11,7 @@ from train.__main__ import main
 from train.runs import records
 from train.settings.cli import parse
 from train.settings.commands import COMMANDS
-from train.studies import choosing
+from train.studies import compare
 from train.studies import study as studies
 from train.studies.trials import run_trials
 
@@ -156,7 +156,7 @@ def test_of_rates_that_do_equally_well_the_lowest_is_chosen(
 ):
     command, out = compared
     shutil.copytree(out, tmp_path / "copy")
-    monkeypatch.setattr(choosing, "_error", lambda *_: 3.0)
+    monkeypatch.setattr(compare, "_error", lambda *_: 3.0)
     monkeypatch.setattr(studies, "run_trials", lambda *_, **__: None)
     main([*command[:-1], str(tmp_path / "copy"), "--resume"])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

@@ -1,6 +1,6 @@
 import pytest
 
-from train.studies.clock import Clock
+from train.studies.trials import Clock
 
 
 @pytest.fixture

@@ -2,24 +2,23 @@
 
 import json
 import multiprocessing
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, run, study
+from tests.train.reports.written import BLOCK, run, study
 from train.__main__ import main
 from train.errors import DivergedError, InputError
+from train.reports.report import write_report
+from train.reports.rows import ENVIRONMENT, collect
 from train.runs import records, writing
+from train.runs.folder import config_as_json
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
-from train.studies import rows, trials
+from train.studies import trials
 from train.studies.arms import Arm, Block
-from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.joining import join
-from train.studies.outcomes import make_results
-from train.studies.report import write_report
+from train.studies.study import describe_study
+from train.studies.trials import Clock
 
 MLP = ["--network", "mlp", "--hidden", "8"]
 RESULTS = Path(__file__).parents[3] / "results"
@@ -78,60 +77,6 @@ def test_tables_of_before_do_not_stay(tmp_path):
     assert not (tmp_path / "comparisons.csv").exists()
 
 
-def watched():
-    block = BLOCK._replace(experiment=Experiment(epochs=1, observe="mechanism"))
-    one = run()
-    one.epochs[0]["observed"] = {"misread": 0.25, "pair": [[1.0, 2.0], [3.0, 4.0]]}
-    return study({("lcam", 0): one}, block)
-
-
-def test_study_of_observations_can_be_joined_with_its_report(tmp_path):
-    found = watched()
-    rows.write_rows(tmp_path, found)
-    [(key, one)] = found.runs.items()
-    rows.write_csv(tmp_path / "runs.csv", [rows.named(key) | one.facts])
-    assert len(join([(Path("a"), found), (Path("b"), rows.read_rows(tmp_path))]).runs)
-
-
-def test_cut_observations_get_a_message(tmp_path):
-    shutil.copytree(RESULTS / "mechanism-digits-quick", tmp_path / "cut")
-    path = tmp_path / "cut" / "observed.csv"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-25]))
-    with pytest.raises(InputError):
-        write_report(tmp_path / "out", rows.read_rows(tmp_path / "cut"))
-
-
-@pytest.mark.parametrize("name", ["question", "commands", "outcomes"])
-def test_study_json_that_lacks_something_gets_a_message(tmp_path, name):
-    shutil.copytree(RESULTS / "priority-digits-quick", tmp_path / "cut")
-    path = tmp_path / "cut" / "study.json"
-    about = json.loads(path.read_text())
-    del about[name]
-    path.write_text(json.dumps(about))
-    with pytest.raises(InputError):
-        write_report(tmp_path / "out", rows.read_rows(tmp_path / "cut"))
-
-
-def test_message_names_the_parts_that_differ():
-    parts = [study({("lcam", s): run(e)}) for s, e in ((0, 5.0), (1, 5.0), (1, 6.0))]
-    with pytest.raises(InputError, match=r"^b and c"):
-        join(list(zip(map(Path, "abc"), parts, strict=True)))
-
-
-def test_order_of_the_parts_does_not_change_that_of_the_arms():
-    whole = study({("lcam", 0): run()})
-    part = study({("lcam", 1): run()}, BLOCK._replace(arms=(ARMS[0], ARMS[3])))
-    joined = join([(Path("a"), whole), (Path("b"), part)]).about["blocks"][0]["arms"]
-    assert [arm["name"] for arm in joined] == [arm.name for arm in ARMS]
-
-
-def test_arm_is_not_lost_to_a_seed_that_nobody_asked_for():
-    runs = {("lcam", 0): run(diverged=True)}  # 1, which borrows from it, is no seed
-    runs |= {(arm, s): run() for arm in ("lcam", "borrowed") for s in (2, 3)}
-    [result] = make_results(study(runs))
-    assert "borrowed" in result.runs
-
-
 def test_arm_without_a_match_is_no_run_and_did_not_diverge(
     tmp_path, monkeypatch, capsys
 ):
@@ -179,12 +124,12 @@ def test_all_commits_of_a_resumed_run_are_listed(tmp_path):
     row["test_error"] = 1.0
     records.append_metrics(folder, row | {"seconds": 1.0, "mean_momentum": 0.9})
     records.write_finished(folder, 1)
-    options = rows.config_as_json(Optimizer())
+    options = config_as_json(Optimizer())
     config = {"optimizer": options, "data_sha256": 64 * "0"}
     (folder / "config.json").write_text(json.dumps(config))
-    known = dict.fromkeys(rows.ENVIRONMENT) | {"command": ["a"]}
+    known = dict.fromkeys(ENVIRONMENT) | {"command": ["a"]}
     starts = [known | {"commit": commit} for commit in "ab"]
     (folder / "provenance.json").write_text(json.dumps(starts))
-    about = rows.describe("x", "y?", [BLOCK], outcomes=["last_error"])
+    about = describe_study("x", "y?", [BLOCK], ["last_error"])
     found = collect(about, tmp_path).about["environments"]
     assert [each["commit"] for each in found] == ["a", "b"]

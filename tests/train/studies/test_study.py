@@ -153,7 +153,7 @@ def test_finished_run_that_lost_rows_is_not_passed_over(halves, tmp_path, capsys
     [path] = folder.glob("runs/npz/2-lcam-seed2/metrics.jsonl")
     path.write_text(path.read_text()[:-9])
     assert main(["report", str(folder)]) == 2
-    assert f"{path} was changed or damaged" in capsys.readouterr().err
+    assert f"cannot read {path}: it was changed or damaged" in capsys.readouterr().err
 
 
 def test_study_that_has_only_begun_has_no_report(command, tmp_path, capsys):
@@ -196,18 +196,11 @@ def change_column(name, column, cell):
 @pytest.mark.parametrize(
     "change",
     [
-        change_about(note=3),
         change_about(outcomes=["x"]),
-        change_about(outcomes=[]),
-        change_about(commands=3),
         change_about(environments=[{}]),
-        change_about(environments=[{"versions": 3}]),
         change_about(blocks=[{}]),
         change_block(name="../outside"),
-        change_column("runs.csv", "num_test_predictions", "0"),
-        change_column("runs.csv", "data_sha256", ""),
         change_column("runs.csv", "num_parameters", "many"),
-        change_column("epochs.csv", "test_error", "nan"),
         change_column("epochs.csv", "mean_momentum", "high"),
     ],
 )

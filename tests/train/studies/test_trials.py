@@ -9,29 +9,25 @@ import pytest
 
 from train.__main__ import main
 from train.data.sources import load_dataset
+from train.reports.outcomes import compare_arms, make_results
+from train.reports.rows import collect, lender_of
 from train.runs import records
 from train.runs.folder import locked
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
-from train.studies import rows
 from train.studies.arms import (
     Arm,
     Block,
-    dose_study_arms,
-    lcam_arm,
-    sgd_arm,
-    twin_arms,
+    far_apart_arms,
+    make_arms,
 )
-from train.studies.clock import Clock
-from train.studies.collecting import collect
-from train.studies.outcomes import compare_arms, make_results
+from train.studies.study import describe_study
 from train.studies.trials import (
-    _in_order,
-    _matched,
-    donor_seed,
+    Clock,
+    Trial,
+    in_order,
     run_trials,
-    trial_folder,
 )
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
@@ -147,7 +143,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
     kind = "lcam" if matched == "share" else "sgd"
     lcam, arm = Arm("lcam", Optimizer()), Arm("control", Optimizer(kind), matched)
     block = Block("digits", Experiment(epochs=2), (lcam, arm), "lcam")
-    folder = trial_folder(tmp_path, block, lcam, 7)
+    folder = Trial(tmp_path, block, lcam, 7).folder
     folder.mkdir(parents=True)
     records.write_finished(folder, 2)
     for epoch, momentum, share in [(1, 0.91, 0.3), (2, 0.93, 0.5)]:
@@ -155,7 +151,7 @@ def test_matched_arms_take_their_numbers_from_lcam(tmp_path, matched, expected):
         row |= {"mean_momentum": momentum, "low_loss_share": share}
         row |= {"test_error": 1.0, "seconds": 1.0}
         records.append_metrics(folder, row)
-    found = dataclasses.asdict(_matched(tmp_path, block, arm, 7))
+    found = dataclasses.asdict(Trial(tmp_path, block, arm, 7).config().optimizer)
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
@@ -175,15 +171,16 @@ BORROWED = Arm("borrowed", Optimizer(), "borrowed")
 
 
 def test_seeds_borrow_from_each_other_in_pairs():
-    found = [donor_seed(BORROWED, seed) for seed in (0, 1, 2, 3, 100, 101)]
+    found = [lender_of("borrowed", seed) for seed in (0, 1, 2, 3, 100, 101)]
     assert found == [1, 0, 3, 2, 101, 100]
-    assert donor_seed(BORROWED._replace(matched="phases"), 3) == 3
+    assert lender_of("phases", 3) == 3
 
 
 def test_seed_borrows_as_soon_as_its_donor_is_through_and_never_without():
     arms = (Arm("lcam", Optimizer()), BORROWED, Arm("sgd", Optimizer("sgd")))
     block = Block("digits", Experiment(), arms, "lcam")
-    found = [(seed, arm.name) for seed, _, arm in _in_order([block], (7, 6, 5))]
+    trials = in_order([block], (7, 6, 5), None)
+    found = [(trial.seed, trial.arm.name) for trial in trials]
     assert found == [
         *((7, "lcam"), (7, "sgd")),
         *((6, "lcam"), (6, "borrowed"), (6, "sgd"), (7, "borrowed")),
@@ -212,17 +209,14 @@ def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_pat
 def twins(tmp_path_factory):
     """The folder of LCAM, its twin and the twin's donor, and SGD for half as long."""
     folder = tmp_path_factory.mktemp("twins")
-    arms = (
-        lcam_arm("lcam", 0.6),
-        *twin_arms(0.6),
-        sgd_arm("half")._replace(epochs=1),
-    )
+    sgd, *arms = make_arms("sgd-0.9 lcam twin-donor twin", 0.6)
+    arms.append(sgd._replace(name="half", epochs=1))
     experiment = Experiment(
         model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
     )
-    block = Block("digits", experiment, arms, "lcam")
+    block = Block("digits", experiment, tuple(arms), "lcam")
     run_trials([block], [5], folder, load_dataset, Clock())
-    about = rows.describe("twins", "?", [block], outcomes=("last_error", "area"))
+    about = describe_study("twins", "?", [block], ("last_error", "area"))
     return folder, collect(about, folder)
 
 
@@ -245,13 +239,13 @@ def test_arm_may_have_epochs_of_its_own(twins):
         len(steps_of(folder, "half")["step"])
         == len(steps_of(folder, "lcam")["step"]) / 2
     )
-    assert len(found.runs["digits", "half", 5].epochs) == 1
+    assert found.epochs.query("arm == 'half'").epoch.tolist() == [1]
 
 
 def test_outcomes_of_epochs_that_were_not_tested_are_not_compared(twins):
     _, found = twins
     results = make_results(found)
-    assert results[0].runs["lcam"][5]["area"] is None
+    assert results[0].arms["lcam"].area.isna().all()
     compared = compare_arms(results, ("last_error", "area"))
     assert {each.outcome for each in compared} == {"last_error"}
     assert {each.arm for each in compared} == {"twin-donor", "twin", "half"}
@@ -286,10 +280,10 @@ def forms(tmp_path_factory):
     experiment = Experiment(
         model=Model("mlp", hidden=(8,)), epochs=2, batch_size=128, test_epochs=1
     )
-    block = Block("digits", experiment, dose_study_arms(0.6), "lcam")
+    block = Block("digits", experiment, far_apart_arms(0.6), "lcam")
     run_trials([block], [6, 7], folder, load_dataset, Clock())
     return {
-        (arm.name, seed): records.read_steps(trial_folder(folder, block, arm, seed))
+        (arm.name, seed): records.read_steps(Trial(folder, block, arm, seed).folder)
         for arm in block.arms
         for seed in (6, 7)
     }
@@ -318,8 +312,6 @@ def test_each_form_of_plan_dose_is_replayed_by_its_own_control(forms, timing, or
         ("provenance.json", "[3]"),
         ("config.json", "{}"),
         ("config.json", "[1]"),
-        ("metrics.jsonl", '{"epoch": 1}\n{"epoch": 2}\n'),
-        ("metrics.jsonl", '{"epoch": 1, "test_error": "x"}\n{"epoch": 2}\n'),
         ("metrics.jsonl", "3\n"),
     ],
 )

@@ -2,16 +2,15 @@ import re
 
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
+from tests.train.reports.written import BLOCK, run, study
+from train.reports.outcomes import Comparison, make_results
+from train.reports.report import conclusions, findings, summarize
 from train.settings.experiment import Experiment
-from train.studies.outcomes import Comparison, make_results
-from train.studies.statistics import Difference
-from train.studies.summary import conclusions, summarize, verdict
 
 
 def against(arm, mean, corrected_p, block="digits", reference="lcam"):
-    difference = Difference(mean, 0.1, 0.01, 5, 0.2)
-    return Comparison(block, arm, reference, "area", difference, corrected_p)
+    numbers = mean, 0.1, 0.01, 5, 0.2
+    return Comparison(block, arm, reference, "area", *numbers, corrected_p)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +66,18 @@ def test_without_controls_of_lcam_there_is_no_conclusion(comparison):
     ],
 )
 def test_verdict_names_what_is_significant(comparisons, expected):
-    assert verdict([against(*each) for each in comparisons]) == expected
+    assert findings([against(*each) for each in comparisons]) == expected
 
 
 def test_verdict_of_one_seed_is_no_evidence():
     one = against("a", 1.0, float("nan"))
-    one = one._replace(difference=one.difference._replace(num_seeds=1))
-    assert verdict([one]) == "One seed is no evidence."
+    assert findings([one._replace(num_seeds=1)]) == "One seed is no evidence."
 
 
 def test_summary_says_how_well_the_phase_is_told():
     block = BLOCK._replace(experiment=Experiment(epochs=2, observe="fixed"))
     watched = run(5.0, 4.0)
-    for row, misread in zip(watched.epochs, (0.25, 0.5), strict=True):
+    for row, misread in zip(watched[0], (0.25, 0.5), strict=True):
         row["observed"] = {"misread": misread, "misread_by_chance": [0.5]}
     results = make_results(study({("lcam", 0): watched}, block))
     # 1 - (0.25 + 0.5) / (0.5 + 0.5)

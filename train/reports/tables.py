@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from train.studies import statistics
-from train.studies.statistics import signed as text
+from train.reports import statistics
 
 WIDTH = 80  # of what is printed
 
@@ -39,33 +37,50 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def signed(number: float, spec: str = "+.2f") -> str:
+    """A number; where rounding makes a zero of it, without a sign."""
+    written = format(number, spec)
+    is_zero = not any(digit in written for digit in "123456789")
+    return written.lstrip("+-") if is_zero else written
+
+
 def interval(mean: float, half_width: float) -> str:
     """The 95 % interval of a difference, signed; a dash where there is none."""
     if math.isnan(half_width):
         return "-"
-    low, high = mean - half_width, mean + half_width
-    return f"{text(low, '+.2f')} to {text(high, '+.2f')}"
+    return f"{signed(mean - half_width)} to {signed(mean + half_width)}"
 
 
-def mean_text(numbers: Sequence[float], spec: str, most: float = math.inf) -> str:
-    """Mean, deviation and 95 % interval of numbers from 0 to `most`, one a seed."""
-    mean, spread, half_width = statistics.summarize(numbers)
-    if math.isnan(spread):
-        return text(mean, spec)
-    low, high = max(mean - half_width, 0.0), min(mean + half_width, most)
-    shown = [text(number, spec) for number in (mean, spread, low, high)]
-    return "{} ± {} [{}, {}]".format(*shown)
+def mean_text(
+    numbers: Sequence[float],
+    spec: str,
+    most: float = math.inf,
+    *,
+    least: float = 0.0,
+    with_deviation: bool = True,
+) -> str:
+    """Mean, deviation and 95 % interval of numbers, one a seed; a dash without any.
+
+    The interval ends at `least` and `most`, where the numbers do. NaN are left out.
+    """
+    known = [number for number in numbers if not math.isnan(number)]
+    if not known:
+        return "-"
+    mean, deviation, half_width = statistics.estimate(known)
+    text = signed(mean, spec)
+    if math.isnan(deviation):
+        return text
+    if with_deviation:
+        text += f" ± {signed(deviation, spec)}"
+    low, high = max(mean - half_width, least), min(mean + half_width, most)
+    return f"{text} [{signed(low, spec)}, {signed(high, spec)}]"
 
 
-def mean_cells(
-    runs: Sequence[dict[str, Any]], columns: dict[str, tuple[str, str]]
-) -> list[str]:
-    """Means over runs, each of those that are known; `columns` are titles and specs."""
-    cells = []
-    for name, (_, spec) in columns.items():
-        known = [run[name] for run in runs if run[name] is not None]
-        cells.append(text(float(np.mean(known)), spec) if known else "-")
-    return cells
+def mean_known(numbers: Sequence[float | None], spec: str) -> str:
+    """The mean of those that are known; a dash without any."""
+    known = np.array(numbers, float)
+    known = known[~np.isnan(known)]
+    return signed(float(np.mean(known)), spec) if len(known) else "-"
 
 
 def span(numbers: Sequence[float], write: Callable[[float], str] = str) -> str:

@@ -1,34 +1,42 @@
+import math
+
+import pandas as pd
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, OUTCOMES, epoch, run, study
-from train.studies.outcomes import (
+from tests.train.reports.written import ARMS, BLOCK, OUTCOMES, run, study
+from train.reports.outcomes import (
+    Comparison,
     compare_arms,
     make_results,
     num_last_epochs,
-    run_outcomes,
 )
 
 
 def test_outcomes_of_a_hand_table():
-    rows = [epoch(n, e) for n, e in enumerate([50.0, 20.0, 8.0, 11.0, 5.0], 1)]
-    assert run_outcomes(rows, (20.0, 4.0)) == {
+    block = BLOCK._replace(reach=(20.0, 4.0))
+    errors = [50.0, 20.0, 8.0, 11.0, 5.0]
+    [result] = make_results(study({("lcam", 0): run(*errors)}, block))
+    found = result.runs.iloc[0].to_dict()
+    assert pd.isna(found["epochs_to_4"])
+    known = {
         "last_error": 5.0,
         "last_epochs_error": 8.0,  # of 8, 11 and 5
         "area": pytest.approx(18.8),  # 94 / 5
         "train_loss": 0.5,
         "epochs_to_20": 2,
-        "epochs_to_4": None,
         "low_loss_share": 0.25,
         "phase_switches": 2,
         "mean_momentum": 0.9,
         "seconds": 7.5,
     }
+    assert {name: found[name] for name in known} == known
 
 
 def test_phases_that_did_nothing_are_not_reported():
     [result] = make_results(study({("lcam", 0): run(), ("sgd-0.9", 0): run()}))
-    shares = [runs[0]["low_loss_share"] for runs in result.runs.values()]
-    assert shares == [0.25, None]
+    lcam, sgd = result.runs.low_loss_share
+    assert lcam == 0.25
+    assert math.isnan(sgd)
 
 
 @pytest.mark.parametrize(("epochs", "last"), [(1, 1), (3, 3), (12, 3), (150, 15)])
@@ -43,7 +51,7 @@ def test_arms_that_lcam_left_nothing_to_match_did_not_diverge():
     [result] = make_results(study(runs, block))
     assert result.diverged == {"lcam": [1]}
     assert result.unmatched == {"matched-step": [1]}
-    assert list(result.runs) == ["sgd-0.9"]
+    assert list(result.arms) == ["sgd-0.9"]
 
 
 def test_arm_that_borrows_is_unmatched_where_the_donor_diverged():
@@ -53,12 +61,19 @@ def test_arm_that_borrows_is_unmatched_where_the_donor_diverged():
     assert result.unmatched["borrowed"] == [0]
 
 
+def test_arm_is_not_lost_to_a_seed_that_nobody_asked_for():
+    runs = {("lcam", 0): run(diverged=True)}  # 1, which borrows from it, is no seed
+    runs |= {(arm, s): run() for arm in ("lcam", "borrowed") for s in (2, 3)}
+    [result] = make_results(study(runs))
+    assert "borrowed" in result.arms
+
+
 def test_each_comparison_takes_the_seeds_that_both_arms_have():
     runs = {("lcam", seed): run(float(seed)) for seed in range(5)}
     runs |= {("sgd-0.9", seed): run(seed + 1.0) for seed in (0, 1, 2, 9)}
     runs |= {("borrowed", seed): run(seed - 2.0) for seed in (3, 4)}
     found = compare_arms(make_results(study(runs)), OUTCOMES)
-    found = {each.arm: each.difference for each in found if each.outcome == "area"}
+    found = {each.arm: each for each in found if each.outcome == "area"}
     assert (found["sgd-0.9"].mean, found["sgd-0.9"].num_seeds) == (1.0, 3)
     assert (found["borrowed"].mean, found["borrowed"].num_seeds) == (-2.0, 2)
 
@@ -76,4 +91,35 @@ def test_second_outcomes_are_corrected_for_the_first_as_well():
     first, second = found["last_error"], found["area"]
     assert first.corrected_p == pytest.approx(0.0742, abs=1e-4)
     # The smaller of two p-values is doubled.
-    assert second.corrected_p == pytest.approx(2 * second.difference.p_value)
+    assert second.corrected_p == pytest.approx(2 * second.p_value)
+
+
+CLEAR = Comparison("", "a", "b", "area", -2.0, 0.5, 0.001, 5, 0.75, 0.002)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "expected"),
+    [
+        (
+            CLEAR,
+            "-2.00 points, 95 % interval -2.50 to -1.50 (5 seeds), p = 0.002: better",
+        ),
+        (CLEAR._replace(mean=2.0), ": worse"),
+        (
+            CLEAR._replace(corrected_p=0.06),
+            "p = 0.06: can't tell which is better (a true difference of 0.75 would be "
+            "seen 4 times in 5)",
+        ),
+        (
+            CLEAR._replace(corrected_p=0.06, detectable=1e4),
+            "a true difference of 100.00 would",
+        ),
+        (
+            CLEAR._replace(corrected_p=math.nan),
+            "all differences equal: can't tell which is better",
+        ),
+        (CLEAR._replace(num_seeds=1), "with one seed, which is no evidence"),
+    ],
+)
+def test_verdict_is_in_plain_words(comparison, expected):
+    assert expected in comparison.sentence

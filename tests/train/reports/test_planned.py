@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
-from train.studies import planned
-from train.studies.arms import dose_study_arms, lcam_arm, sgd_arm
-from train.studies.planned import PLANS, Plan, Question
-from train.studies.report import write_report
-from train.studies.statistics import fieller
+from tests.train.reports.written import BLOCK, run, study
+from train.reports import planned
+from train.reports.planned import PLANS, Plan, Question
+from train.reports.report import write_report
+from train.reports.statistics import fieller
+from train.studies.arms import far_apart_arms, make_arms
 
 # `statsmodels.stats.weightstats.DescrStatsW(numbers).ttost_mean(-0.3, 0.3)` of version
 # 0.15.0 gives 0.017446 and 0.091572.
@@ -23,20 +24,18 @@ MATCHED = Question("matched-step", "Step?", {"lcam": 1, "matched-step": -1})
 def in_pairs(differences):
     """Errors of LCAM less those of an arm of 0, whose means of pairs are these."""
     both = np.repeat(differences, 2) + np.tile([1.0, -1.0], len(differences))
-    return dict(enumerate(both))
+    return both
 
 
 def answered(differences, margin=0.3):
     plan = Plan(2 * len(differences), (BORROWED,), margin=margin)
-    zeros = dict.fromkeys(range(plan.seeds), 0.0)
-    errors = {"lcam": in_pairs(differences), "borrowed": zeros}
-    [found], _ = planned.answer(plan, errors)
-    return found, planned.judge(plan, found)
+    errors = pd.DataFrame({"lcam": in_pairs(differences), "borrowed": 0.0})
+    return planned.answer(plan, errors).iloc[0]
 
 
 @pytest.mark.parametrize(("numbers", "p"), [(EQUAL, 0.017446), (OPEN, 0.091572)])
 def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
-    assert answered(numbers)[0].equal_p == pytest.approx(p, abs=1e-6)
+    assert answered(numbers).equal_p == pytest.approx(p, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +50,13 @@ def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
     ],
 )
 def test_verdict_has_three_sides(differences, margin, words):
-    assert answered(differences, margin)[1] == words
+    assert answered(differences, margin).verdict == words
 
 
 def test_mean_of_two_seeds_is_one_observation():
     # Of the seeds 0 and 1, 2 and 3: 0.05 and -0.35; seed 4 has no partner.
-    errors = {
-        "lcam": dict(enumerate([0.3, -0.2, -0.4, -0.3, 7.0])),
-        "borrowed": dict.fromkeys(range(5), 0.0),
-    }
-    [found], _ = planned.answer(Plan(5, (BORROWED,)), errors)
+    errors = pd.DataFrame({"lcam": [0.3, -0.2, -0.4, -0.3, 7.0], "borrowed": 0.0})
+    [found] = planned.answer(Plan(5, (BORROWED,)), errors).itertuples()
     assert (found.number, found.unit) == (2, "pairs")
     assert found.mean == pytest.approx(-0.15)
     assert found.deviation == pytest.approx(0.4 / math.sqrt(2))
@@ -68,18 +64,13 @@ def test_mean_of_two_seeds_is_one_observation():
 
 def test_after_an_undecided_question_none_is_judged():
     plan = Plan(8, (BORROWED, MATCHED))
-    zeros = dict.fromkeys(range(8), 0.0)
     wide, narrow = in_pairs([2.0, -2.0, 1.0, -1.5]), in_pairs([1.0, 1.1, 1.2, 1.3])
-    errors = {"lcam": zeros, "borrowed": wide, "matched-step": narrow}
-    answers, _ = planned.answer(plan, errors)
-    first, second = planned.verdicts(plan, answers)
+    errors = pd.DataFrame({"lcam": 0.0, "borrowed": wide, "matched-step": narrow})
+    first, second = planned.answer(plan, errors).verdict
     assert first == "undecided"
     assert second.startswith("not judged")
-    answers, _ = planned.answer(plan, errors | {"borrowed": narrow})
-    assert (
-        planned.verdicts(plan, answers)
-        == ["LCAM is better, by more than 0.3 points"] * 2
-    )
+    both = planned.answer(plan, errors.assign(borrowed=narrow)).verdict
+    assert both.tolist() == ["LCAM is better, by more than 0.3 points"] * 2
 
 
 def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_plan():
@@ -87,14 +78,11 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_pla
     other = Question("other", "?", {"other": 1, "sgd": -1})
     not_run = Question("not run", "?", {"none": 1, "sgd": -1})
     plan = Plan(2, (BORROWED,), (dose, other, not_run))
-    errors = {
-        "sgd": dict.fromkeys((80, 81, 82), 0.0),
-        "dose": {80: 1.0, 81: 1.2, 82: 0.9},
-        "other": {80: 0.2, 81: -0.3, 82: 0.5},
-    }
-    _, [found, second] = planned.answer(plan, errors)
+    errors = {"sgd": 0.0, "dose": [1.0, 1.2, 0.9], "other": [0.2, -0.3, 0.5]}
+    errors = pd.DataFrame(errors, [80, 81, 82])
+    _, found, second = planned.answer(plan, errors).itertuples()
     assert (found.number, found.unit) == (3, "seeds")
-    _, [alone] = planned.answer(plan._replace(secondary=(dose,)), errors)
+    _, alone = planned.answer(plan._replace(secondary=(dose,)), errors).itertuples()
     assert found.different_p == pytest.approx(3 * alone.different_p)
     assert second.different_p > found.different_p
 
@@ -105,26 +93,25 @@ def test_secondary_questions_take_all_seeds_and_are_corrected_for_all_of_the_pla
 def test_questions_of_plan_dose_of_a_hand_table():
     # Own less borrowed of the four forms: 1, 2, 4 and 8.
     forms = {"": 1.0, "-reversed": 2.0, "-lagged": 4.0, "-lagged-reversed": 8.0}
-    seeds = range(48)
-    errors = {f"lcam{form}": dict.fromkeys(seeds, 50 + e) for form, e in forms.items()}
-    errors |= {f"borrowed{form}": dict.fromkeys(seeds, 50.0) for form in forms}
-    primary, secondary = planned.answer(PLANS["plan-dose"], errors)
-    means = {each.question.name: each.mean for each in primary}
-    assert means == pytest.approx(
-        {
+    errors = {f"lcam{form}": 50 + e for form, e in forms.items()}
+    errors |= {f"borrowed{form}": 50.0 for form in forms}
+    errors = pd.DataFrame(errors, range(48))
+    answers = planned.answer(PLANS["plan-dose"], errors).itertuples()
+    found = {each.question.name: each.mean for each in answers}
+    assert found == pytest.approx(
+        {f"lcam{form}": error for form, error in forms.items()}
+        | {
             "own loss": 15 / 4,
             "by order and timing": (1 - 2 - 4 + 8) / 4,
             "by order": (1 - 2 + 4 - 8) / 4,
             "by timing": (1 + 2 - 4 - 8) / 4,
         }
     )
-    found = {each.question.name: each.mean for each in secondary}
-    assert found == pytest.approx({f"lcam{form}": e for form, e in forms.items()})
 
 
 # --- Which runs count -----------------------------------------------------------------
 
-ARMS = (lcam_arm("lcam", 0.9), *dose_study_arms(0.9)[1:4])
+ARMS = make_arms("lcam", 0.9) + far_apart_arms(0.9)[1:4]
 DOSE = BLOCK._replace(arms=ARMS)  # lcam, borrowed, lcam-reversed, borrowed-reversed
 
 
@@ -134,13 +121,12 @@ def test_diverged_run_counts_as_chance_and_who_borrows_of_it_as_its_pair():
     runs["borrowed-reversed", 0] = run(41.0)
     del runs["borrowed-reversed", 1]  # it had no phases to replay
     rows = study(runs, DOSE)
-    block = rows.about["blocks"][0]
     plan = Plan(2, (BORROWED,))
-    found = planned.errors_of(plan, block, rows.runs)
-    assert found["lcam-reversed"] == {0: 90.0, 1: 40.0}
-    assert found["borrowed-reversed"] == {0: 41.0, 1: 41.0}
-    assert found["borrowed"] == {0: 40.0, 1: 40.0}
-    assert planned.seeds_done(plan, block, found) == 2
+    found = planned.errors_of(plan, rows)
+    assert found["lcam-reversed"].tolist() == [90.0, 40.0]
+    assert found["borrowed-reversed"].tolist() == [41.0, 41.0]
+    assert found["borrowed"].tolist() == [40.0, 40.0]
+    assert planned.runs_done(plan, found).all(axis=None)
 
 
 def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
@@ -148,15 +134,19 @@ def test_donor_of_rows_from_before_it_was_kept_is_in_the_name():
     rows = study(runs, DOSE)
     for arm in rows.about["blocks"][0]["arms"]:
         del arm["donor"]
-    found = planned.errors_of(Plan(2), rows.about["blocks"][0], rows.runs)
-    assert found["borrowed-reversed"] == {1: 90.0}
-    assert found["borrowed"] == {}
+    found = planned.errors_of(Plan(2), rows)
+    assert found["borrowed-reversed"].dropna().to_dict() == {1: 90.0}
+    assert found["borrowed"].isna().all()
 
 
-def test_rows_without_a_planned_seed_are_no_plans():
-    assert planned.plan_of("plan-5k", {("5k", "lcam", 1000): None}) is None
-    assert planned.plan_of("plan-5k", {("5k", "lcam", 79): None}) == PLANS["plan-5k"]
-    assert planned.plan_of("ablation", {("5k", "lcam", 0): None}) is None
+@pytest.mark.parametrize(
+    ("name", "seed", "has_plan"),
+    [("plan-5k", 1000, False), ("plan-5k", 79, True), ("ablation", 0, False)],
+)
+def test_rows_without_a_planned_seed_are_no_plans(name, seed, has_plan):
+    rows = study({("lcam", seed): run()})
+    rows.about["study"] = name
+    assert planned.plan_of(rows) == (PLANS[name] if has_plan else None)
 
 
 # --- The factor of epochs saved -------------------------------------------------------
@@ -166,22 +156,20 @@ def test_saving_of_two_exact_curves():
     # Errors 60 - 10 log2(epochs / 6); LCAM's with 1.5 times as many epochs.
     arms = []
     for epochs in (12, 9, 6):
-        for arm in (lcam_arm("lcam", 0.9), sgd_arm()):
+        for arm in make_arms("lcam sgd-0.9", 0.9):
             arms.append(arm._replace(name=f"{arm.name}-{epochs}", epochs=epochs))
     block = study({}, BLOCK._replace(arms=tuple(arms))).about["blocks"][0]
     noise = np.random.default_rng(0).normal(0, 0.01, (24, 6))
     errors = {
-        arm.name: {
-            seed: 60
-            - 10 * math.log2(arm.epochs / 6 * (1.5 if "lcam" in arm.name else 1))
-            + noise[seed, place]
-            for seed in range(24)
-        }
+        arm.name: 60
+        - 10 * math.log2(arm.epochs / 6 * (1.5 if "lcam" in arm.name else 1))
+        + noise[:, place]
         for place, arm in enumerate(arms)
     }
-    found = planned.saving(PLANS["plan-epochs"], block, errors)
-    assert found.factor == pytest.approx(1.5, abs=0.002)
-    assert 1.49 < found.low < 1.5 < found.high < 1.51
+    plan = PLANS["plan-epochs"]
+    factor, low, high = planned.saving(plan, block, pd.DataFrame(errors))
+    assert factor == pytest.approx(1.5, abs=0.002)
+    assert 1.49 < low < 1.5 < high < 1.51
 
 
 def test_fieller_interval_is_where_a_t_test_finds_nothing():

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.train.reports.written import BLOCK, run, study
 from tests.train.runs.test_plot import LOSSES, series, write_about, write_run
-from tests.train.studies.written import BLOCK, run, study
 from train.__main__ import main
+from train.reports.outcomes import write_tables
 from train.runs.palette import ARM_COLORS
-from train.studies.outcomes import write_tables
 
 
 def write_study(folder, **about):
@@ -216,9 +216,9 @@ def study_that_has_not_begun(folder):
         (run_without_rows, "cannot read metrics.jsonl"),
         (steps_of_something_else, "cannot read metrics.jsonl"),
         (rows_of_something_else, "cannot read metrics.jsonl"),
-        (damaged_study, "study.json: it is damaged"),
-        (study_with_rows_of_text, "cannot read the rows of the study"),
-        (study_without_data, "study.json or its rows are damaged"),
+        (damaged_study, "study.json: JSONDecodeError"),
+        (study_with_rows_of_text, "could not convert string"),
+        (study_without_data, "KeyError: 'data'"),
         (study_that_has_not_begun, "no run has finished yet"),
     ],
 )

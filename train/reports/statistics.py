@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
@@ -38,24 +37,18 @@ class Difference(NamedTuple):
     detectable: float
 
 
+def mean(numbers: Sequence[float]) -> float:
+    """The mean; NaN if a number is."""
+    # `sum` rounds otherwise in Python 3.12 than before.
+    return math.fsum(numbers) / len(numbers)
+
+
 def paired_difference(
     numbers: Sequence[float], reference: Sequence[float], *, comparisons: int = 1
 ) -> Difference:
-    """Compares an arm with a reference, seed by seed.
-
-    Args:
-      numbers: of the arm, one a seed.
-      reference: the reference's, in the same order of seeds.
-      comparisons: how many are made together.
-
-    Raises:
-      ValueError: they have not as many seeds, or none.
-    """
-    if len(numbers) != len(reference) or len(numbers) == 0:
-        raise ValueError(
-            f"pairs are needed, got {len(numbers)} and {len(reference)} numbers."
-        )
-    differences = np.subtract(numbers, reference, dtype=np.float64)
+    """Compares an arm with a reference, seed by seed, in one of several comparisons."""
+    numbers, reference = np.asarray(numbers, float), np.asarray(reference, float)
+    differences = numbers - reference
     num_seeds = len(differences)
     mean = float(np.mean(differences))
     if num_seeds == 1:
@@ -76,18 +69,12 @@ def paired_difference(
 
 
 def equivalence_p(differences: Sequence[float], margin: float) -> float:
-    """The p-value of the claim that a mean difference is within a margin.
+    """The p-value of the claim that a mean difference is within a margin, above 0.
 
     Two one-sided t-tests (TOST), each against one end of the margin. The larger p-value
     counts (Schuirmann, 1987, "A comparison of the two one-sided tests procedure and the
-    power approach for assessing the equivalence of average bioavailability").
-
-    Args:
-      differences: one a seed, or one a pair of seeds.
-      margin: differences below it, in either direction, count as none; above 0.
-
-    Returns:
-      The p-value; NaN with one difference, or if all are equal.
+    power approach for assessing the equivalence of average bioavailability"). NaN with
+    one difference, or if all are equal.
     """
     if len(differences) < 2 or np.ptp(differences) < 1e-9 * margin:
         return math.nan
@@ -96,31 +83,23 @@ def equivalence_p(differences: Sequence[float], margin: float) -> float:
     return float(max(below, above))
 
 
-def summarize(numbers: Sequence[float]) -> tuple[float, float, float]:
+def estimate(numbers: Sequence[float]) -> tuple[float, float, float]:
     """Mean, standard deviation, and half the 95 % interval of the mean (Student's t).
 
-    Args:
-      numbers: one a seed, at least one. With one the last two are NaN.
+    With one number, the last two are NaN.
     """
-    num_seeds = len(numbers)
     mean = float(np.mean(numbers))
-    if num_seeds == 1:
+    if len(numbers) == 1:
         return mean, np.nan, np.nan
     deviation = float(np.std(numbers, ddof=1))
-    return mean, deviation, half_width(deviation, num_seeds)
+    return mean, deviation, half_width(deviation, len(numbers))
 
 
 def half_width(
     deviation: float, num_seeds: int, confidence: float = 1 - LEVEL
 ) -> float:
-    """Half the interval of a mean (Student's t); NaN with one seed.
-
-    Args:
-      deviation: standard deviation of the numbers.
-      num_seeds: how many there are.
-      confidence: of the interval.
-    """
-    if num_seeds == 1:
+    """Half the interval of a mean (Student's t); NaN with one seed or none."""
+    if num_seeds <= 1:
         return math.nan
     critical = scipy.stats.t.ppf(0.5 + confidence / 2, num_seeds - 1)
     return float(critical * deviation / np.sqrt(num_seeds))
@@ -129,10 +108,7 @@ def half_width(
 def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:
     """The smallest true difference that a paired t-test finds with a chance of `POWER`.
 
-    Args:
-      deviation: standard deviation of the differences, as it was seen.
-      num_seeds: pairs, at least 2.
-      level: of significance.
+    The standard deviation is that of the differences of at least 2 pairs.
     """
     freedom, root = num_seeds - 1, np.sqrt(num_seeds)
     critical = scipy.stats.t.ppf(1 - level / 2, freedom)
@@ -145,45 +121,14 @@ def detectable(deviation: float, num_seeds: int, level: float = LEVEL) -> float:
     return deviation * float(scipy.optimize.brentq(missing_power, 0, most))
 
 
-def equivalence_power(
-    deviation: float, num_seeds: int, margin: float, level: float = LEVEL
-) -> float:
-    """The chance that two one-sided t-tests find two equal arms equivalent.
-
-    Args:
-      deviation: standard deviation of the paired differences.
-      num_seeds: pairs, at least 2.
-      margin: differences below it, in either direction, count as none.
-      level: of each of the two tests.
-    """
-    freedom, root = num_seeds - 1, np.sqrt(num_seeds)
-    critical = scipy.stats.t.ppf(1 - level, freedom)
-
-    def found(ratio: float) -> float:
-        """Given the ratio of the deviation that is seen to the true one."""
-        reach = margin * root / deviation - critical * ratio
-        seen = scipy.stats.chi.pdf(ratio * np.sqrt(freedom), freedom)
-        return max(2 * scipy.stats.norm.cdf(reach) - 1, 0.0) * seen * np.sqrt(freedom)
-
-    most = margin * root / (deviation * critical)
-    return scipy.integrate.quad(found, 0, most, limit=200, points=[min(1.0, most)])[0]
-
-
 def fieller(
     numerators: Sequence[float], denominators: Sequence[float]
 ) -> tuple[float, float, float]:
-    """The ratio of two means over the same seeds, with its 95 % interval.
+    """The ratio of two means over the same seeds, and both ends of its 95 % interval.
 
     The interval holds the ratios r with a mean of numerator - r * denominator that a
     t-test does not tell from 0 (Fieller, 1954, "Some problems in interval estimation").
-
-    Args:
-      numerators: one a seed, at least two.
-      denominators: the same.
-
-    Returns:
-      The ratio and both ends; infinite ends where the mean of the denominators may
-      be 0.
+    Its ends are infinite where the mean of the denominators may be 0.
     """
     x, y = np.asarray(numerators, float), np.asarray(denominators, float)
     (xx, xy), (_, yy) = np.cov(x, y)
@@ -204,13 +149,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     The chance of calling any difference real that is not stays below the level, however
     the comparisons depend on each other (Holm, 1979, "A simple sequentially rejective
-    multiple test procedure").
-
-    Args:
-      p_values: in [0, 1]; NaN counts as a comparison, and stays.
-
-    Returns:
-      The corrected ones, in the order given.
+    multiple test procedure"). NaN counts as a comparison, and stays.
     """
     numbers = np.asarray(p_values, np.float64)
     order = np.argsort(numbers)  # NaN last
@@ -219,46 +158,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(numbers)
     corrected[order] = stepped
     return corrected.tolist()
-
-
-def signed(number: float, spec: str = "+.2f") -> str:
-    """A number; where rounding makes a zero of it, without a sign."""
-    written = format(number, spec)
-    is_zero = not any(digit in written for digit in "123456789")
-    return written.lstrip("+-") if is_zero else written
-
-
-def verdict(difference: Difference, corrected_p: float, *, unit: str = "") -> str:
-    """A difference in plain words; smaller is better.
-
-    Args:
-      difference: of an arm from a reference.
-      corrected_p: its p-value, corrected for the number of comparisons.
-      unit: of the numbers, as in "points".
-    """
-    unit = f" {unit}" if unit else ""
-    mean, half_width = difference.mean, difference.half_width
-    if difference.num_seeds == 1:
-        return f"{signed(mean)}{unit} with one seed, which is no evidence"
-    shown = (
-        f"{signed(mean)}{unit}, 95 % interval {signed(mean - half_width)} to "
-        f"{signed(mean + half_width)} ({difference.num_seeds} seeds), "
-    )
-    words = short_verdict(difference, corrected_p)
-    if np.isnan(corrected_p):
-        return shown + words
-    if corrected_p >= LEVEL:
-        seen = min(difference.detectable, 100)  # no error is larger
-        words += f" (a true difference of {seen:.2f} would be seen 4 times in 5)"
-    return f"{shown}p = {corrected_p:.2g}: {words}"
-
-
-def short_verdict(difference: Difference, corrected_p: float) -> str:
-    """`verdict` without its numbers."""
-    if difference.num_seeds == 1:
-        return "one seed: no evidence"
-    if np.isnan(corrected_p):
-        return "all differences equal: can't tell which is better"
-    if corrected_p < LEVEL:
-        return "better" if difference.mean < 0 else "worse"
-    return "can't tell which is better"

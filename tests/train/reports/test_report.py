@@ -1,11 +1,10 @@
-import dataclasses
 import re
 
 import pytest
 
-from tests.train.studies.written import BLOCK, run, study
-from train.studies.report import write_report
-from train.studies.section import seeds_text
+from tests.train.reports.written import BLOCK, run, study
+from train.reports.report import write_report
+from train.reports.section import seeds_text
 
 
 @pytest.mark.parametrize(
@@ -49,10 +48,8 @@ def test_report_says_what_one_example_weighs(written):
 
 
 def test_no_sentence_of_a_report_is_repeated(tmp_path):
-    blocks = study({("lcam", s): run(s + 1.0) for s in range(3)}).about["blocks"]
     runs = {(arm.name, s): run(s + 1.0) for arm in BLOCK.arms for s in range(4)}
     text = write_report(tmp_path, study(runs)).read_text()
-    assert blocks
     prose = [line for line in text.splitlines() if line and line[0] not in "|#!"]
     sentences = [s for line in prose for s in re.split(r"(?<=[.:?]) ", line)]
     assert len(set(sentences)) == len(sentences)
@@ -68,16 +65,3 @@ def test_arm_that_diverged_is_named_and_compared_with_nothing(tmp_path):
     text = write_report(tmp_path, study(runs)).read_text()
     assert "`sgd-0.9` diverged with seed 0. It is compared with nothing." in text
     assert "| sgd-0.9 |" not in text
-
-
-def test_sparsity_is_told_of_all_arms(tmp_path):
-    experiment = dataclasses.replace(BLOCK.experiment, observe="sparsity")
-    runs = {}
-    for arm, sparsity in (("lcam", 0.25), ("sgd-0.9", 0.5)):
-        each = run(5.0)
-        each.epochs[0]["observed"] = {"sparsity": sparsity, "array_sparsity": [0, 0.5]}
-        runs[arm, 0] = each
-    about = study(runs, BLOCK._replace(experiment=experiment))
-    text = write_report(tmp_path, about).read_text()
-    assert "| lcam | 0.250 | 0.250 | 0.250 |" in text
-    assert "| sgd-0.9 | 0.500 | 0.500 | 0.250 |" in text

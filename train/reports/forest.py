@@ -38,41 +38,30 @@ class Column(NamedTuple):
     differences: Mapping[str, Interval]
 
 
-class Words(NamedTuple):
-    """What a forest plot says: above it, of its axis, and of the sides of 0."""
-
-    title: str
-    axis: str
-    left: str
-    right: str
-
-
-class Row(NamedTuple):
-    """An arm of a forest plot: its kind, and a few words that say what it is."""
-
-    kind: str
-    about: str = ""
-
-
 def draw_forest(
-    columns: Sequence[Column], arms: Mapping[str, Row], words: Words
+    columns: Sequence[Column],
+    arms: Mapping[str, tuple[str, str]],
+    *,
+    title: str,
+    axis: str,
+    sides: tuple[str, str],
 ) -> plt.Figure:
     """Draws differences with their 95 % intervals: a row an arm, a column a data set.
 
     Args:
       columns: from left to right.
-      arms: by name, from top to bottom; see `train.runs.palette` for kinds.
-      words: what is read.
-
-    Returns:
-      The figure; its size follows from the numbers of arms and columns.
+      arms: from top to bottom, by name: the kind (see `train.runs.palette`), and a few
+        words that say what it is.
+      title: above it all.
+      axis: what its numbers are.
+      sides: what is so on the left and on the right of 0.
     """
     longest = max(len(arm) for arm in arms)
     label_width = max(1.82, 0.06 + 0.085 * longest)
     width = label_width + max(1.1 * len(columns), 3.4) + 0.1
-    title = textwrap.wrap(words.title, int(14 * width))
-    axis_text = textwrap.wrap(words.axis, int(16 * (width - label_width)))
-    top, bottom = 0.85 + 0.16 * len(title), 0.6 + 0.16 * len(axis_text)
+    titles = textwrap.wrap(title, int(14 * width))
+    axis_text = textwrap.wrap(axis, int(16 * (width - label_width)))
+    top, bottom = 0.85 + 0.16 * len(titles), 0.6 + 0.16 * len(axis_text)
     height = top + bottom + 0.34 * len(arms)
     figure, axes = plt.subplots(1, len(columns), figsize=(width, height), squeeze=False)
     figure.subplots_adjust(
@@ -82,9 +71,9 @@ def draw_forest(
         bottom=bottom / height,
         wspace=0.08,
     )
-    for axis, column in zip(axes[0], columns, strict=True):
+    for panel, column in zip(axes[0], columns, strict=True):
         like = [each for each in columns if each.title == column.title]
-        _draw_column(axis, column, arms, 1.08 * max(map(_reach, like)), words)
+        _draw_column(panel, column, arms, 1.08 * max(map(_reach, like)), sides)
     for row, (arm, (_, about)) in enumerate(arms.items()):
         place = {"xycoords": ("figure fraction", "data"), "annotation_clip": False}
         x, lift = 0.06 / width, 0.19 if about else 0.0
@@ -98,7 +87,7 @@ def draw_forest(
     place = {"ha": "center", "va": "bottom"}
     figure.text(middle, 0.26 / height, "\n".join(axis_text), size=9, color=INK, **place)
     figure.text(middle, 0.08 / height, LEGEND, size=7.5, color=GREY, **place)
-    figure.suptitle("\n".join(title), size=9.5, y=0.99, va="top", color=INK)
+    figure.suptitle("\n".join(titles), size=9.5, y=0.99, va="top", color=INK)
     return figure
 
 
@@ -112,7 +101,11 @@ def _reach(column: Column) -> float:
 
 
 def _draw_column(
-    axis: plt.Axes, column: Column, arms: Mapping[str, Row], reach: float, words: Words
+    axis: plt.Axes,
+    column: Column,
+    arms: Mapping[str, tuple[str, str]],
+    reach: float,
+    sides: tuple[str, str],
 ) -> None:
     axis.axvspan(-reach, 0, color="#eeeeee", lw=0)  # the better side
     axis.axvspan(0, reach, color="#f8f8f8", lw=0)
@@ -139,7 +132,7 @@ def _draw_column(
     axis.set_xticks([-tick, 0, tick], [f"\N{MINUS SIGN}{tick:g}", "0", f"+{tick:g}"])
     axis.tick_params(axis="x", labelsize=8, colors=INK)
     axis.spines[["left", "right", "top"]].set_visible(False)
-    for x, text in ((-0.5, words.left), (0.5, words.right)):
+    for x, text in zip((-0.5, 0.5), sides, strict=True):
         axis.annotate(
             text.replace(" ", "\n"),
             (x * reach, -0.62),

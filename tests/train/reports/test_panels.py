@@ -1,6 +1,6 @@
-from tests.train.studies.written import run, study
-from train.studies import panels
-from train.studies.outcomes import make_results
+from tests.train.reports.written import run, study
+from train.reports import panels
+from train.reports.outcomes import make_results
 
 
 def plot(tmp_path, runs):
@@ -59,7 +59,7 @@ def test_many_arms_have_no_bands(tmp_path, drawn, monkeypatch):
 
 def test_long_name_of_an_arm_has_a_line_an_option():
     name = "lcam:low-loss-momentum=0.95,lagged=True,margin=0.1"
-    assert panels._wrapped(name).split("\n") == [
+    assert panels.wrapped(name).split("\n") == [
         "lcam:",
         "  low-loss-momentum=0.95,",
         "  lagged=True,",

@@ -2,15 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.studies.written import ARMS, BLOCK, run, study
+from tests.train.reports.written import ARMS, BLOCK, run, same, study
 from train.errors import InputError
+from train.reports.joining import join
+from train.reports.rows import read_rows
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data, Model
 from train.studies.arms import Arm
-from train.studies.joining import join
 
 A, B = Path("a"), Path("b")
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 def part(*seeds, error=5.0, block=BLOCK, **facts):
@@ -19,16 +21,16 @@ def part(*seeds, error=5.0, block=BLOCK, **facts):
 
 def test_parts_with_other_seeds_are_joined_in_order():
     whole = join([(A, part(2, 3)), (B, part(0, 1))])
-    assert list(whole.runs) == [("digits", "lcam", seed) for seed in range(4)]
-    assert whole.runs == part(0, 1, 2, 3).runs
+    assert same(whole, part(0, 1, 2, 3))
 
 
-def test_order_of_the_parts_does_not_matter():
-    assert join([(A, part(0)), (B, part(1))]) == join([(B, part(1)), (A, part(0))])
+@pytest.mark.parametrize("other", [part(0), part(1)])
+def test_order_of_the_parts_does_not_matter(other):
+    assert same(join([(A, part(0)), (B, other)]), join([(B, other), (A, part(0))]))
 
 
 def test_a_part_twice_is_there_once():
-    assert join([(A, part(0)), (B, part(0))]) == part(0)
+    assert same(join([(A, part(0)), (B, part(0))]), part(0))
 
 
 def test_other_commits_and_machines_are_listed():
@@ -40,21 +42,17 @@ def test_other_commits_and_machines_are_listed():
 
 
 def test_parts_with_other_threads_or_of_before_they_were_kept_are_joined():
-    old, new = part(0), part(1)
-    for each in new.runs.values():
-        each.facts["threads"] = 2
-    assert len(join([(A, old), (B, new)]).runs) == 2
+    assert len(join([(A, part(0)), (B, part(1, threads=2))]).runs) == 2
 
 
-def test_parts_may_have_other_arms():
-    ours = study({("lcam", 0): run()}, BLOCK._replace(arms=ARMS[:1]))
-    theirs = study({("sgd-0.9", 0): run()}, BLOCK._replace(arms=ARMS[:2]))
-    whole = join([(A, ours), (B, theirs)])
-    assert [arm["name"] for arm in whole.about["blocks"][0]["arms"]] == [
-        "lcam",
-        "sgd-0.9",
-    ]
-    assert len(whole.runs) == 2
+@pytest.mark.parametrize("order", [1, -1])
+def test_parts_may_have_other_arms(order):
+    ours = study({("lcam", 0): run()}, BLOCK._replace(arms=(ARMS[0], ARMS[3])))
+    theirs = study({("sgd-0.9", 0): run()})
+    whole = join([(A, ours), (B, theirs)][::order])
+    arms = [arm["name"] for arm in whole.about["blocks"][0]["arms"]]
+    assert arms == [arm.name for arm in ARMS]  # as the part with more has them
+    assert list(whole.runs.index) == [("digits", "lcam", 0), ("digits", "sgd-0.9", 0)]
 
 
 def test_part_of_before_an_option_was_there_had_it_at_its_default():
@@ -62,15 +60,16 @@ def test_part_of_before_an_option_was_there_had_it_at_its_default():
     [block] = old.about["blocks"]
     del block["experiment"]["data"]["normalize"]
     for arm in block["arms"]:
-        del arm["optimizer"]["high_loss_b1"]
+        del arm["optimizer"]["high_loss_b1"], arm["donor"]
     assert len(join([(A, old), (B, new)]).runs) == 2
-    other = BLOCK._replace(experiment=Experiment(data=Data(normalize="none")))
+    other = BLOCK._replace(experiment=Experiment(data=Data(normalize="none"), epochs=1))
     with pytest.raises(InputError, match="normalize is train and none"):
         join([(A, old), (B, part(1, block=other))])
 
 
-def test_part_with_an_option_that_is_gone_had_it_at_its_default():
+def test_part_with_what_is_gone_had_it_at_its_default():
     old, new = part(0), part(1)
+    old.about["interaction"] = []
     old.about["blocks"][0]["experiment"]["data"]["label_noise"] = 0.0
     assert len(join([(A, old), (B, new)]).runs) == 2
     old.about["blocks"][0]["experiment"]["data"]["label_noise"] = 0.2
@@ -86,6 +85,7 @@ OWN, MOVED = (
     for path in ("net.py", "there/net.py")
 )
 OTHER_RATE = BLOCK._replace(arms=(Arm("lcam", Optimizer(learning_rate=0.2)),))
+WATCHED = {"misread": 0.25, "pair": [[1.0, 2.0], [3.0, None]]}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,10 @@ OTHER_RATE = BLOCK._replace(arms=(Arm("lcam", Optimizer(learning_rate=0.2)),))
     [
         (part(1, block=OTHER_EPOCHS), "digits, options, epochs is 1 and 2"),
         (part(1, block=OTHER_RATE), "arms, lcam, learning_rate is 0.1 and 0.2"),
-        (part(1, block=BLOCK._replace(name="b")), "digits is in one of them only"),
+        (
+            part(1, block=BLOCK._replace(name="b")),
+            r"blocks is .*digits.* and .*b",
+        ),
         (part(1, block=BLOCK._replace(reference="x")), "reference is lcam and x"),
         (part(1, data_sha256="1" * 64), "digits, data is 0{64} and 1{64}"),
         (part(0, error=5.5), "lcam with seed 0 in digits, epoch 1, test_error is 5.0"),
@@ -106,6 +109,12 @@ def test_what_does_not_belong_together_is_refused(other, message):
         InputError, match=f"a and b do not belong together: .*{message}"
     ):
         join([(A, part(0)), (B, other)])
+
+
+def test_message_names_the_parts_that_differ():
+    parts = [(A, part(0)), (B, part(1)), (Path("c"), part(1, error=6.0))]
+    with pytest.raises(InputError, match=r"^b and c"):
+        join(parts)
 
 
 def test_file_of_the_network_may_be_elsewhere_and_not_be_another():
@@ -124,5 +133,28 @@ def test_data_may_lie_elsewhere_on_another_machine():
 
 def test_speed_may_differ_in_the_same_run():
     faster = part(0)
-    faster.runs["digits", "lcam", 0].epochs[0]["seconds"] = 0.5
-    assert join([(A, part(0)), (B, faster)]) == part(0)
+    faster.epochs["seconds"] = 0.5
+    assert same(join([(A, part(0)), (B, faster)]), part(0))
+
+
+def test_what_was_watched_has_to_be_the_same():
+    ours, theirs = (study({("lcam", 0): run(observed=WATCHED)}) for _ in range(2))
+    assert same(join([(A, ours), (B, theirs)]), ours)
+    theirs.observed.loc[theirs.observed.number == 3, "number"] = 4.0
+    with pytest.raises(InputError, match=r"epoch 1, number is 3\.0 and 4\.0"):
+        join([(A, ours), (B, theirs)])
+
+
+@pytest.mark.parametrize(
+    "name", ["plan-5k", "plan-dose/part-00", "plan-epochs/part-00"]
+)
+def test_committed_part_joins_with_one_that_the_program_makes_now(name):
+    ours = read_rows(RESULTS / name)
+    [block] = ours.about["blocks"]
+    arms = [a | {"donor": "lcam", "epochs": a.get("epochs")} for a in block["arms"]]
+    about = ours.about | {"blocks": [block | {"arms": arms}]}
+    about.pop("interaction", None)
+    runs = ours.runs[:1].rename({0: 999}, level="seed").assign(threads=1)
+    epochs = ours.epochs.loc[ours.runs.index[:1]].rename({0: 999}, level="seed")
+    theirs = ours._replace(about=about, runs=runs, epochs=epochs)
+    assert len(join([(A, ours), (B, theirs)]).runs) == len(ours.runs) + 1

@@ -1,4 +1,4 @@
-"""Arms and runs on common axes: errors, loss, phases and momentum over the epochs."""
+"""Four panels with arms or runs: errors, loss, phases and momentum over the epochs."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from train.paths import printable
+from train.reports.outcomes import Result
+from train.reports.tables import span
 from train.runs import drawing
 from train.runs.drawing import plt
 from train.runs.palette import kind_of
 from train.runs.task import Task
-from train.studies.outcomes import Result, task_of
-from train.studies.table import span
 
 COLUMNS = ("test_error", "train_loss", "low_loss_share", "mean_momentum")
 WIDTH = 12.5  # of a picture, in inches
@@ -25,85 +25,70 @@ class Line(NamedTuple):
     """An arm, or a run.
 
     Attributes:
-      label: in the legend.
+      place: its folder, block and arm; empty where there is none.
       kind: of its optimizer; see `train.runs.palette`.
       columns: of `COLUMNS`, [seeds, epochs]; NaN where there is no such thing.
+      task: that it learns.
+      left_out: what its block has besides, and why it is not drawn.
+      label: in the legend.
     """
 
-    label: str
+    place: tuple[str, str, str]
     kind: str
     columns: Mapping[str, np.ndarray]
+    task: Task
+    left_out: str = ""
+    label: str = ""
 
     @property
-    def num_seeds(self) -> int:
-        """How many runs it is a mean of."""
-        return len(self.columns["test_error"])
-
-    @property
-    def num_epochs(self) -> int:
-        """How long it is."""
-        return self.columns["test_error"].shape[1]
+    def shape(self) -> tuple[int, int]:
+        """How many seeds it is a mean of, and how many epochs long."""
+        return self.columns["test_error"].shape
 
 
-def lines_of(result: Result) -> list[Line]:
+def lines_of(result: Result, folder: str = "") -> list[Line]:
     """The arms of a block that are compared."""
+    reasons = {"diverged": result.diverged, "not matched": result.unmatched}
+    others = [f"{arm} ({why})" for why, found in reasons.items() for arm in found]
+    left_out = f"left out: {', '.join(others)}" if others else ""
     options = {arm["name"]: arm["optimizer"] for arm in result.block["arms"]}
     lines = []
-    for arm, seeds in result.epochs.items():
-        rows = list(seeds.values())
+    for arm in result.arms:
+        by_epoch = result.epochs.loc[arm].set_index("epoch", append=True)
         columns = {
-            name: np.array([[row[name] for row in run] for run in rows], float)
-            for name in COLUMNS
+            name: by_epoch[name].unstack("epoch").to_numpy(float) for name in COLUMNS
         }
-        lines.append(Line(arm, kind_of(arm, options[arm]), columns))
+        place, kind = (folder, result.block["name"], arm), kind_of(arm, options[arm])
+        lines.append(Line(place, kind, columns, result.task, left_out, arm))
     return lines
 
 
-def plot_block(path: Path, result: Result, name: str) -> Path:
-    """Draws the arms of a block; returns the path.
-
-    Args:
-      path: of the picture.
-      result: of the block; it has runs.
-      name: above the picture.
-    """
+def plot_block(path: Path, result: Result, name: str) -> None:
+    """Draws the arms of a block, which has runs, with a name above."""
     lines = lines_of(result)
     figure = plt.figure(figsize=(WIDTH, height_of(lines)), layout="constrained")
-    draw_panels(figure, task_of(result), lines, name, left_out(result))
-    return drawing.save(figure, path)
+    draw_panels(figure, lines, name)
+    drawing.save(figure, path)
 
 
 def height_of(lines: Sequence[Line]) -> float:
     """Of panels, in inches: the legend must fit."""
-    rows = sum(1 + _wrapped(line.label).count("\n") for line in lines)
+    rows = sum(1 + wrapped(line.label).count("\n") for line in lines)
     return max(8.0, 0.6 + 0.17 * rows)
 
 
-def left_out(result: Result) -> str:
-    """The arms that are not drawn, and why."""
-    reasons = {"diverged": result.diverged, "not matched": result.unmatched}
-    arms = [f"{arm} ({why})" for why, found in reasons.items() for arm in found]
-    return f"left out: {', '.join(arms)}" if arms else ""
-
-
-def draw_panels(
-    figure: Any, task: Task, lines: Sequence[Line], name: str = "", left_out: str = ""
-) -> None:
+def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
     """Draws lines of one task on four common axes, their legend beside them.
 
-    Args:
-      figure: or a part of one, to draw in.
-      task: of all lines.
-      lines: what is drawn.
-      name: above the picture.
-      left_out: what is not drawn, and why.
+    The figure may be a part of one; the name stands above.
     """
+    task = lines[0].task
     axes = figure.subplots(2, 2)
-    lengths = [line.num_epochs for line in lines]
+    seeds, lengths = zip(*(line.shape for line in lines), strict=True)
     styles = drawing.line_styles([line.kind for line in lines], max(lengths))
-    has_bands = sum(line.num_seeds > 1 for line in lines) <= MOST_BANDS
+    has_bands = sum(number > 1 for number in seeds) <= MOST_BANDS
     for panel, column in zip(axes.flat, COLUMNS, strict=True):
-        drawn = [_summary(line, column, has_bands=has_bands) for line in lines]
+        drawn = [_shown(line.columns[column], has_bands) for line in lines]
         numbers = np.concatenate([curves.ravel() for _, curves in drawn])
         floor = -np.inf
         if column in ("test_error", "train_loss"):
@@ -112,43 +97,41 @@ def draw_panels(
         for line, style, (epochs, curves) in zip(lines, styles, drawn, strict=True):
             if not epochs.size and column != "test_error":  # as SGD has no phase
                 continue
-            label = _wrapped(line.label)
+            label = wrapped(line.label)
             if epochs.size:
                 label += f": {curves[0, -1]:.2f} %"
             mean, *ends = np.maximum(curves, floor)
             panel.plot(epochs, mean, label=label, linewidth=1.6, **style)
             if ends:
-                panel.fill_between(
-                    epochs, *ends, color=style["color"], alpha=0.13, linewidth=0
-                )
+                color = style["color"]
+                panel.fill_between(epochs, *ends, color=color, alpha=0.13, linewidth=0)
         drawing.epoch_axis(panel)
         _finish(panel, column, numbers, floor, task)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(
-        handles,
-        labels,
+        *axes[0, 0].get_legend_handles_labels(),
         loc="outside right upper",
         fontsize="small",
         title=f"test {task.error}, last epoch",
         title_fontsize="small",
     )
-    seeds = _seeds_text(lines, has_bands=has_bands)
+    means = "one seed"
+    if max(seeds) > 1:
+        means = f"lines: mean of {span(seeds)} seeds"
+        means += "; bands: lowest to highest" * has_bands
     above = name if name != task.data else ""
-    words = filter(None, [above, task.title(lengths), seeds, left_out])
+    left_out = dict.fromkeys(line.left_out for line in lines)
+    words = filter(None, [above, task.title(lengths), means, *left_out])
     figure.suptitle("\n".join(words), fontsize="medium")
 
 
-def _summary(
-    line: Line, column: str, *, has_bands: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _shown(curves: np.ndarray, has_bands: bool) -> tuple[np.ndarray, np.ndarray]:
     """What is drawn of a line: its epochs, and [1 or 3, epochs] numbers.
 
     These are the mean over the seeds and, for a band, the lowest and the highest. An
     epoch may have no test.
     """
-    curves = line.columns[column]
     known = np.isfinite(curves).all(axis=0)
-    epochs, curves = np.arange(1, line.num_epochs + 1)[known], curves[:, known]
+    epochs, curves = np.flatnonzero(known) + 1, curves[:, known]
     shown = [curves.mean(axis=0)]
     if len(curves) > 1 and has_bands:
         shown += [curves.min(axis=0), curves.max(axis=0)]
@@ -179,22 +162,12 @@ def _finish(
         panel.set_yticks([])
 
 
-def _seeds_text(lines: Sequence[Line], *, has_bands: bool) -> str:
-    counts = [line.num_seeds for line in lines]
-    if max(counts) == 1:
-        return "one seed"
-    bands = "; bands: lowest to highest" if has_bands else ""
-    return f"lines: mean of {span(counts)} seeds{bands}"
-
-
-def _wrapped(label: str) -> str:
+def wrapped(label: str) -> str:
     """An arm's name with a line an option, if it is long."""
     # Matplotlib leaves what begins with an underscore out of legends.
     label = printable(f" {label}" if label.startswith("_") else label)
     if len(label) <= LABEL_WIDTH:
         return label
-    parts = label.replace(":", ":\n", 1).replace(",", ",\n").split("\n")
-    indented = [parts[0], *(f"  {part}" for part in parts[1:])]
-    return "\n".join(
-        row for part in indented for row in textwrap.wrap(part, LABEL_WIDTH) or [part]
-    )
+    parts = label.replace(":", ":\n  ", 1).replace(",", ",\n  ").split("\n")
+    rows = [textwrap.wrap(part, LABEL_WIDTH) or [part] for part in parts]
+    return "\n".join(row for part in rows for row in part)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from train.studies import table
+from train.reports import tables
 
 
 @pytest.mark.parametrize(
@@ -17,32 +17,32 @@ from train.studies import table
     ],
 )
 def test_zero_has_no_sign(number, spec, expected):
-    assert table.text(number, spec) == expected
+    assert tables.signed(number, spec) == expected
 
 
 def test_interval_has_both_ends():
-    assert table.interval(1.0, 1.5) == "-0.50 to +2.50"
-    assert table.interval(1.0, math.nan) == "-"
+    assert tables.interval(1.0, 1.5) == "-0.50 to +2.50"
+    assert tables.interval(1.0, math.nan) == "-"
 
 
 def test_interval_of_a_mean_stays_where_numbers_can_be():
     # 1, 2, 3: the half-width is 2.484 (see test_statistics).
-    assert table.mean_text([1.0, 2.0, 3.0], ".2f") == "2.00 ± 1.00 [0.00, 4.48]"
+    assert tables.mean_text([1.0, 2.0, 3.0], ".2f") == "2.00 ± 1.00 [0.00, 4.48]"
     numbers = [97.0, 98.0, 99.0]
-    assert table.mean_text(numbers, ".2f", 100) == "98.00 ± 1.00 [95.52, 100.00]"
+    assert tables.mean_text(numbers, ".2f", 100) == "98.00 ± 1.00 [95.52, 100.00]"
 
 
 def test_one_seed_has_a_mean_only():
-    assert table.mean_text([1.5], ".2f") == "1.50"
+    assert tables.mean_text([1.5], ".2f") == "1.50"
 
 
 def test_percent_never_says_more_than_all():
-    cells = [table.percent(number) for number in (0.123, 100.0, 100.1, math.nan)]
+    cells = [tables.percent(number) for number in (0.123, 100.0, 100.1, math.nan)]
     assert cells == ["0.12", "100.00", "over 100", "-"]
 
 
 def test_columns_are_aligned():
-    assert table.aligned([["a", "bb"], ["ccc", "d"]]) == [
+    assert tables.aligned([["a", "bb"], ["ccc", "d"]]) == [
         "a    bb",
         "-------",
         "ccc  d",
@@ -50,7 +50,7 @@ def test_columns_are_aligned():
 
 
 def test_first_cell_that_is_too_long_has_a_line_of_its_own():
-    assert table.aligned([["a", "bb"], ["c" * 8, "d"], ["ef", "g"]], width=10) == [
+    assert tables.aligned([["a", "bb"], ["c" * 8, "d"], ["ef", "g"]], width=10) == [
         "a   bb",
         "------",
         "cccccccc",
@@ -60,6 +60,6 @@ def test_first_cell_that_is_too_long_has_a_line_of_its_own():
 
 
 def test_markdown_has_a_rule_below_its_head():
-    assert table.markdown([["a", "b"], ["1", "2"]]) == (
+    assert tables.markdown([["a", "b"], ["1", "2"]]) == (
         "| a | b |\n| --- | --- |\n| 1 | 2 |"
     )

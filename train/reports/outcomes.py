@@ -1,0 +1,240 @@
+"""What the runs of a study come to: outcomes, and comparisons of arms."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from train.reports import statistics, tables
+from train.reports.rows import (
+    KEY,
+    Rows,
+    diverged,
+    donor_of,
+    lender_of,
+    of_block,
+    write_about,
+    write_csv,
+)
+from train.runs.task import Task, make_task
+from train.runs.writing import writing
+
+OUTCOMES = {
+    "last_epochs_error": "test error, mean of the last epochs",
+    "last_error": "test error of the last epoch",
+    "area": "test error, mean of all epochs",
+}
+PHASES = ["low_loss_share", "phase_switches"]  # what switching did
+
+
+class Comparison(NamedTuple):
+    """An arm less its block's reference, in one outcome; see `Difference`."""
+
+    block: str
+    arm: str
+    reference: str
+    outcome: str
+    mean: float
+    half_width: float
+    p_value: float
+    num_seeds: int
+    detectable: float
+    corrected_p: float
+
+    @property
+    def verdict(self) -> str:
+        """The difference in plain words; smaller is better."""
+        if self.num_seeds == 1:
+            return "one seed: no evidence"
+        if math.isnan(self.corrected_p):
+            return "all differences equal: can't tell which is better"
+        if self.is_significant:
+            return "better" if self.mean < 0 else "worse"
+        return "can't tell which is better"
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the corrected p-value says so."""
+        return self.corrected_p < statistics.LEVEL
+
+    @property
+    def sentence(self) -> str:
+        """The same with its numbers."""
+        points = f"{tables.signed(self.mean)} points"
+        if self.num_seeds == 1:
+            return f"{points} with one seed, which is no evidence"
+        ends = tables.interval(self.mean, self.half_width)
+        points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
+        if math.isnan(self.corrected_p):
+            return points + self.verdict
+        words = f"{points}p = {self.corrected_p:.2g}: {self.verdict}"
+        if not self.is_significant:
+            seen = min(self.detectable, 100)  # no error is larger
+            words += f" (a true difference of {seen:.2f} would be seen 4 times in 5)"
+        return words
+
+
+class Result(NamedTuple):
+    """What is known of a block; its tables have the arms that are compared.
+
+    Attributes:
+      block: as in `study.json`.
+      runs: outcomes and facts, by arm and seed; the other tables are by the same.
+      diverged: by arm, the seeds with which it diverged.
+      unmatched: by arm, the seeds with which it could not be run, as LCAM diverged.
+    """
+
+    block: dict[str, Any]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    observed: pd.DataFrame
+    diverged: dict[str, list[int]]
+    unmatched: dict[str, list[int]]
+
+    @property
+    def arms(self) -> dict[str, pd.DataFrame]:
+        """The runs of each arm, by seed."""
+        by_arm = self.runs.groupby("arm", sort=False)
+        return {arm: runs.droplevel("arm") for arm, runs in by_arm}
+
+    @property
+    def task(self) -> Task:
+        """What the runs learn."""
+        facts = {"num_test_predictions": None} | self.runs.iloc[0].dropna().to_dict()
+        return make_task(self.block["experiment"], facts)
+
+
+def make_results(rows: Rows) -> list[Result]:
+    """Works out what the runs of each block come to; a block without runs has none."""
+    lost = diverged(rows)
+    results = []
+    for block in rows.about["blocks"]:
+        name = block["name"]
+        runs, epochs, observed = (of_block(table, name) for table in rows[1:])
+        seeds = set(runs.index.unique("seed"))
+        bad, unmatched, watched = {}, {}, []
+        for arm in block["arms"]:
+            mine, of_donor = (
+                [seed for *place, seed in lost if place == [name, each]]
+                for each in (arm["name"], donor_of(arm))
+            )
+            without = {lender_of(arm["matched"], seed) for seed in of_donor} & seeds
+            if mine:
+                bad[arm["name"]] = mine
+            elif without:
+                unmatched[arm["name"]] = sorted(without)
+            options = arm["optimizer"]
+            if options["optimizer"] != "lcam" and options.get("high_loss_b1") is None:
+                watched.append(arm["name"])  # its phases do nothing
+        runs, epochs, observed = (
+            table[~table.index.isin([*bad, *unmatched], "arm")]
+            for table in (runs, epochs, observed)
+        )
+        epochs.loc[epochs.index.isin(watched, "arm"), PHASES] = None
+        if len(runs):
+            by_run = epochs.groupby(KEY[1:], sort=False)
+            found = by_run.apply(_outcomes, block["reach"])
+            goals = [name for name in found if name.startswith("epochs_to_")]
+            runs = found.astype(dict.fromkeys(goals, "Int64")).join(runs)
+        if len(runs) or bad:
+            results.append(Result(block, runs, epochs, observed, bad, unmatched))
+    return results
+
+
+def _outcomes(run: pd.DataFrame, reach: Sequence[float]) -> pd.Series:
+    """What a run comes to, from its epochs; NaN if one of them was not tested.
+
+    `epochs_to_E` is the first epoch with a test error of at most E, in percent. Shares,
+    switches and momentum are means over the epochs.
+    """
+
+    def mean(name: str, last: int = 0) -> float:
+        numbers = run[name].to_numpy(float, na_value=math.nan)
+        return statistics.mean(numbers[-last:])
+
+    found = {
+        "last_error": run.test_error.iloc[-1],
+        "last_epochs_error": mean("test_error", num_last_epochs(len(run))),
+        "area": mean("test_error"),
+        "train_loss": run.train_loss.iloc[-1],
+        **{
+            f"epochs_to_{goal:g}": run.epoch[run.test_error <= goal].min()
+            for goal in reach
+        },
+        **{name: mean(name) for name in (*PHASES, "mean_momentum")},
+        "seconds": math.fsum(run.seconds),
+    }
+    return pd.Series(found)
+
+
+def num_last_epochs(epochs: int) -> int:
+    """How many epochs the last error is a mean of: a tenth, at least 3."""
+    return min(epochs, max(3, epochs // 10))
+
+
+def compare_arms(
+    results: Sequence[Result], outcomes: Sequence[str]
+) -> list[Comparison]:
+    """Every arm less its reference, in every outcome, over the seeds that both have.
+
+    The p-values of the first outcome, the primary one, are corrected for its
+    comparisons; another's, which is looked at besides, for those and its own together.
+    """
+    pairs = []
+    for result in results:
+        arms, reference = result.arms, result.block["reference"]
+        for arm, ours in arms.items():
+            if arm != reference and reference in arms:
+                both = ours.index[ours.index.isin(arms[reference].index)]
+                sides = ours.loc[both], arms[reference].loc[both]
+                if len(both):
+                    pairs.append(((result.block["name"], arm, reference), sides))
+    comparisons: list[Comparison] = []
+    primary: list[float] = []
+    for outcome in outcomes:
+        tested = [
+            (names, [side[outcome] for side in sides])
+            for names, sides in pairs
+            if not any(side[outcome].isna().any() for side in sides)
+        ]
+        number = len(primary) + len(tested)
+        found = [
+            statistics.paired_difference(*sides, comparisons=number)
+            for _, sides in tested
+        ]
+        p_values = primary + [each.p_value for each in found]
+        corrected = statistics.holm(p_values)[len(primary) :]
+        comparisons += [
+            Comparison(*names, outcome, *difference, p)
+            for (names, _), difference, p in zip(tested, found, corrected, strict=True)
+        ]
+        primary = primary or p_values
+    return comparisons
+
+
+def write_tables(
+    out: Path, rows: Rows, *, compare: bool = True
+) -> tuple[list[Result], list[Comparison]]:
+    """Writes the rows and what they come to as CSV files, and returns the latter.
+
+    The studies of the plan do not `compare` arms with their reference: they have
+    questions of their own.
+    """
+    results = make_results(rows)
+    comparisons = compare_arms(results, rows.about["outcomes"]) if compare else []
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_about(out, rows.about)
+    write_csv(out / "epochs.csv", rows.epochs)
+    write_csv(out / "observed.csv", rows.observed)
+    runs = rows.runs
+    found = {each.block["name"]: each.runs for each in results if len(each.runs)}
+    if found:
+        outcomes = pd.concat(found, names=["block"]).drop(columns=runs.columns)
+        runs = outcomes.reindex(runs.index).join(runs)
+    write_csv(out / "runs.csv", runs)
+    table = pd.DataFrame(comparisons)
+    write_csv(out / "comparisons.csv", table, index=False, na_rep="nan")
+    return results, comparisons
