@@ -42,9 +42,7 @@ from train.data import augmentation
 from train.engine.device_data import DeviceData
 from train.engine.networks import NetworkSpec, describe, make_network_init
 from train.engine.optimizers import any_hyperparameters, make_optimizer, method_of
-from train.engine.program import make_state, make_train
-from train.engine.spec import Spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, Spec, make_state, make_train
 from train.errors import InputError
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model

@@ -39,9 +39,15 @@ from benchmarks.timing import Report, alternate, ratio
 from train.data.sources import load_dataset
 from train.engine import optimizers
 from train.engine.device_data import make_data
-from train.engine.program import compile_program, compiler_options, make_train
-from train.engine.spec import make_spec
-from train.engine.types import EpochPlan, StepMetrics, TrainState
+from train.engine.program import (
+    EpochPlan,
+    StepMetrics,
+    TrainState,
+    compile_program,
+    compiler_options,
+    make_spec,
+    make_train,
+)
 from train.errors import InputError
 from train.runs import loop
 from train.runs.records import read_metrics

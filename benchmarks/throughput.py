@@ -48,7 +48,7 @@ from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
 from train.data.dataset import Dataset
 from train.data.sources import load_dataset
-from train.engine.flops import training_flops
+from train.engine.calls import training_flops
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
 from train.settings.experiment import Experiment

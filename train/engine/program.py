@@ -17,22 +17,105 @@ import optax
 from flax import nnx
 
 from train.data import augmentation
+from train.data.dataset import Dataset, check_batch
 from train.engine import devices, networks
 from train.engine.device_data import DeviceData
-from train.engine.losses import example_errors, example_losses
+from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.observers import Step, make_observer
 from train.engine.optimizers import (
     Hyperparameters,
+    Method,
     any_hyperparameters,
     make_optimizer,
 )
-from train.engine.spec import Spec, is_counted
-from train.engine.types import EpochPlan, StepMetrics, TestMetrics, TrainState
 from train.engine.variables import merge, split
+from train.settings.experiment import Experiment
 
 # XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
 # Its sums over arrays, as in normalisation, are kept (docs/speed.md has the figures).
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+
+
+class Spec(NamedTuple):
+    """All that is fixed when a program is compiled. Hashable."""
+
+    network: NetworkSpec
+    method: Method
+    train_size: int
+    test_size: int
+    batch_size: int
+    eval_batch_size: int
+    drop_last: bool = True  # leave out the examples that do not fill a batch
+    crop_padding: int = 0  # pixels
+    flip: bool = False
+    observe: str = "nothing"  # see `train.engine.observers`
+    num_devices: int = 1  # among which each batch is split
+
+    @property
+    def full_steps(self) -> int:
+        """Steps an epoch with a full batch."""
+        return self.train_size // self.batch_size
+
+    @property
+    def last_batch_size(self) -> int:
+        """Examples in an epoch's smaller last step; 0 if there is none."""
+        return 0 if self.drop_last else self.train_size % self.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps an epoch, the smaller last one included."""
+        return self.full_steps + (self.last_batch_size > 0)
+
+    @property
+    def test_batches(self) -> int:
+        """Batches of the test set, the last one filled up."""
+        return -(-self.test_size // self.eval_batch_size)
+
+    @property
+    def is_images(self) -> bool:
+        """Whether the inputs are images."""
+        return len(self.network.input_shape) == 3
+
+
+class TrainState(NamedTuple):
+    """What training carries from step to step."""
+
+    params: nnx.State  # float32
+    # Running statistics; of a network of one's own any variable that is no weight.
+    batch_stats: nnx.State
+    opt_state: optax.OptState
+    observed: Any = ()
+    # Float32 [train size] where `Method.signal` is "examples": the loss of each example
+    # when it was last seen, less the average of that step; 0 before.
+    memory: Any = ()
+
+
+class EpochPlan(NamedTuple):
+    """What an epoch's steps draw on."""
+
+    order: jax.Array  # int32 [train size], of the training examples
+    learning_rates: jax.Array  # float32 [steps per epoch]
+    noise: jax.Array  # float32 [steps per epoch], in [0, 1): the phase by chance
+    key: jax.Array  # of the augmentation
+
+
+class StepMetrics(NamedTuple):
+    """What a step reports, float32; NaN where the optimizer has no such thing."""
+
+    loss: jax.Array  # mean of the batch: see `example_losses`
+    error: jax.Array  # mean of the batch: see `example_errors`
+    average_loss: jax.Array  # what the loss was compared with
+    phase: jax.Array  # the `lcam_optax.Phase` the comparison gave
+    momentum: jax.Array  # the coefficient of this step
+
+
+class TestMetrics(NamedTuple):
+    """Scores on the test set, float32 [batches], sums over the examples of each."""
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    loss: jax.Array
+    error: jax.Array
 
 
 class Program(NamedTuple):
@@ -60,6 +143,33 @@ class Program(NamedTuple):
     train: Any
     test: Any
     observed: Callable[[TrainState], dict[str, jax.Array]]
+
+
+def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
+    """Gathers what a program is compiled for; refuses what does not fit the data."""
+    check_batch(config, dataset)
+    return Spec(
+        network=make_network_spec(config.model, dataset),
+        method=method,
+        train_size=len(dataset.train_inputs),
+        test_size=len(dataset.test_inputs),
+        batch_size=config.batch_size,
+        eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
+        drop_last=config.drop_last,
+        crop_padding=config.data.crop_padding,
+        flip=config.data.flip,
+        observe=config.observe,
+        num_devices=devices.count(config.devices),
+    )
+
+
+def is_counted() -> bool:
+    """Whether the number of steps in a call is an argument of the compiled loop.
+
+    It is on a CPU. A GPU would ask the host at each step whether to go on, so that
+    there the compiler is told the number: each is a program of its own.
+    """
+    return jax.default_backend() == "cpu"
 
 
 @functools.cache
@@ -285,6 +395,27 @@ def _test(
         )
 
     return jax.lax.fori_loop(first, first + count, body, scores)
+
+
+def example_losses(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Loss of each example: cross-entropy in nats, or half of the squared error."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return optax.losses.l2_loss(outputs[:, 0], targets)
+    return _mean_of_each(
+        optax.losses.softmax_cross_entropy_with_integer_labels(outputs, targets)
+    )
+
+
+def example_errors(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Error of each example: the share of wrong classes, or the squared error."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return jnp.square(outputs[:, 0] - targets)
+    return _mean_of_each((jnp.argmax(outputs, axis=-1) != targets).astype(jnp.float32))
+
+
+def _mean_of_each(numbers: jax.Array) -> jax.Array:
+    """Mean over all axes but the first: text has a number for each token."""
+    return jnp.mean(numbers, axis=tuple(range(1, numbers.ndim)))
 
 
 def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:

@@ -14,9 +14,7 @@ from train.data.dataset import fingerprint
 from train.data.parts import shrink_images
 from train.engine import devices, networks, optimizers
 from train.engine.device_data import DeviceData, batches
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import Spec
-from train.engine.types import TrainState
+from train.engine.program import Spec, TrainState, compile_program, no_scores
 from train.engine.variables import split
 from train.errors import InputError
 from train.paths import expand

@@ -13,11 +13,17 @@ import optax
 
 from train import notes
 from train.engine import devices, networks, optimizers, schedules
+from train.engine.calls import Pace, steps_per_call
 from train.engine.device_data import DeviceData
-from train.engine.pace import Pace
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import Spec, is_counted, steps_per_call
-from train.engine.types import EpochPlan, StepMetrics, TestMetrics
+from train.engine.program import (
+    EpochPlan,
+    Spec,
+    StepMetrics,
+    TestMetrics,
+    compile_program,
+    is_counted,
+    no_scores,
+)
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
 from train.runs.checkpoint import Checkpoints, Snapshot

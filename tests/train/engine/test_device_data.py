@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.train.engine.test_spec import dataset
+from tests.train.engine.test_calls import dataset
 from train.engine import device_data
 from train.engine.device_data import make_data, pixel_statistics
 from train.errors import InputError

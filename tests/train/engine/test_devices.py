@@ -14,9 +14,7 @@ from train.__main__ import main
 from train.data.dataset import Dataset
 from train.engine import devices, optimizers, schedules
 from train.engine.device_data import make_data
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import make_spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, compile_program, make_spec, no_scores
 from train.errors import InputError
 from train.runs import records
 from train.settings.experiment import Experiment

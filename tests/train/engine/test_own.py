@@ -6,7 +6,7 @@ import pytest
 
 from train.__main__ import main
 from train.engine import own
-from train.engine.flops import training_flops
+from train.engine.calls import training_flops
 from train.engine.networks import NetworkSpec, check_own, describe
 from train.engine.own import OwnNetwork
 from train.errors import InputError
