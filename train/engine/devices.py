@@ -22,14 +22,7 @@ _waiter = ThreadPoolExecutor(1, "waiter")
 
 
 def count(asked: int | None) -> int:
-    """The number of devices to use, those of all processes.
-
-    Args:
-      asked: by the user; None for all.
-
-    Raises:
-      InputError: there are not so many, or they are not all of several processes'.
-    """
+    """The number of devices to use, those of all processes; all if none is asked."""
     available = jax.device_count()
     if asked is None:
         return available
@@ -48,11 +41,7 @@ def count(asked: int | None) -> int:
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Says what to do where a device's memory does not hold what is asked of it.
-
-    Raises:
-      InputError: it does not.
-    """
+    """Says what to do where a device's memory does not hold what is asked of it."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
@@ -67,15 +56,11 @@ def enough_memory() -> Iterator[None]:
 
 
 @functools.cache
-def _mesh(num_devices: int) -> jax.sharding.Mesh:
-    """The first devices, in a row."""
+def everywhere(num_devices: int, *axes: str) -> NamedSharding:
+    """The whole array on every device, but for the axes that are split among them."""
     devices = jax.devices()[:num_devices]
-    return jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
-
-
-def everywhere(num_devices: int) -> NamedSharding:
-    """The whole array on every device."""
-    return NamedSharding(_mesh(num_devices), PartitionSpec())
+    mesh = jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, PartitionSpec(*axes))
 
 
 def share(batch: jax.Array, num_devices: int) -> jax.Array:
@@ -85,16 +70,14 @@ def share(batch: jax.Array, num_devices: int) -> jax.Array:
     """
     if num_devices == 1:
         return batch
-    sharding = NamedSharding(_mesh(num_devices), PartitionSpec(AXIS))
-    return jax.lax.with_sharding_constraint(batch, sharding)
+    return jax.lax.with_sharding_constraint(batch, everywhere(num_devices, AXIS))
 
 
 def put(tree: Any, num_devices: int) -> Any:
     """Puts arrays, which every process has, on every device."""
-    sharding = everywhere(num_devices)
     if jax.process_count() > 1:  # where JAX puts no array by hand
-        return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
-    return jax.device_put(tree, sharding)
+        return jax.jit(lambda tree: tree, out_shardings=everywhere(num_devices))(tree)
+    return jax.device_put(tree, everywhere(num_devices))
 
 
 def wait(tree: Any) -> None:

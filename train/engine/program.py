@@ -122,26 +122,21 @@ class Program(NamedTuple):
     """The functions of one `Spec`. Each is compiled when it is first called.
 
     `train.lower(...).compile()` and `test.lower(...).compile()` compile them before.
-
-    Attributes:
-      init: `init(seed) -> state`, fresh weights and optimizer state; uint32.
-      draw: `draw(seed, epoch) -> (order, augmentation key, noise, key of the noise)`,
-        an epoch's random numbers; uint32 and int32.
-      train: `train(state, data, plan, hyperparameters, first, *, count, batch_size) ->
-        (state, metrics)`. It takes `count` steps, of which `first` (int32) is the
-        number of the first one in its epoch. `metrics` are [steps per epoch], and NaN
-        but for these steps. `state` is given up: its memory is reused.
-      test: `test(state, data, scores, *, first, count) -> scores`. The scores are sums
-        over each batch of the test set, [batches]. Those of `count` batches from
-        `first` on are replaced.
-      observed: `observed(state) -> dict`, what was watched of the epoch so far; empty
-        for nothing.
     """
 
+    # init(seed: uint32) -> state
     init: Callable[..., TrainState]
+    # draw(seed: uint32, epoch: int32) -> (order, augmentation key, noise, its key)
     draw: Callable[..., tuple[jax.Array, ...]]
+    # train(state, data, plan, hyperparameters, first, *, count, batch_size) -> (state,
+    # metrics). It takes `count` steps, the first of which is the `first`-th (int32) of
+    # its epoch. Metrics are [steps per epoch], NaN but for these steps. The state is
+    # given up: its memory is reused.
     train: Any
+    # test(state, data, scores, *, first, count) -> scores, where those of `count`
+    # batches from `first` on are new
     test: Any
+    # observed(state) -> what was watched of the epoch so far
     observed: Callable[[TrainState], dict[str, jax.Array]]
 
 
@@ -294,8 +289,8 @@ def _step(
     """One training step, the `index`-th of its epoch."""
     graph = networks.graph_of(spec.network)
     share = partial(devices.share, num_devices=spec.num_devices)
-    start = index * spec.batch_size
-    chosen = share(jax.lax.dynamic_slice(plan.order, (start,), (batch_size,)))
+    place = (index * spec.batch_size,)
+    chosen = share(jax.lax.dynamic_slice(plan.order, place, (batch_size,)))
     targets = share(data.train_targets[chosen])
     if spec.is_images:
         inputs = augmentation.crop_and_flip(
@@ -309,17 +304,14 @@ def _step(
         inputs = data.train_inputs[chosen]
     learning_rate = plan.learning_rates[index]
 
-    def loss_fn(
-        params: nnx.State, inputs: jax.Array, targets: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
+    def loss_fn(params: nnx.State, inputs: jax.Array, targets: jax.Array) -> Any:
         network = merge(graph, params, state.batch_stats)
         outputs = network(_normalize(spec, share(inputs), data), train=True)
         loss = jnp.mean(example_losses(outputs, targets))
         return loss, (outputs, split(network)[2])
 
-    (loss, (outputs, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-        state.params, inputs, targets
-    )
+    with_grads = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, (outputs, batch_stats)), grads = with_grads(state.params, inputs, targets)
 
     def held_out_loss() -> jax.Array:
         return loss_fn(state.params, data.test_inputs[0], data.test_targets[0])[0]
@@ -327,15 +319,12 @@ def _step(
     def fixed_loss() -> jax.Array:
         return loss_fn(state.params, data.fixed_inputs, data.fixed_targets)[0]
 
-    match spec.method.signal:
-        case "noise":
-            value = plan.noise[index]
-        case "fixed":
-            value = fixed_loss()
-        case "examples":
-            value = loss - jnp.mean(state.memory[chosen])
-        case _:
-            value = loss
+    value = {
+        "loss": lambda: loss,
+        "fixed": fixed_loss,
+        "examples": lambda: loss - jnp.mean(state.memory[chosen]),
+        "noise": lambda: plan.noise[index],
+    }[spec.method.signal]()
     optimizer = make_optimizer(spec.method, hyperparameters, learning_rate)
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.params, value=value
@@ -374,8 +363,8 @@ def _test(
     data: DeviceData,
     scores: TestMetrics,
     *,
-    first: jax.Array | int,
-    count: jax.Array | int,
+    first: Any,
+    count: Any,
 ) -> TestMetrics:
     """Scores some batches of the test set; see `Program`."""
     graph, size = networks.graph_of(spec.network), spec.eval_batch_size
@@ -386,12 +375,13 @@ def _test(
         outputs = network(_normalize(spec, inputs, data), train=False)
         targets = data.test_targets[number]
         counts = number * size + jnp.arange(size) < spec.test_size  # the last is filled
-        sums = [
-            jnp.sum(jnp.where(counts, each(outputs, targets), 0))
-            for each in (example_losses, example_errors)
-        ]
+
+        def put(column: jax.Array, each: jax.Array) -> jax.Array:
+            return column.at[number].set(jnp.sum(jnp.where(counts, each, 0)))
+
         return TestMetrics(
-            *(x.at[number].set(y) for x, y in zip(scores, sums, strict=True))
+            put(scores.loss, example_losses(outputs, targets)),
+            put(scores.error, example_errors(outputs, targets)),
         )
 
     return jax.lax.fori_loop(first, first + count, body, scores)
@@ -427,13 +417,7 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
 
 def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
     """Average loss, phase and momentum; NaN where the optimizer has no such thing."""
-
-    def is_number(_: Any, leaf: Any) -> bool:
-        # AdamW's momentum by phase: beside the number stands the schedule's state.
-        return isinstance(leaf, jax.Array)
-
-    found = [
-        optax.tree.get(opt_state, name, np.nan, is_number)
-        for name in StepMetrics._fields[2:]
-    ]
-    return [jnp.asarray(number, jnp.float32) for number in found]
+    # AdamW's momentum by phase: beside the number stands the schedule's state.
+    found = partial(optax.tree.get, filtering=lambda _, x: isinstance(x, jax.Array))
+    numbers = [found(opt_state, name, np.nan) for name in StepMetrics._fields[2:]]
+    return [jnp.asarray(number, jnp.float32) for number in numbers]

@@ -15,17 +15,7 @@ from train.settings.optimizer import Schedule
 def learning_rates(
     config: Schedule, peak: float, *, epochs: int, steps_per_epoch: int
 ) -> np.ndarray:
-    """Returns the learning rates of a run.
-
-    Args:
-      config: the schedule.
-      peak: the highest learning rate.
-      epochs: how many there are.
-      steps_per_epoch: steps in each.
-
-    Returns:
-      float32 [epochs, steps_per_epoch].
-    """
+    """The learning rates of a run, float32 [epochs, steps_per_epoch]."""
     # In float64: 0.99985, rounded to float32, is off by 0.1 % after 100 epochs' powers.
     with jax.enable_x64(True):
         schedule = _schedule(config, peak, epochs * steps_per_epoch, steps_per_epoch)
@@ -40,14 +30,13 @@ def learning_rates(
 def _schedule(
     config: Schedule, peak: float, num_steps: int, steps_per_epoch: int
 ) -> optax.Schedule:
+    """The rate of each step but for the warm-up."""
     match config.schedule:
         case "constant":
             return lambda count: jnp.full_like(count, peak, float)
         case "step":
-            drops = {
-                epoch * steps_per_epoch: config.milestone_factor
-                for epoch in config.milestones
-            }
+            factor = config.milestone_factor
+            drops = {epoch * steps_per_epoch: factor for epoch in config.milestones}
             return optax.piecewise_constant_schedule(peak, drops)
         case "exponential":
             decay = optax.exponential_decay(

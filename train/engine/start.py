@@ -11,14 +11,7 @@ from train.errors import InputError
 
 
 def start_jax(compile_cache: bool) -> None:
-    """Starts JAX. Before anything is compiled.
-
-    Args:
-      compile_cache: whether compiled programs are kept from run to run.
-
-    Raises:
-      InputError: the environment asks for what JAX or this program cannot do.
-    """
+    """Starts JAX before anything is compiled; refuses an environment that cannot be."""
     keep_compiled(compile_cache)
     if jax.config.jax_enable_x64:
         raise InputError(
@@ -41,10 +34,8 @@ def keep_compiled(wanted: bool) -> None:
     """Lets JAX keep what it compiles, by its persistent cache.
 
     Where a user gave JAX a folder (JAX_COMPILATION_CACHE_DIR), JAX uses that one. One
-    that cannot be read or written costs time and a warning of JAX's.
-
-    Args:
-      wanted: if not, nothing is kept and nothing kept is used.
+    that cannot be read or written costs time and a warning of JAX's. If not wanted,
+    nothing is kept and nothing kept is used.
     """
     if not wanted:
         jax.config.update("jax_enable_compilation_cache", False)

@@ -12,8 +12,7 @@ from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.fields import Options, at_least, check, option, positive, within
-from train.settings.options import check_source, no_tensorboard
-from train.settings.own import parse_network
+from train.settings.options import check_source, no_tensorboard, parse_network
 
 
 def _ending(*endings: str, default: Any = MISSING) -> Any:

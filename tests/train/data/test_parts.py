@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.data.parts import choose
+from train.data.sources import choose
 from train.errors import InputError
 from train.settings.options import Data
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.data.parts import reduce
-from train.data.sources import load_dataset, load_npz
+from train.data.sources import choose, load_dataset, load_npz
 from train.errors import InputError
 from train.settings.options import Data
 
@@ -45,7 +44,22 @@ def test_grey_images_get_a_channel(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": np.zeros((5, 4, 3, 2))}, "x_train must be uint8.*got float64"),
+        (
+            {"x_train": np.linspace(0, 1, 120).reshape(5, 4, 3, 2)},
+            r"must be uint8.* float64. Numbers from 0 to 1 become .*uint8\(255 \* x\)",
+        ),
+        (
+            {"x_train": np.arange(120).reshape(5, 4, 3, 2)},
+            r"got int64. Numbers from 0 to 119 become that by numpy.uint8\(x\)",
+        ),
+        (
+            {"x_test": np.linspace(-2, 65535, 48).reshape(2, 4, 3, 2)},
+            "from -2 to 65535 must be scaled to that, those of all arrays alike",
+        ),
+        (
+            {"x_train": np.zeros((5, 3, 32, 32), np.uint8)},
+            r"x_train has the shape \(5, 3, 32, 32\), with channels first.* 2, 3, 1",
+        ),
         ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
         ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
         ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
@@ -153,7 +167,7 @@ def test_memory_is_not_taken_for_what_a_header_claims(tmp_path):
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     train = np.arange(2 * 2 * 4, dtype=np.uint8).reshape(2, 2, 4, 1)
     dataset = Dataset(train, np.int32([0, 1]), train[1:], np.int32([1]), 2)
-    reduced = reduce(dataset, every=2, shrink=2)
+    reduced = choose(dataset, Data(every=2, shrink=2))
     # Rows 0 1 2 3 and 4 5 6 7: squares 0 1 4 5 and 2 3 6 7, of the means 2.5 and 4.5,
     # which NumPy rounds to even.
     np.testing.assert_array_equal(reduced.train_inputs.squeeze(), [2, 4])
