@@ -104,43 +104,29 @@ def test_missing_file_is_named(tmp_path):
         load_npz(tmp_path / "nowhere.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text\n"])
-def test_file_that_is_no_npz_is_refused(tmp_path, content):
-    (tmp_path / "data.npz").write_bytes(content)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"",
+        lambda content: b"PK\x03\x04 not a zip",
+        lambda content: b"text\n",
+        lambda content: content[:60] + bytes(30) + content[90:],
+        lambda content: content[:-100],  # as a copy that was stopped
+    ],
+)
+def test_file_that_is_no_npz_or_is_damaged_is_refused(tmp_path, change):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, **GOOD)
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(InputError, match="cannot read"):
-        load_npz(tmp_path / "data.npz")
+        load_npz(path)
 
 
 def test_npy_file_is_refused(tmp_path):
     np.save(tmp_path / "data.npy", GOOD["x_train"])
-    with pytest.raises(
-        InputError, match=r"cannot read .*: it is an \.npy file.* numpy.savez"
-    ):
+    message = r"cannot read .*: it is an \.npy file.* numpy.savez"
+    with pytest.raises(InputError, match=message):
         load_npz(tmp_path / "data.npy")
-
-
-def test_damaged_compressed_npz_is_refused(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, **GOOD)
-    content = bytearray(path.read_bytes())
-    content[60:90] = bytes(30)
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot read"):
-        load_npz(path)
-
-
-def test_member_that_is_no_array_is_refused(tmp_path):
-    path = save(tmp_path)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in GOOD:
-            archive.writestr(name, b"text")
-    with pytest.raises(InputError, match=r"x_train must be uint8"):
-        load_npz(path)
-
-
-def test_unknown_home_folder_is_refused():
-    with pytest.raises(InputError, match="there is no such user"):
-        load_dataset(Data("npz:~nosuchuser/data.npz"))
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
@@ -177,16 +163,6 @@ def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     np.testing.assert_array_equal(reduced.test_targets, [1])
 
 
-def test_inputs_that_do_not_divide_into_squares_are_refused():
-    with pytest.raises(InputError, match="--shrink 3 does not divide images of 8 x 8"):
-        load_dataset(Data("digits", shrink=3))
-
-
-def test_unknown_source_is_refused():
-    with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
-        load_dataset(Data("mnist"))
-
-
 def test_classes_that_thinning_loses_are_named(tmp_path):
     arrays = {
         "x_train": np.zeros((8, 2, 2), np.uint8),
@@ -200,3 +176,28 @@ def test_classes_that_thinning_loses_are_named(tmp_path):
         InputError, match=r"--every 2 leaves 1 of the classes of .*ordered"
     ):
         load_dataset(data)
+
+
+# Twelve numbered examples for training, three for testing.
+WHOLE = Dataset(
+    np.arange(12, dtype=np.float32)[:, np.newaxis],
+    np.arange(12, dtype=np.int32) % 4,
+    np.arange(100, 103, dtype=np.float32)[:, np.newaxis],
+    np.zeros(3, np.int32),
+    4,
+)
+
+
+def test_rest_is_tested_behind_the_test_set():
+    found = choose(WHOLE, Data(every=3, test_rest=True))
+    assert found.train_inputs[:, 0].tolist() == [0, 3, 6, 9]
+    expected = [100, 101, 102, 1, 2, 4, 5, 7, 8, 10, 11]
+    assert found.test_inputs[:, 0].tolist() == expected
+    assert found.test_targets[3:].tolist() == [1, 2, 0, 1, 3, 0, 2, 3]
+
+
+def test_validation_takes_the_last_training_examples_in_place_of_the_test_set():
+    found = choose(WHOLE, Data(every=2, validation=2))
+    assert found.train_inputs[:, 0].tolist() == [0, 2, 4, 6]
+    assert found.test_inputs[:, 0].tolist() == [8, 10]
+    assert found.test_targets.tolist() == [0, 2]
