@@ -90,28 +90,22 @@ def make_network_init(spec: NetworkSpec) -> Callable[[jax.Array], Any]:
     return lambda key: split(make_network(spec, key))[1:]
 
 
-def num_parameters(spec: NetworkSpec) -> int:
-    """The number of trained weights, counted without making them."""
-    return sum(math.prod(array.shape) for array in _weights(spec).values())
+def facts_of(spec: NetworkSpec, test_size: int) -> dict[str, Any]:
+    """What a run notes of its network; nothing is made.
 
-
-def array_names(spec: NetworkSpec) -> list[str]:
-    """Names of the arrays of trained weights, in the order of the tree's leaves."""
-    return list(_weights(spec))
-
-
-def _weights(spec: NetworkSpec) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the arrays of trained weights, by their names."""
+    `arrays` are the names of trained weights, in the order of the tree's leaves.
+    `num_test_predictions` is the number of classes predicted in a test of so many
+    examples; None for numbers.
+    """
     params, _ = jax.eval_shape(make_network_init(spec), jax.random.key(0))
-    paths = jax.tree_util.tree_leaves_with_path(pure(params))
-    return {"/".join(str(key.key) for key in path): leaf for path, leaf in paths}
-
-
-def num_predictions(spec: NetworkSpec, shape: tuple[int, ...]) -> int | None:
-    """How many classes a network predicts for inputs of a shape; None for numbers."""
-    if spec.num_outputs == 1:
-        return None
-    return math.prod(shape[:2]) if spec.is_text else shape[0]
+    leaves = jax.tree_util.tree_leaves_with_path(pure(params))
+    predictions = test_size * (spec.input_shape[0] if spec.is_text else 1)
+    return {
+        "network": describe(spec),
+        "arrays": ["/".join(str(key.key) for key in path) for path, _ in leaves],
+        "num_parameters": sum(math.prod(leaf.shape) for _, leaf in leaves),
+        "num_test_predictions": predictions if spec.num_outputs > 1 else None,
+    }
 
 
 def graph_of(spec: NetworkSpec) -> nnx.GraphDef:
