@@ -1,4 +1,4 @@
-"""The devices that share each batch.
+"""The devices: JAX is started on them, and they share each batch.
 
 JAX does the work: a mesh of one axis, weights on every device, examples split among
 them. XLA turns means over the batch into means over all devices, so loss, phase and
@@ -7,8 +7,11 @@ batch statistics are those of the whole batch.
 
 import contextlib
 import functools
+import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +22,54 @@ from train.errors import InputError
 AXIS = "data"
 
 _waiter = ThreadPoolExecutor(1, "waiter")
+
+
+def start_jax(compile_cache: bool) -> None:
+    """Starts JAX before anything is compiled; refuses an environment that cannot be."""
+    keep_compiled(compile_cache)
+    if jax.config.jax_enable_x64:
+        raise InputError(
+            "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
+            "float32: unset JAX_ENABLE_X64."
+        )
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX's, or of its plugin's absence
+        platforms = jax.config.jax_platforms
+        told = f" on JAX_PLATFORMS={platforms}" if platforms else ""
+        reason = f": {error}" if str(error) else ""
+        raise InputError(
+            f"JAX cannot start{told}{reason}. Install JAX for the device, or set "
+            "JAX_PLATFORMS to one that is here, such as cpu."
+        ) from None
+
+
+def keep_compiled(wanted: bool) -> None:
+    """Lets JAX keep what it compiles, by its persistent cache.
+
+    Where a user gave JAX a folder (JAX_COMPILATION_CACHE_DIR), JAX uses that one. One
+    that cannot be read or written costs time and a warning of JAX's. If not wanted,
+    nothing is kept and nothing kept is used.
+    """
+    if not wanted:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif jax.config.jax_compilation_cache_dir is None:
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        except RuntimeError:  # this user has no home
+            return
+        folder = cache / "lcam_optax" / "jax" / _processor()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", 2**30)  # bytes
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _processor() -> str:
+    """Names the CPU's abilities: a program for another CPU's could crash."""
+    abilities = ""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:  # Linux has it
+        abilities = next((x for x in file if x.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(abilities.encode()).hexdigest()[:16]
 
 
 def count(asked: int | None) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from train import notes
-from train.engine import devices, networks, optimizers, schedules
+from train.engine import devices, networks, optimizers
 from train.engine.calls import Pace, steps_per_call
 from train.engine.device_data import DeviceData
 from train.engine.program import (
@@ -145,7 +145,7 @@ class Training:
             optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
             spec.num_devices,
         )
-        self._rates = schedules.learning_rates(
+        self._rates = optimizers.learning_rates(
             config.schedule,
             config.optimizer.learning_rate,
             epochs=config.epochs,

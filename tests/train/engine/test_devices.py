@@ -12,7 +12,7 @@ import pytest
 from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.data.dataset import Dataset
-from train.engine import devices, optimizers, schedules
+from train.engine import devices, optimizers
 from train.engine.device_data import make_data
 from train.engine.program import EpochPlan, compile_program, make_spec, no_scores
 from train.errors import InputError
@@ -64,7 +64,7 @@ class Epoch:
         data = make_data(dataset, "train", 1, spec.eval_batch_size, num_devices)
         self.program, steps = compile_program(spec), spec.steps_per_epoch
         order, key, noise, _ = self.program.draw(np.uint32(0), np.int32(0))
-        [rates] = schedules.learning_rates(
+        [rates] = optimizers.learning_rates(
             experiment.schedule, 0.01, epochs=1, steps_per_epoch=steps
         )
         self.state = self.program.init(np.uint32(0))

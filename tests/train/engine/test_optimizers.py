@@ -1,11 +1,18 @@
+import math
+
 import chex
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
-from train.settings.optimizer import Optimizer
+from train.engine.optimizers import (
+    hyperparameters_of,
+    learning_rates,
+    make_optimizer,
+    method_of,
+)
+from train.settings.optimizer import Optimizer, Schedule
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 LOSSES = [3.0, 2.0, 2.5, 1.0, 4.0, 1.0]
@@ -111,3 +118,44 @@ def test_chance_compares_what_comes_with_the_share():
         _, state = optimizer.update(GRADIENTS[0], state, jnp.zeros(3), value=noise)
         momenta.append(optax.tree.get(state, "momentum"))
     np.testing.assert_array_equal(momenta, np.float32([0.75, 0.75, 0.9, 0.9, 0.75]))
+
+
+def rates(epochs, steps_per_epoch, **options):
+    sizes = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    actual = learning_rates(Schedule(**options), 0.1, **sizes)
+    assert (actual.shape, actual.dtype) == ((epochs, steps_per_epoch), np.float32)
+    return actual.ravel()
+
+
+def test_constant_schedule_stays():
+    np.testing.assert_array_equal(
+        rates(2, 2, schedule="constant"), np.float32([0.1] * 4)
+    )
+
+
+def test_step_schedule_drops_after_its_milestones():
+    # The authors change the rate at the end of 0-based epoch m - 1: epoch m has it.
+    actual = rates(4, 2, schedule="step", milestones=(1, 3), milestone_factor=0.2)
+    expected = [0.1, 0.1, 0.02, 0.02, 0.02, 0.02, 0.004, 0.004]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_exponential_schedule_decays_every_step_after_its_epoch():
+    actual = rates(
+        3, 2, schedule="exponential", exponential_after=1, exponential_rate=0.5
+    )
+    expected = [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_cosine_schedule_is_half_a_cosine():
+    expected = [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    np.testing.assert_allclose(rates(4, 2, schedule="cosine"), expected, rtol=1e-5)
+
+
+def test_warm_up_rises_linearly_and_keeps_the_milestones():
+    actual = rates(
+        4, 2, schedule="step", milestones=(3,), milestone_factor=0.5, warmup_epochs=2
+    )
+    expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)

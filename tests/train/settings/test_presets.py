@@ -10,8 +10,12 @@ import optax
 import pytest
 
 from train.__main__ import main
-from train.engine import schedules
-from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
+from train.engine.optimizers import (
+    hyperparameters_of,
+    learning_rates,
+    make_optimizer,
+    method_of,
+)
 from train.settings.cli import parse
 from train.settings.commands import COMMANDS
 from train.settings.optimizer import Optimizer, Schedule
@@ -89,9 +93,7 @@ def test_every_published_run_has_a_preset():
 def test_learning_rate_of_every_step_is_the_scripts(name):
     run = run_of(name)
     sizes = {"epochs": run.epochs, "steps_per_epoch": STEPS_PER_EPOCH}
-    actual = schedules.learning_rates(
-        run.schedule, run.optimizer.learning_rate, **sizes
-    )
+    actual = learning_rates(run.schedule, run.optimizer.learning_rate, **sizes)
     np.testing.assert_allclose(actual.ravel(), authors_learning_rates(name), rtol=2e-7)
 
 
@@ -130,7 +132,7 @@ def test_all_else_is_the_scripts(name):
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_wide_resnet_recipe_is_the_papers(data):
     run = run_of(f"wrn-{data}")
-    rates = schedules.learning_rates(run.schedule, 0.1, epochs=200, steps_per_epoch=1)
+    rates = learning_rates(run.schedule, 0.1, epochs=200, steps_per_epoch=1)
     expected = 60 * [0.1] + 60 * [0.02] + 40 * [0.004] + 40 * [0.0008]
     np.testing.assert_allclose(rates[:, 0], expected, rtol=1e-6)
     sgd = run.optimizer
