@@ -182,7 +182,7 @@ REFUSED = {
     "run --data npz:w_nchw.npz": "x_train has the shape (100, 3, 8, 8), with channels "
     "first. Images are [size, height, width, channels]: x.transpose(0, 2, 3, 1) makes",
     "run --data digits --every 1000": "--every 1000 leaves 8 of the classes of digits "
-    "without a training example: 2 examples are left: take a smaller --every.",
+    "without a training example: 2 examples are left. Take a smaller --every.",
     "run --data npz:w_shape.npz": "x_train are 8x8x3 and in x_test 7x7x3",
     "run --data npz:w_one.npz": "y_train holds one class; expected two or more.",
     "run --batch-size 5000": "--batch-size must be at most 1437, the number",
@@ -232,7 +232,7 @@ REFUSED = {
     "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
     "compare --arms sgd lcamx": "--arms lcamx: --optimizer must be sgd, lcam or adamw",
-    "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
+    "compare --arms sgd:momentun=0.95 lcam": "Did you mean --momentum?",
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
     "compare --arms sgd": "--arms needs 2 or more, got 1.",

@@ -1,6 +1,5 @@
 """Loads data: those that have a name, and files; all, or the part that is asked for."""
 
-import dataclasses
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from train.data.description import odd_options
 from train.errors import InputError
 from train.paths import expand, printable
 from train.settings.experiment import Experiment
-from train.settings.options import DATA_SETS, Data
+from train.settings.options import Data
 
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
@@ -31,20 +30,28 @@ def load_fitting(experiment: Experiment) -> Dataset:
 
 def load_dataset(config: Data) -> Dataset:
     """Loads a data set, or the part of it that is asked for."""
-    dataset = _load(config)
+    kind, _, path = config.data.partition(":")
+    if kind == "npz":
+        if not path:
+            raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
+        dataset = load_npz(expand(Path(path)))
+    elif kind.startswith("digit_pairs"):
+        label = {"left": "left", "sum": "sum"}.get(kind[12:], "pair")
+        dataset = importlib.import_module("train.data.digits").load_pairs(label)
+    else:  # imported where it is asked for: TensorFlow Datasets takes seconds
+        module, _, function = config.data_set.loader.partition(":")
+        load = getattr(importlib.import_module(f"train.data.{module}"), function)
+        dataset = load(kind, config.data_dir) if config.data_set.from_tfds else load()
     reduced = choose(dataset, config)
     labels, size = dataset.train_targets, len(reduced.train_targets)
     lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
     if labels.ndim == 1 and dataset.num_classes and lost:
-        advice = f"{size} examples are left: take a smaller --every."
+        reason = f"{size} examples are left. Take"
         if size >= dataset.num_classes:
-            advice = (
-                "the examples are not in random order. Shuffle them, or take a smaller "
-                "--every."
-            )
+            reason = "the examples are not in random order. Shuffle them, or take"
         raise InputError(
             f"--every {config.every} leaves {lost} of the classes of {config.data} "
-            f"without a training example: {advice}"
+            f"without a training example: {reason} a smaller --every."
         )
     return reduced
 
@@ -53,11 +60,11 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     """Takes the part of a data set that is asked for."""
     inputs, targets = dataset.train_inputs, dataset.train_targets
     test_inputs, test_targets = dataset.test_inputs, dataset.test_targets
-    left_out = np.arange(len(inputs)) % config.every != 0
     if config.test_rest:
+        left_out = np.arange(len(inputs)) % config.every != 0
         test_inputs = np.concatenate([test_inputs, inputs[left_out]])
         test_targets = np.concatenate([test_targets, targets[left_out]])
-    inputs, targets = inputs[~left_out], targets[~left_out]
+    inputs, targets = inputs[:: config.every], targets[:: config.every]
     if config.validation:
         rest = len(inputs) - config.validation
         if rest < 1:
@@ -70,13 +77,7 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     if dataset.is_images:
         inputs = shrink_images(inputs, config.shrink)
         test_inputs = shrink_images(test_inputs, config.shrink)
-    return dataclasses.replace(
-        dataset,
-        train_inputs=inputs,
-        train_targets=targets,
-        test_inputs=test_inputs,
-        test_targets=test_targets,
-    )
+    return Dataset(inputs, targets, test_inputs, test_targets, dataset.num_classes)
 
 
 def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
@@ -92,24 +93,6 @@ def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
     tiles = (-1, height // shrink, shrink, width // shrink, shrink, channels)
     means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
     return np.round(means).astype(np.uint8)
-
-
-def _load(config: Data) -> Dataset:
-    """The whole of a data set."""
-    kind, _, path = config.data.partition(":")
-    if kind == "npz":
-        if not path:
-            raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
-        return load_npz(expand(Path(path)))
-    if config.data.startswith("digit_pairs"):
-        from train.data import digits
-
-        label = {"left": "left", "sum": "sum"}.get(config.data[12:], "pair")
-        return digits.load_pairs(label)
-    # Imported where it is asked for: TensorFlow Datasets takes seconds.
-    module, _, function = DATA_SETS[config.data].loader.partition(":")
-    load = getattr(importlib.import_module(f"train.data.{module}"), function)
-    return load(config.data, config.data_dir) if config.data_set.from_tfds else load()
 
 
 def load_npz(path: Path) -> Dataset:

@@ -67,7 +67,7 @@ def parse(words: Sequence[str], commands: Mapping[str, type]) -> Any:
     parser = parser_of(name, commands[name])
     given, unknown = read(parser, rest)
     if unknown is not None:
-        raise InputError(_why_not(name, unknown, parser, commands))
+        raise InputError(why_not(name, unknown, parser, commands))
     values = given
     if (preset := given.get("preset")) is not None:
         if preset not in PRESETS:
@@ -125,7 +125,7 @@ def read(
     return values, left[0] if left else None
 
 
-def _why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> str:
+def why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> str:
     """Why a command does not take a word."""
     known, shown = [*parser._option_string_actions], word.partition("=")[0]
     hint = did_you_mean(shown, known)

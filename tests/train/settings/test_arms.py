@@ -17,7 +17,7 @@ def test_arms_that_are_the_same_are_refused(texts):
     ("text", "message"),
     [
         ("lcam:optimizer=sgd", "optimizer stands there twice"),
-        ("lcam:margn=1", "has no option 'margn'. Did you mean margin[?]"),
+        ("lcam:margn=1", "lcam has no option --margn. Did you mean --margin[?]"),
         ("lcam:", "expected OPTION=VALUE, as in sgd:mom.*, got ''"),
         ("lcam:margin=0:lagged=True", "put a comma between options"),
         ("lcam:margin=wide", "margin must be a number, got 'wide'"),
