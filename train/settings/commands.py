@@ -1,7 +1,4 @@
-"""The commands: frozen dataclasses, which are also the command line.
-
-As in `train.settings.options`, the comment above a field is its help text.
-"""
+"""The commands: frozen dataclasses, which are also the command line (`cli.py`)."""
 
 import typing
 from dataclasses import MISSING, dataclass

@@ -1,7 +1,6 @@
-"""Groups of options: data, network, processes.
+"""Groups of options: data, network, processes; and the data sets and networks by name.
 
-The comment above a field is its help text. Every check raises `InputError` with the
-option as it is typed. This module imports no JAX, so that `--help` comes at once.
+Nothing here imports JAX, so that `--help` comes at once.
 """
 
 import dataclasses
@@ -177,8 +176,8 @@ def read_network(path: Path) -> bytes:
 
 def network_sha256(text: str | None) -> str | None:
     """The SHA-256 sum of the file that `--network` names; None if it names none."""
-    own = None if text is None else parse_network(text)
-    return None if own is None else hashlib.sha256(read_network(own.path)).hexdigest()
+    own = text and parse_network(text)
+    return hashlib.sha256(read_network(own.path)).hexdigest() if own else None
 
 
 def _depth(depth: int) -> str | None:
