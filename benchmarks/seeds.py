@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from train.engine.program import (
     compile_program,
     compiler_options,
     make_spec,
-    make_train,
+    train_steps,
 )
 from train.errors import InputError
 from train.runs import loop
@@ -112,7 +113,9 @@ class Bench:
         compiled = compile_program(spec)
         self.states = [compiled.init(np.uint32(seed)) for seed in seeds]
         self.plans = [make_plan(spec, jax.random.key(seed)) for seed in seeds]
-        self.train = make_train(spec, count=spec.full_steps)
+        self.train = partial(
+            train_steps, spec, count=spec.full_steps, batch_size=spec.batch_size
+        )
 
     def sides(self) -> dict[str, Callable[[], Any]]:
         """Epochs of all runs, in this process."""

@@ -182,7 +182,7 @@ def compile_program(spec: Spec) -> Program:
         init=jit(partial(_init, spec), compiler_options=soon),
         draw=jit(partial(_draw, spec), compiler_options=soon),
         train=jit(
-            partial(_train, spec),
+            partial(train_steps, spec),
             donate_argnums=0,
             static_argnames=("batch_size", *counts[1:]),
             compiler_options=options,
@@ -244,15 +244,7 @@ def _draw(spec: Spec, seed: jax.Array, epoch: jax.Array) -> tuple[jax.Array, ...
     )
 
 
-def make_train(spec: Spec, *, count: int) -> Callable[..., Any]:
-    """Returns `train(state, data, plan, hyperparameters, first)`, not compiled.
-
-    It takes `count` steps with full batches; else as in `Program`. For benchmarks.
-    """
-    return partial(_train, spec, count=count, batch_size=spec.batch_size)
-
-
-def _train(
+def train_steps(
     spec: Spec,
     state: TrainState,
     data: DeviceData,
@@ -263,7 +255,7 @@ def _train(
     count: jax.Array | int,
     batch_size: int,
 ) -> tuple[TrainState, StepMetrics]:
-    """Takes some steps; see `Program`."""
+    """Takes some steps; see `Program`. Not compiled, as benchmarks need it."""
     step = partial(_step, spec, data, plan, hyperparameters, batch_size)
 
     def body(number: jax.Array, carried: Any) -> Any:
