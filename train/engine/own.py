@@ -103,7 +103,7 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
     for train in (True, False):
         call = f"network(inputs, train={train})"
         network = merge(*parts)
-        before = _arrays(network)
+        before = {name: part.get_value() for name, part in _variables(network).items()}
         with _blaming(own, f"{call} failed on {_type(inputs)}."):
             outputs = network(inputs, train=train)
         if _type(outputs) != f"float32 {expected}":
@@ -112,12 +112,11 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
                 f"inputs {inputs.shape}; got {_type(outputs)}."
             )
         _check_kept(own, network, before)
-    random = nnx.to_flat_state(nnx.state(network, nnx.RngState))
-    drawn = {_name(path) for path, _ in random}
-    after = _arrays(network)
-    changed = [name for name in after if after[name] is not before[name]]
-    changed = sorted({*changed} - drawn)
-    if changed or (drawn and _depends_on_chance(parts, inputs)):
+    random, fixed = {}, {}
+    for name, part in _variables(network).items():
+        (random if isinstance(part, nnx.RngState) else fixed)[name] = part.get_value()
+    changed = [name for name in sorted(fixed) if fixed[name] is not before[name]]
+    if changed or (random and _depends_on_chance(parts, inputs)):
         does = f"changes {changed[0]}" if changed else "depends on random numbers"
         raise InputError(
             f"{call} of {own} {does}, and a test must not. Pass use_running_average="
@@ -125,37 +124,35 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
         )
 
 
+def _variables(network: nnx.Module) -> dict[str, Any]:
+    """The variables of a network, and arrays that are in none, by their names."""
+    return {
+        ".".join(map(str, path)): part
+        for path, part in nnx.iter_graph(network)
+        if isinstance(part, nnx.Variable | jax.core.Tracer)
+    }
+
+
 def _check_kept(
     own: OwnNetwork, network: nnx.Module, before: dict[str, Any] | None = None
 ) -> None:
     """Refuses arrays that cannot be carried from step to step, and saved."""
-    for path, part in nnx.iter_graph(network):
-        kept = not isinstance(part, jax.core.Tracer)  # Flax takes it for a constant
-        if isinstance(part, nnx.Variable):
-            kind = _type(part.get_value())
-            if before is not None:
-                kept = kind == _type(before.get(_name(path)))
-            elif not isinstance(part, nnx.RngKey):
-                kinds = ["float32"] if isinstance(part, nnx.Param) else np.sctypeDict
-                kept = kind.split()[0] in kinds
+    for name, part in _variables(network).items():
+        if not isinstance(part, nnx.Variable):
+            kept = False  # Flax takes it for a constant
+        elif before is not None:
+            kept = _type(part.get_value()) == _type(before.get(name))
+        else:
+            kinds = ["float32"] if isinstance(part, nnx.Param) else np.sctypeDict
+            dtype = _type(part.get_value()).split()[0]
+            kept = isinstance(part, nnx.RngKey) or dtype in kinds
         if not kept:
             raise InputError(
-                f"the network of {own} cannot keep {_name(path)}. Its arrays must be in"
-                " variables that its __init__ makes, of a fixed shape: weights in "
+                f"the network of {own} cannot keep {name}. Its arrays must be in "
+                "variables that its __init__ makes, of a fixed shape: weights in "
                 "nnx.Param, float32; others in nnx.Variable, float32 or integers. (A "
                 "layer computes in another dtype with dtype=, not with param_dtype=.)"
             )
-
-
-def _arrays(network: nnx.Module) -> dict[str, jax.Array]:
-    """What is in a network's variables, by their names."""
-    arrays = nnx.to_flat_state(nnx.as_pure(nnx.state(network)))
-    return {_name(path): array for path, array in arrays}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    """As it is written in Python."""
-    return ".".join(map(str, path))
 
 
 def _type(thing: Any) -> str:
