@@ -29,28 +29,29 @@ _TITLES = (
 )
 
 # Names of our options and commands, and behind each those that other programs have.
-_OTHERS = """
-adam-b1 beta1 adam-beta1
-adam-b2 beta2 adam-beta2
-adam-epsilon eps adam-eps
-batch-size b batch bs train-batch-size per-device-train-batch-size
-data dataset
-devices gpus
-epochs num-epochs num-train-epochs max-epochs
-learning-rate lr base-lr step-size
-momentum mom mu
-network arch model
-optimizer opt optim
-out folder logdir output output-dir save-dir workdir
-resume continue
-run train
-schedule scheduler lr-scheduler lr-schedule lr-scheduler-type
-seed seeds
-warmup-epochs warmup
-weight-decay wd decay
-"""
-_NAMES = [line.split() for line in _OTHERS.strip().splitlines()]
-_ALIASES = {alias: ours for ours, *aliases in _NAMES for alias in aliases}
+_NAMES = (
+    "adam-b1 beta1 adam-beta1",
+    "adam-b2 beta2 adam-beta2",
+    "adam-epsilon eps adam-eps",
+    "batch-size b batch bs train-batch-size per-device-train-batch-size",
+    "data dataset",
+    "devices gpus",
+    "epochs num-epochs num-train-epochs max-epochs",
+    "learning-rate lr base-lr step-size",
+    "momentum mom mu",
+    "network arch model",
+    "optimizer opt optim",
+    "out folder logdir output output-dir save-dir workdir",
+    "resume continue",
+    "run train",
+    "schedule scheduler lr-scheduler lr-schedule lr-scheduler-type",
+    "seed seeds",
+    "warmup-epochs warmup",
+    "weight-decay wd decay",
+)
+_ALIASES = {
+    alias: ours for ours, *aliases in map(str.split, _NAMES) for alias in aliases
+}
 SPACES = " Put spaces between several."
 
 
