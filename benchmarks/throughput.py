@@ -43,12 +43,11 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
-from benchmarks.flops import make_product, matrix_rate
+from benchmarks.flops import make_product, matrix_rate, training_flops
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
 from train.data.dataset import Dataset
 from train.data.sources import load_dataset
-from train.engine.calls import training_flops
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
 from train.settings.experiment import Experiment

@@ -6,7 +6,6 @@ import pytest
 
 from train.__main__ import main
 from train.engine import own
-from train.engine.calls import training_flops
 from train.engine.networks import NetworkSpec, check_own, describe
 from train.engine.own import OwnNetwork
 from train.errors import InputError
@@ -64,8 +63,6 @@ class make(nnx.Module):
         return self.embed(inputs)
 """
     check(end, is_text=True)
-    spec = NetworkSpec(Model("net.py:make"), (4,), 3, network(end, is_text=True))
-    assert training_flops(spec) == 0  # it only looks its numbers up
 
 
 # Each is wrong in one way.
