@@ -10,7 +10,7 @@ import pytest
 from train.data.dataset import Dataset
 from train.data.sources import choose, load_dataset, load_npz
 from train.errors import InputError
-from train.settings.options import Data
+from train.settings.options import DATA_SETS, Data
 
 GOOD = {
     "x_train": np.arange(5 * 4 * 3 * 2, dtype=np.uint8).reshape(5, 4, 3, 2),
@@ -90,6 +90,11 @@ def test_grey_images_get_a_channel(tmp_path):
 def test_unusable_arrays_are_refused(tmp_path, arrays, message):
     with pytest.raises(InputError, match=message):
         load_npz(save(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize("name", [n for n in DATA_SETS if not DATA_SETS[n].from_tfds])
+def test_data_set_is_of_the_kind_that_is_declared(name):
+    assert load_dataset(Data(name)).kind == DATA_SETS[name].kind
 
 
 def test_missing_arrays_are_named(tmp_path):
