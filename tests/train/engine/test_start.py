@@ -11,6 +11,7 @@ import pytest
 
 from train.engine import devices
 
+ROOT = Path(__file__).parents[3]
 KEPT = {
     "jax_compilation_cache_dir": "/home/me/.cache/lcam_optax/jax",
     "jax_compilation_cache_max_size": 2**30,
@@ -57,38 +58,18 @@ print(jax.jit(lambda x: 3 * x + 1)(2.0))
 """
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Compiles a program in a process of its own; returns the warnings."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+def test_damaged_program_is_told_and_compiled(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     del environment["JAX_COMPILATION_CACHE_DIR"]
-
-    def run():
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-            cwd=Path(__file__).parents[3],
-        )
-        assert done.stdout == "7.0\n"
-        return done.stderr
-
-    return run
-
-
-def test_damaged_program_is_told_and_compiled(start, tmp_path):
-    assert start() == ""
-    [folder] = (tmp_path / "cache" / "lcam_optax" / "jax").iterdir()  # the processor's
-    for path in folder.glob("*-cache"):
+    command = [sys.executable, "-c", SCRIPT]
+    options = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
+    done = subprocess.run(command, env=environment, **options)
+    assert (done.stdout, done.stderr) == ("7.0\n", "")
+    for path in tmp_path.glob("lcam_optax/jax/*/*-cache"):
         path.write_bytes(path.read_bytes()[:40])  # as if a kill had cut the writing
-    assert "Error reading persistent compilation cache" in start()
-
-
-def test_folder_that_cannot_be_made_is_told(start, tmp_path):
-    (tmp_path / "cache").write_text("a file")
-    assert "persistent compilation cache" in start()
+    done = subprocess.run(command, env=environment, **options)
+    assert done.stdout == "7.0\n"
+    assert "Error reading persistent compilation cache" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -109,7 +90,7 @@ def test_environment_that_cannot_be_is_told_before_anything_is_written(
         capture_output=True,
         text=True,
         env=os.environ | {variable: value},
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     )
     assert done.returncode == 2
     *_, error = done.stderr.splitlines()
