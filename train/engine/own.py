@@ -97,24 +97,34 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
     shape = inputs.shape[1:]
     with _blaming(own, f"{own.function}({shape}, {num_outputs}, rngs=rngs) failed."):
         network = make(own, shape, num_outputs, key)
-    _check_kept(own, network)
     parts = split(network)
     expected = (*inputs.shape[: 2 if own.is_text else 1], num_outputs)
     for train in (True, False):
         call = f"network(inputs, train={train})"
         network = merge(*parts)
-        before = {name: part.get_value() for name, part in _variables(network).items()}
+        before = {name: value for name, _, value in _arrays(network)}
         with _blaming(own, f"{call} failed on {_type(inputs)}."):
             outputs = network(inputs, train=train)
+        for name, kind, value in _arrays(network):
+            dtypes = ["float32"] if issubclass(kind, nnx.Param) else np.sctypeDict
+            known = issubclass(kind, nnx.RngKey) or _type(value).split()[0] in dtypes
+            kept = known and _type(value) == _type(before.get(name))
+            if not kept or not issubclass(kind, nnx.Variable):
+                raise InputError(
+                    f"the network of {own} cannot keep {name}. Its arrays must be in "
+                    "variables that its __init__ makes, of a fixed shape: weights in "
+                    "nnx.Param, float32; others in nnx.Variable, float32 or integers. "
+                    "(A layer computes in another dtype with dtype=, not with "
+                    "param_dtype=.)"
+                )
         if _type(outputs) != f"float32 {expected}":
             raise InputError(
                 f"the network of {own} must return logits, float32 {expected} for "
                 f"inputs {inputs.shape}; got {_type(outputs)}."
             )
-        _check_kept(own, network, before)
     random, fixed = {}, {}
-    for name, part in _variables(network).items():
-        (random if isinstance(part, nnx.RngState) else fixed)[name] = part.get_value()
+    for name, kind, value in _arrays(network):
+        (random if issubclass(kind, nnx.RngState) else fixed)[name] = value
     changed = [name for name in sorted(fixed) if fixed[name] is not before[name]]
     if changed or (random and _depends_on_chance(parts, inputs)):
         does = f"changes {changed[0]}" if changed else "depends on random numbers"
@@ -124,35 +134,17 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
         )
 
 
-def _variables(network: nnx.Module) -> dict[str, Any]:
-    """The variables of a network, and arrays that are in none, by their names."""
-    return {
-        ".".join(map(str, path)): part
-        for path, part in nnx.iter_graph(network)
-        if isinstance(part, nnx.Variable | jax.core.Tracer)
-    }
+def _arrays(network: nnx.Module) -> Iterator[tuple[str, type, jax.Array]]:
+    """The arrays of a network: name, kind of variable, value.
 
-
-def _check_kept(
-    own: OwnNetwork, network: nnx.Module, before: dict[str, Any] | None = None
-) -> None:
-    """Refuses arrays that cannot be carried from step to step, and saved."""
-    for name, part in _variables(network).items():
-        if not isinstance(part, nnx.Variable):
-            kept = False  # Flax takes it for a constant
-        elif before is not None:
-            kept = _type(part.get_value()) == _type(before.get(name))
-        else:
-            kinds = ["float32"] if isinstance(part, nnx.Param) else np.sctypeDict
-            dtype = _type(part.get_value()).split()[0]
-            kept = isinstance(part, nnx.RngKey) or dtype in kinds
-        if not kept:
-            raise InputError(
-                f"the network of {own} cannot keep {name}. Its arrays must be in "
-                "variables that its __init__ makes, of a fixed shape: weights in "
-                "nnx.Param, float32; others in nnx.Variable, float32 or integers. (A "
-                "layer computes in another dtype with dtype=, not with param_dtype=.)"
-            )
+    One that is in no variable, which Flax takes for a constant, has a kind of its own.
+    """
+    for path, part in nnx.iter_graph(network):
+        name = ".".join(map(str, path))
+        if isinstance(part, nnx.Variable):
+            yield name, type(part), part.get_value()
+        elif isinstance(part, jax.core.Tracer):
+            yield name, type(part), part
 
 
 def _type(thing: Any) -> str:
