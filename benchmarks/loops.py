@@ -62,7 +62,7 @@ class OurLoop:
 
     def __init__(self, experiment: Experiment, dataset: Dataset):
         data = Data("npz:", crop_padding=PADDING, flip=True, normalize="imagenet")
-        if not dataset.is_images:
+        if dataset.kind != "images":
             data = experiment.data
         devices = experiment.devices or 1  # its rivals have one
         experiment = dataclasses.replace(experiment, data=data, devices=devices)

@@ -348,7 +348,7 @@ def main() -> None:
         if config.data is None
         else load_dataset(Data(config.data))
     )
-    if not dataset.is_images or dataset.train_inputs.shape[-1] != 3:
+    if dataset.kind != "images" or dataset.train_inputs.shape[-1] != 3:
         raise InputError(f"--data must be colour images; {config.data} is not.")
     if len(dataset.train_inputs) < config.steps * config.batch_size:
         raise InputError(

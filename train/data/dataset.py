@@ -29,11 +29,6 @@ class Dataset:
     num_classes: int  # at least 2; 0 for numbers
 
     @property
-    def is_images(self) -> bool:
-        """Whether the inputs are images."""
-        return self.kind == "images"
-
-    @property
     def kind(self) -> str:
         """The kind of inputs: "images", "rows" or "tokens"."""
         if self.train_inputs.ndim == 4:

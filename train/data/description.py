@@ -60,7 +60,7 @@ def oddities(dataset: Dataset, tested: str = "test") -> list[str]:
                 f"the {tested} set has {found:,} of {trained:,} classes: is it a part "
                 "of sorted data?"
             )
-    if not dataset.is_images:
+    if dataset.kind != "images":
         return odd
     height, width, channels = dataset.train_inputs.shape[1:]
     if height <= _FEW_CHANNELS < channels:
@@ -81,7 +81,7 @@ def odd_options(options: Experiment, dataset: Dataset) -> list[str]:
     """What options ask for that comes to nothing, or nearly."""
     odd, epochs, schedule = [], options.epochs, options.schedule
     padding, *sides = options.data.crop_padding, *dataset.train_inputs.shape[1:3]
-    if dataset.is_images and 2 * padding > min(sides):
+    if dataset.kind == "images" and 2 * padding > min(sides):
         odd.append(
             f"--crop-padding {padding} is more than half of images of {sides[0]} x "
             f"{sides[1]} pixels: of many crops most is black."

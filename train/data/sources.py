@@ -74,7 +74,7 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
             )
         inputs, test_inputs = inputs[:rest], inputs[rest:]
         targets, test_targets = targets[:rest], targets[rest:]
-    if dataset.is_images:
+    if dataset.kind == "images":
         inputs = shrink_images(inputs, config.shrink)
         test_inputs = shrink_images(test_inputs, config.shrink)
     return Dataset(inputs, targets, test_inputs, test_targets, dataset.num_classes)

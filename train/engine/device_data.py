@@ -48,7 +48,7 @@ def make_data(
     """Pads images, works out their normalisation, and gives all to each device."""
     inputs, size = dataset.train_inputs, len(dataset.train_inputs)
     mean, std = np.zeros(1), np.ones(1)
-    if dataset.is_images:
+    if dataset.kind == "images":
         mean, std = _normalization(normalize, inputs)
         inputs = augmentation.pad(inputs, crop_padding)
     fixed = np.arange(min(FIXED, size)) * size // min(FIXED, size)  # evenly spaced
