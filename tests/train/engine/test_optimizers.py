@@ -64,50 +64,40 @@ def test_adamw_is_optax_adamw():
     )
 
 
-# Means of an epoch of 4 steps: 3, 2.5, 2.5, 2.125 | 4, 2.5.
-BY_EPOCH = [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]
+# Which coefficient each step gets, that of low loss (1) or the other, for losses 3, 2,
+# 2.5, 1, 4, 1. Means of an epoch of 4 steps: 3, 2.5, 2.5, 2.125 | 4, 2.5.
+PHASES = [
+    ({"ema_decay": 0.0}, [0] * 6),  # every loss is its own average
+    ({"loss_average": "epoch"}, [0, 1, 0, 1, 0, 1]),
+    ({"loss_average": "epoch", "lagged": True}, [0, 0, 1, 0, 1, 0]),
+    # 2 and 2.5 are within half of their means, 1 and 4 are not; 3 to begin with is.
+    ({"loss_average": "epoch", "margin": 0.5}, [0, 0, 0, 1, 1, 1]),
+    # What comes in the place of the loss is compared with the share.
+    ({"phase": "chance", "low_loss_share": 0.9}, [0] * 6),
+]
 
 
-@pytest.mark.parametrize(
-    ("options", "b1s"),
-    [
-        ({"loss_average": "epoch"}, BY_EPOCH),
-        ({"loss_average": "epoch", "lagged": True}, [0.5, *BY_EPOCH[:-1]]),
-        ({"ema_decay": 0.0}, [0.5] * 6),
-        ({"loss_average": "epoch", "margin": 0.5}, [0.5] * 3 + [0.75] * 3),
-        # What comes in the place of the loss is compared with the share.
-        ({"phase": "chance", "low_loss_share": 0.9}, [0.5] * 6),
-    ],
-)
-def test_adamw_by_phase_is_optax_adamw_with_these_b1s(options, b1s):
+@pytest.mark.parametrize(("options", "phases"), PHASES)
+def test_adamw_by_phase_is_optax_adamw_with_the_b1_of_each_phase(options, phases):
     config = Optimizer("adamw", high_loss_b1=0.5, low_loss_b1=0.75, **options)
+    b1s = jnp.array([0.5, 0.75])[jnp.array(phases)]
     expected = optax.inject_hyperparams(optax.adamw)(
-        0.001, b1=lambda count: jnp.array(b1s)[count], weight_decay=0.01
+        0.001, b1=lambda count: b1s[count], weight_decay=0.01
     )
     chex.assert_trees_all_close(
         trajectory(built(config))[0], trajectory(expected)[0], rtol=1e-5
     )
 
 
-@pytest.mark.parametrize(
-    ("options", "momenta"),
-    [  # losses 3, 2, 2.5, 1, 4, 1; epochs of 4 steps
-        ({"ema_decay": 0.0}, [0.5] * 6),  # every loss is its own average
-        # Means 3, 2.5, 2.5, 2.125 | 4, 2.5.
-        ({"loss_average": "epoch"}, [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]),
-        ({"loss_average": "epoch", "lagged": True}, [0.5, 0.5, 0.75, 0.5, 0.75, 0.5]),
-        # 2 and 2.5 are within half of their means, 1 and 4 are not; 3 to begin with is.
-        ({"loss_average": "epoch", "margin": 0.5}, [0.5, 0.5, 0.5, 0.75, 0.75, 0.75]),
-    ],
-)
-def test_lcam_takes_every_option(options, momenta):
+@pytest.mark.parametrize(("options", "phases"), PHASES)
+def test_lcam_takes_every_option(options, phases):
     config = Optimizer(high_loss_momentum=0.5, low_loss_momentum=0.75, **options)
     optimizer = built(config)
     state, actual = optimizer.init(jnp.zeros(3)), []
     for gradient, loss in zip(GRADIENTS, LOSSES, strict=True):
         _, state = optimizer.update(gradient, state, jnp.zeros(3), value=loss)
         actual.append(optax.tree.get(state, "momentum").item())
-    assert actual == momenta
+    assert actual == [(0.5, 0.75)[phase] for phase in phases]
 
 
 def test_chance_compares_what_comes_with_the_share():
