@@ -173,6 +173,7 @@ REFUSED = {
     "run --data NPZ:mine.npz": "Did you mean npz:mine.npz?",
     "run --data nzp:mine": "Did you mean npz:mine?",
     "run --data npz:nothere.npz": "no file nothere.npz: --data npz:PATH takes an .npz",
+    "run --data npz:~nosuchuser/a.npz": "there is no such user. Write the full path.",
     "run --data npz:notes.txt": "cannot read notes.txt: it is not an .npz file",
     "run --data npz:w_missing.npz": "lacks x_test, y_test",
     "run --data npz:w_float.npz": "x_train must be uint8, from 0 to 255, got float64.",
