@@ -42,9 +42,7 @@ from train.data import augmentation
 from train.engine.device_data import DeviceData
 from train.engine.networks import NetworkSpec, describe, make_network_init
 from train.engine.optimizers import any_hyperparameters, make_optimizer, method_of
-from train.engine.program import make_state, make_train
-from train.engine.spec import Spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, Spec, make_state, train_steps
 from train.errors import InputError
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
@@ -184,7 +182,7 @@ def training_row(
     state = jax.eval_shape(partial(make_state, spec), params, stats)
     name = f"{describe(network)}, {num_steps} step{'s' * (num_steps > 1)}"
     args = (state, data, plan, any_hyperparameters(), _array(jnp.int32))
-    train = make_train(spec, count=num_steps)
+    train = partial(train_steps, spec, count=num_steps, batch_size=spec.batch_size)
     # A CPU's networks have a convolution that only a CPU needs: models.wide_resnet.
     with mock.patch.object(jax, "default_backend", return_value="gpu"):
         row = compile_row(device, name, train, *args, donate=0)

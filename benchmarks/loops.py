@@ -15,11 +15,18 @@ import lcam_optax
 from train.data.augmentation import pad
 from train.data.dataset import Dataset
 from train.engine import optimizers
+from train.engine.calls import steps_per_call
 from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD, make_data
 from train.engine.networks import NetworkSpec, make_network
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import Spec, make_spec, steps_per_call
-from train.engine.types import EpochPlan, StepMetrics, TestMetrics
+from train.engine.program import (
+    EpochPlan,
+    Spec,
+    StepMetrics,
+    TestMetrics,
+    compile_program,
+    make_spec,
+    no_scores,
+)
 from train.errors import InputError
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
@@ -55,7 +62,7 @@ class OurLoop:
 
     def __init__(self, experiment: Experiment, dataset: Dataset):
         data = Data("npz:", crop_padding=PADDING, flip=True, normalize="imagenet")
-        if not dataset.is_images:
+        if dataset.kind != "images":
             data = experiment.data
         devices = experiment.devices or 1  # its rivals have one
         experiment = dataclasses.replace(experiment, data=data, devices=devices)

@@ -30,8 +30,8 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
+from benchmarks.flops import training_flops
 from benchmarks.timing import Report, alternate
-from train.engine.flops import training_flops
 from train.reports.tables import aligned
 from train.settings.experiment import Experiment
 from train.settings.options import Model

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,15 @@ from benchmarks.timing import Report, alternate, ratio
 from train.data.sources import load_dataset
 from train.engine import optimizers
 from train.engine.device_data import make_data
-from train.engine.program import compile_program, compiler_options, make_train
-from train.engine.spec import make_spec
-from train.engine.types import EpochPlan, StepMetrics, TrainState
+from train.engine.program import (
+    EpochPlan,
+    StepMetrics,
+    TrainState,
+    compile_program,
+    compiler_options,
+    make_spec,
+    train_steps,
+)
 from train.errors import InputError
 from train.runs import loop
 from train.runs.records import read_metrics
@@ -106,7 +113,9 @@ class Bench:
         compiled = compile_program(spec)
         self.states = [compiled.init(np.uint32(seed)) for seed in seeds]
         self.plans = [make_plan(spec, jax.random.key(seed)) for seed in seeds]
-        self.train = make_train(spec, count=spec.full_steps)
+        self.train = partial(
+            train_steps, spec, count=spec.full_steps, batch_size=spec.batch_size
+        )
 
     def sides(self) -> dict[str, Callable[[], Any]]:
         """Epochs of all runs, in this process."""

@@ -43,12 +43,11 @@ import tyro
 
 from benchmarks import loops
 from benchmarks.command import check_counts, check_names, run
-from benchmarks.flops import make_product, matrix_rate
+from benchmarks.flops import make_product, matrix_rate, training_flops
 from benchmarks.timing import Report, alternate, median_of, ratio, shown
 from models.torch_weights import to_torch
 from train.data.dataset import Dataset
 from train.data.sources import load_dataset
-from train.engine.flops import training_flops
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
 from train.reports.tables import aligned
@@ -349,7 +348,7 @@ def main() -> None:
         if config.data is None
         else load_dataset(Data(config.data))
     )
-    if not dataset.is_images or dataset.train_inputs.shape[-1] != 3:
+    if dataset.kind != "images" or dataset.train_inputs.shape[-1] != 3:
         raise InputError(f"--data must be colour images; {config.data} is not.")
     if len(dataset.train_inputs) < config.steps * config.batch_size:
         raise InputError(

@@ -173,7 +173,7 @@ def _execute(config: Command) -> None:
 
                 check_folder(config.out, config, resume=config.resume)
             if isinstance(config, Compare | Evaluate | Export | Study):
-                from train.engine.start import start_jax
+                from train.engine.devices import start_jax
 
                 start_jax(getattr(config, "compile_cache", True))
             name, form = _DONE_BY[type(config)]
@@ -186,8 +186,8 @@ def _execute(config: Command) -> None:
 def _run(config: Run, display: Display) -> None:
     if config.model.own is not None and config.cluster.coordinator is None:
         display.stage("loading JAX")  # which the user's file needs
+        from train.engine.devices import start_jax
         from train.engine.networks import check_own
-        from train.engine.start import start_jax
 
         start_jax(config.compile_cache)
         check_own(config.model.network)
@@ -202,7 +202,7 @@ def _run(config: Run, display: Display) -> None:
     dataset = load_fitting(config)  # bad data are refused before JAX is loaded
     notes.say(remark(dataset, tested=config.data.tested))
     display.stage("loading JAX")
-    from train.engine.start import start_jax
+    from train.engine.devices import start_jax
     from train.runs import loop
 
     start_jax(config.compile_cache)

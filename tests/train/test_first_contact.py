@@ -173,12 +173,17 @@ REFUSED = {
     "run --data NPZ:mine.npz": "Did you mean npz:mine.npz?",
     "run --data nzp:mine": "Did you mean npz:mine?",
     "run --data npz:nothere.npz": "no file nothere.npz: --data npz:PATH takes an .npz",
+    "run --data npz:~nosuchuser/a.npz": "there is no such user. Write the full path.",
     "run --data npz:notes.txt": "cannot read notes.txt: it is not an .npz file",
     "run --data npz:w_missing.npz": "lacks x_test, y_test",
     "run --data npz:w_float.npz": "x_train must be uint8, from 0 to 255, got float64.",
     "run --data npz:w_len.npz": "y_train must hold one label for each image",
     "run --data npz:w_onehot.npz": "One-hot labels become that by x.argmax(axis=1).",
-    "run --data npz:w_neg.npz": "labels in y_train must be from 0 to 99999, got -1",
+    "run --data npz:w_neg.npz": "y_train must be from 0 to 99999, got -1",
+    "run --data npz:w_nchw.npz": "x_train has the shape (100, 3, 8, 8), with channels "
+    "first. Images are [size, height, width, channels]: x.transpose(0, 2, 3, 1) makes",
+    "run --data digits --every 1000": "--every 1000 leaves 8 of the classes of digits "
+    "without a training example: 2 examples are left. Take a smaller --every.",
     "run --data npz:w_shape.npz": "x_train are 8x8x3 and in x_test 7x7x3",
     "run --data npz:w_one.npz": "y_train holds one class; expected two or more.",
     "run --batch-size 5000": "--batch-size must be at most 1437, the number",
@@ -228,7 +233,7 @@ REFUSED = {
     "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
     "compare --arms sgd lcamx": "--arms lcamx: --optimizer must be sgd, lcam or adamw",
-    "compare --arms sgd:momentun=0.95 lcam": "Did you mean momentum?",
+    "compare --arms sgd:momentun=0.95 lcam": "Did you mean --momentum?",
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
     "compare --arms sgd": "--arms needs 2 or more, got 1.",
@@ -250,7 +255,9 @@ REFUSED = {
 
 ACCEPTED = {
     "run": "data: 1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images",
-    "run --data npz:w_nchw.npz": "warning: 3 x 8 pixels with 8 channels: are these cha",
+    "run --crop-padding 5": "warning: --crop-padding 5 is more than half of im",
+    "run --warmup-epochs 21": "warning: --warmup-epochs 21 is more than --epochs 2",
+    "compare --schedule step --milestones 9 20 31": "warning: --milestones 20 and 31",
     "run --data npz:w_y1.npz": "data: 100 images of 8 x 8 pixels, 3 channels, 10 class",
     "run --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
     "run --data npz:w_dark.npz": "warning: no pixel is above 1, and white is 255",

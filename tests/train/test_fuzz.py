@@ -27,7 +27,7 @@ from matplotlib import pyplot as plt
 import lcam_optax
 from tests.train.runs.test_plot import write_run
 from train.__main__ import main
-from train.data import parts, sources
+from train.data import sources
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.reports import plot_folders
@@ -43,6 +43,7 @@ from train.settings.arms import parse_arms
 from train.settings.commands import Compare, Plot, Study
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer
+from train.settings.options import Data
 from train.studies import compare, study
 from train.studies.catalogue import STUDIES, make_blocks
 
@@ -332,8 +333,9 @@ def no_work():
     )
 
     def load_dataset(options):
-        is_file = options.data.startswith("npz:")
-        return load_real(options) if is_file else parts.reduce(small, options.every, 1)
+        if options.data.startswith("npz:"):
+            return load_real(options)
+        return sources.choose(small, Data(every=options.every))
 
     load_real = sources.load_dataset
     with pytest.MonkeyPatch.context() as patch:

@@ -588,7 +588,7 @@ def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
     finished, monkeypatch, options
 ):
     asked = []
-    monkeypatch.setattr("train.engine.start.keep_compiled", asked.append)
+    monkeypatch.setattr("train.engine.devices.keep_compiled", asked.append)
     assert main(["evaluate", str(finished), *options]) == 0
     assert asked == [not options]
 

@@ -1,6 +1,5 @@
 """The data sets, and what is done to images.
 
-Imports `train.settings`. A new data set is a function in `offline.py` that returns a
-`Dataset`, an entry in `sources.py` that calls it, and its name in
-`train/settings/options.py`.
+Imports `train.settings`. A new data set is a function that returns a `Dataset`, and an
+entry in `train/settings/options.py`.
 """

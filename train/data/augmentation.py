@@ -31,11 +31,8 @@ def crop_and_flip(
       images: uint8 [size, height + 2 padding, width + 2 padding, channels].
       indices: int32 [batch], which images.
       key: of the randomness.
-      padding: pixels of padding on every side; 0 takes the image itself.
+      padding: pixels on every side; 0 takes the image itself.
       flip: whether to mirror left to right, each image with probability 1/2.
-
-    Returns:
-      uint8 [batch, height, width, channels].
     """
     _, padded_height, padded_width, channels = images.shape
     size = (padded_height - 2 * padding, padded_width - 2 * padding, channels)
@@ -55,15 +52,6 @@ def crop_and_flip(
 
 
 def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Maps uint8 pixels to float32: `(pixel / 255 - mean) / std` per channel.
-
-    Args:
-      images: uint8 [batch, height, width, channels].
-      mean: float32 [channels], of pixels in [0, 1].
-      std: float32 [channels].
-
-    Returns:
-      float32 [batch, height, width, channels].
-    """
+    """Maps uint8 pixels to float32: `(pixel / 255 - mean) / std` per channel."""
     mean, std = mean.reshape(1, 1, 1, -1), std.reshape(1, 1, 1, -1)
     return (images.astype(jnp.float32) / 255 - mean) / std

@@ -4,7 +4,7 @@ import contextlib
 import io
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,15 @@ from train.paths import expand
 
 # The archives: the files of each split, and those with the names of each label, in the
 # order of the labels in a row.
+_TEN = [f"data_batch_{number}.bin" for number in range(1, 6)]
 _BATCHES = {
-    "cifar10": {
-        "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
-        "test": ["test_batch.bin"],
-    },
+    "cifar10": {"train": _TEN, "test": ["test_batch.bin"]},
     "cifar100": {"train": ["train.bin"], "test": ["test.bin"]},
 }
+_COARSE, _FINE = "coarse_label_names.txt", "fine_label_names.txt"
 _NAMES = {
     "cifar10": {"label": "batches.meta.txt"},
-    "cifar100": {
-        "coarse_label": "coarse_label_names.txt",
-        "label": "fine_label_names.txt",
-    },
+    "cifar100": {"coarse_label": _COARSE, "label": _FINE},
 }
 
 # What is raised for files that cannot be opened, or whose bytes were changed, and for a
@@ -51,9 +47,7 @@ class _ReadsArchiveWithNumpy:
     one. TFDS documents both methods for overriding.
     """
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
         [url] = self.url_infos
         # One pass in the archive's order: going back in it means unpacking it anew.
         with tarfile.open(dl_manager.download(url)) as archive:
@@ -69,34 +63,22 @@ class _ReadsArchiveWithNumpy:
             for split, names in _BATCHES[self.name].items()
         }
 
-    def _generate_examples(
-        self, split: str, data: bytes
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, split: str, data: bytes) -> Iterator[Any]:
         # A row has its labels and then, one after another, the planes of its colours.
         labels = _NAMES[self.name]
         size = len(labels)
         rows = np.frombuffer(data, np.uint8).reshape(-1, size + 3 * 32 * 32)
         for index, row in enumerate(rows):
-            image = row[size:].reshape(3, 32, 32).transpose(1, 2, 0)
-            yield (
-                index,
-                {
-                    **dict(zip(labels, map(int, row[:size]), strict=True)),
-                    "id": f"{split}_{index:05d}",
-                    # An array would be encoded by TensorFlow.
-                    "image": Image.fromarray(image),
-                },
-            )
-
-
-# TFDS looks for the checksums next to the file that defines the builder. There are none
-# here, so they are handed over.
+            example = dict(zip(labels, map(int, row[:size]), strict=True))
+            # An array would be encoded by TensorFlow.
+            image = Image.fromarray(row[size:].reshape(3, 32, 32).transpose(1, 2, 0))
+            yield index, example | {"id": f"{split}_{index:05d}", "image": image}
 
 
 class Cifar10(_ReadsArchiveWithNumpy, cifar.Cifar10, skip_registration=True):
     """The builder of CIFAR-10."""
 
-    url_infos = cifar.Cifar10.url_infos
+    url_infos = cifar.Cifar10.url_infos  # TFDS looks for them beside this file
 
 
 class Cifar100(_ReadsArchiveWithNumpy, cifar.Cifar100, skip_registration=True):
@@ -109,23 +91,11 @@ BUILDERS = {"cifar10": Cifar10, "cifar100": Cifar100}
 
 
 def load_cifar(name: str, data_dir: Path) -> Dataset:
-    """Loads CIFAR-10 or CIFAR-100, after downloading and preparing it if need be.
+    """Loads `cifar10` or `cifar100`, after downloading and preparing it if need be.
 
     The prepared data lie in `data_dir/name`, for any program that uses TensorFlow
-    Datasets; once they do, neither network nor archive is needed.
-
-    Args:
-      name: `cifar10` or `cifar100`.
-      data_dir: the folder of TensorFlow Datasets; `~` is the home folder. An archive in
-        its `downloads/manual` is used instead of a download.
-
-    Returns:
-      50,000 training and 10,000 test images, uint8 [size, 32, 32, 3], in the fixed
-      order of TensorFlow Datasets (shuffled), and their int32 labels [size]: for
-      CIFAR-100 the 100 fine ones.
-
-    Raises:
-      InputError: the data are not there and cannot be prepared, or are damaged.
+    Datasets, in whose fixed order (shuffled) the images come; of CIFAR-100 with the
+    fine labels. An archive in `data_dir/downloads/manual` stands in for a download.
     """
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -145,7 +115,7 @@ def load_cifar(name: str, data_dir: Path) -> Dataset:
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
-    """Downloads and prepares a data set; see `load_cifar` for what it raises."""
+    """Downloads and prepares a data set."""
     [(url, archive)] = builder.url_infos.items()
     manual = downloads / "manual"
     try:
@@ -171,9 +141,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
     )
 
 
-def _arrays(
-    builder: tfds.core.DatasetBuilder, split: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(builder: tfds.core.DatasetBuilder, split: str) -> tuple[np.ndarray, ...]:
     """Images and labels of a split."""
     examples = _examples(builder, split)
     images = [Image.open(io.BytesIO(example["image"])) for example in examples]
@@ -181,9 +149,7 @@ def _arrays(
     return np.stack(images), np.array(labels, np.int32)
 
 
-def _examples(
-    builder: tfds.core.DatasetBuilder, split: str
-) -> Sequence[dict[str, Any]]:
+def _examples(builder: tfds.core.DatasetBuilder, split: str) -> list[dict[str, Any]]:
     """The examples of a split, with images as the PNG files they are kept as."""
     # TFDS would decode with Pillow too, but warn that OpenCV is faster.
     decoders = {"image": tfds.decode.SkipDecoding()}

@@ -16,27 +16,17 @@ class Dataset:
 
     Equal only to itself, so that what is worked out of it can be cached: its arrays
     must not be changed.
-
-    Attributes:
-      train_inputs: images, uint8 [train size, height, width, channels]; rows of a
-        table, float32 [train size, columns]; or text, int32 [train size, length].
-      train_targets: classes, int32 [train size], from 0 to `num_classes - 1`; numbers,
-        float32 [train size]; or for text each next token, int32 [train size, length].
-      test_inputs: the same, [test size, ...].
-      test_targets: the same, [test size, ...].
-      num_classes: at least 2; 0 for numbers.
     """
 
+    # Images, uint8 [size, height, width, channels]; rows of a table, float32 [size,
+    # columns]; or text, int32 [size, length].
     train_inputs: np.ndarray
+    # Classes, int32 [size], from 0 to `num_classes - 1`; numbers, float32 [size]; or
+    # for text each next token, int32 [size, length].
     train_targets: np.ndarray
     test_inputs: np.ndarray
     test_targets: np.ndarray
-    num_classes: int
-
-    @property
-    def is_images(self) -> bool:
-        """Whether the inputs are images."""
-        return self.kind == "images"
+    num_classes: int  # at least 2; 0 for numbers
 
     @property
     def kind(self) -> str:
@@ -48,11 +38,7 @@ class Dataset:
 
 
 def check_batch(experiment: Experiment, dataset: Dataset) -> None:
-    """Makes sure that the training set fills a batch.
-
-    Raises:
-      InputError: it does not.
-    """
+    """Makes sure that the training set fills a batch."""
     size = len(dataset.train_inputs)
     if size < experiment.batch_size:
         raise InputError(
@@ -65,12 +51,8 @@ def check_batch(experiment: Experiment, dataset: Dataset) -> None:
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 sum of shapes and contents: equal for equal data only."""
     digest = hashlib.sha256()
-    for array in (
-        dataset.train_inputs,
-        dataset.train_targets,
-        dataset.test_inputs,
-        dataset.test_targets,
-    ):
+    *arrays, _ = vars(dataset).values()
+    for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()

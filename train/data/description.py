@@ -4,6 +4,8 @@ import numpy as np
 
 from train.data.dataset import Dataset
 from train.paths import printable
+from train.settings.cli import listing
+from train.settings.experiment import Experiment
 
 # Pixels go from 0 to 255. Where none is above this, they were scaled to [0, 1] first.
 _DARK = 1
@@ -29,39 +31,37 @@ def describe(dataset: Dataset, tested: str = "test") -> str:
 
     Such as "1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images".
     """
-    train, test = len(dataset.train_inputs), len(dataset.test_inputs)
-    shape = dataset.train_inputs.shape[1:]
-    match dataset.kind:
-        case "images":
-            height, width, channels = shape
-            parts = [
-                f"{_count(train, 'image')} of {height} x {width} pixels",
-                _count(channels, "channel"),
-            ]
-            what = "image"
-        case "tokens":
-            parts = [f"{_count(train, 'text')} of {_count(shape[0], 'token')}"]
-            what = "text"
-        case _:
-            parts = [f"{_count(train, 'row')} of {_count(shape[0], 'column')}"]
-            what = "row"
-    if dataset.kind == "tokens":
-        parts.append(f"{dataset.num_classes:,} different tokens")
-    elif dataset.num_classes:
-        parts.append(_count(dataset.num_classes, "class"))
-    else:
-        parts.append("a number to predict")
-    return f"{', '.join(parts)}; {_count(test, f'{tested} {what}')}"
+    *sides, depth = dataset.train_inputs.shape[1:]
+    what, each, learned = {
+        "images": ("image", "channel", ("class", "classes")),
+        "tokens": ("text", "token", ("different token", "different tokens")),
+        "rows": ("row", "column", ("class", "classes")),
+    }[dataset.kind]
+    train = _count(len(dataset.train_inputs), what)
+    test = _count(len(dataset.test_inputs), f"{tested} {what}")
+    size = f"{sides[0]} x {sides[1]} pixels, " if sides else ""
+    number = dataset.num_classes
+    learned = _count(number, *learned) if number else "a number to predict"
+    return f"{train} of {size}{_count(depth, each)}, {learned}; {test}"
 
 
 def oddities(dataset: Dataset, tested: str = "test") -> list[str]:
     """What is likely a mistake in the data, though they can be trained on."""
-    odd = _odd_labels(dataset, tested)
-    return [*odd, *(_odd_images(dataset) if dataset.is_images else ())]
-
-
-def _odd_images(dataset: Dataset) -> list[str]:
-    odd = []
+    odd, labels, classes = [], dataset.train_targets, dataset.num_classes
+    if labels.ndim == 1 and classes:
+        trained, found = len(np.unique(labels)), len(np.unique(dataset.test_targets))
+        if trained < classes:
+            odd.append(
+                f"{classes:,} classes, of which {trained:,} occur: the network gets "
+                f"{classes:,} outputs. Number the classes 0, 1, 2, ..."
+            )
+        if found < min(trained, len(dataset.test_targets)):
+            odd.append(
+                f"the {tested} set has {found:,} of {trained:,} classes: is it a part "
+                "of sorted data?"
+            )
+    if dataset.kind != "images":
+        return odd
     height, width, channels = dataset.train_inputs.shape[1:]
     if height <= _FEW_CHANNELS < channels:
         odd.append(
@@ -77,25 +77,28 @@ def _odd_images(dataset: Dataset) -> list[str]:
     return odd
 
 
-def _odd_labels(dataset: Dataset, tested: str) -> list[str]:
-    labels, classes = dataset.train_targets, dataset.num_classes
-    if labels.ndim != 1 or not classes:
-        return []
-    odd = []
-    trained, found = len(np.unique(labels)), len(np.unique(dataset.test_targets))
-    if trained < classes:
+def odd_options(options: Experiment, dataset: Dataset) -> list[str]:
+    """What options ask for that comes to nothing, or nearly."""
+    odd, epochs, schedule = [], options.epochs, options.schedule
+    padding, *sides = options.data.crop_padding, *dataset.train_inputs.shape[1:3]
+    if dataset.kind == "images" and 2 * padding > min(sides):
         odd.append(
-            f"{classes:,} classes, of which {trained:,} occur: the network gets "
-            f"{classes:,} outputs. Number the classes 0, 1, 2, ..."
+            f"--crop-padding {padding} is more than half of images of {sides[0]} x "
+            f"{sides[1]} pixels: of many crops most is black."
         )
-    if found < min(trained, len(dataset.test_targets)):
+    if schedule.warmup_epochs > epochs:
         odd.append(
-            f"the {tested} set has {found:,} of {trained:,} classes: is it a part of "
-            "sorted data?"
+            f"--warmup-epochs {schedule.warmup_epochs:g} is more than --epochs "
+            f"{epochs}: the learning rate does not reach its peak."
+        )
+    late = [each for each in schedule.milestones if each >= epochs]
+    if schedule.schedule == "step" and late:
+        odd.append(
+            f"--milestones {listing(late, 'and')}: with --epochs {epochs} no epoch "
+            "comes after, and the learning rate stays."
         )
     return odd
 
 
-def _count(number: int, thing: str) -> str:
-    plural = "es" if thing.endswith("s") else "s"
-    return f"{number:,} {thing}{plural if number != 1 else ''}"
+def _count(number: int, thing: str, things: str = "") -> str:
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"

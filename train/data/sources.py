@@ -1,18 +1,18 @@
-"""Data sources: labelled images in NumPy arrays, checked on loading."""
+"""Loads data: those that have a name, and files; all, or the part that is asked for."""
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from train.data import digits, offline, parts
+from train import notes
 from train.data.dataset import Dataset, check_batch
+from train.data.description import odd_options
 from train.errors import InputError
 from train.paths import expand, printable
 from train.settings.experiment import Experiment
 from train.settings.options import Data
-
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
@@ -20,73 +20,94 @@ MAX_CLASSES = 100_000
 
 
 def load_fitting(experiment: Experiment) -> Dataset:
-    """Loads the data of an experiment, and makes sure that they fill a batch.
-
-    Raises:
-      InputError: they do not, or see `load_dataset`.
-    """
+    """Loads the data of an experiment, whose options must fit them."""
     dataset = load_dataset(experiment.data)
     check_batch(experiment, dataset)
+    for oddity in odd_options(experiment, dataset):
+        notes.say(f"warning: {oddity}")
     return dataset
 
 
 def load_dataset(config: Data) -> Dataset:
-    """Loads a data set, or the part of it that is asked for.
-
-    Raises:
-      InputError: no such source, or its data are missing or unusable.
-    """
-    dataset = _load(config.data, config.data_dir)
-    reduced = parts.choose(dataset, config)
-    labels = dataset.train_targets
+    """Loads a data set, or the part of it that is asked for."""
+    kind, _, path = config.data.partition(":")
+    if kind == "npz":
+        if not path:
+            raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
+        dataset = load_npz(expand(Path(path)))
+    else:  # imported where it is asked for: TensorFlow Datasets takes seconds
+        module, _, function = config.data_set.loader.partition(":")
+        load = getattr(importlib.import_module(f"train.data.{module}"), function)
+        dataset = load(kind, config.data_dir) if config.data_set.from_tfds else load()
+    reduced = choose(dataset, config)
+    labels, size = dataset.train_targets, len(reduced.train_targets)
     lost = len(np.unique(labels)) - len(np.unique(reduced.train_targets))
     if labels.ndim == 1 and dataset.num_classes and lost:
+        reason = f"{size} examples are left. Take"
+        if size >= dataset.num_classes:
+            reason = "the examples are not in random order. Shuffle them, or take"
         raise InputError(
             f"--every {config.every} leaves {lost} of the classes of {config.data} "
-            "without a training example: the examples are not in random order. Shuffle "
-            "them, or take a smaller --every."
+            f"without a training example: {reason} a smaller --every."
         )
     return reduced
 
 
-def _load(source: str, data_dir: Path) -> Dataset:
-    if source == "npz:":
-        raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
-    if source.startswith("npz:"):
-        return load_npz(expand(Path(source.removeprefix("npz:"))))
-    if source in ("cifar10", "cifar100"):
-        from train.data.cifar import load_cifar  # the only part that needs tfds
+def choose(dataset: Dataset, config: Data) -> Dataset:
+    """Takes the part of a data set that is asked for."""
+    inputs, targets = dataset.train_inputs, dataset.train_targets
+    test_inputs, test_targets = dataset.test_inputs, dataset.test_targets
+    if config.test_rest:
+        left_out = np.arange(len(inputs)) % config.every != 0
+        test_inputs = np.concatenate([test_inputs, inputs[left_out]])
+        test_targets = np.concatenate([test_targets, targets[left_out]])
+    inputs, targets = inputs[:: config.every], targets[:: config.every]
+    if config.validation:
+        rest = len(inputs) - config.validation
+        if rest < 1:
+            raise InputError(
+                f"--validation must be below {len(inputs)}, the number of training "
+                f"examples, got {config.validation}."
+            )
+        inputs, test_inputs = inputs[:rest], inputs[rest:]
+        targets, test_targets = targets[:rest], targets[rest:]
+    if dataset.kind == "images":
+        inputs = shrink_images(inputs, config.shrink)
+        test_inputs = shrink_images(test_inputs, config.shrink)
+    return Dataset(inputs, targets, test_inputs, test_targets, dataset.num_classes)
 
-        return load_cifar(source, data_dir)
-    return {
-        "digits": digits.load_digits,
-        "breast_cancer": offline.load_breast_cancer,
-        "diabetes": offline.load_diabetes,
-        "english": offline.load_english,
-    }[source]()
+
+def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
+    """Averages squares of pixels into one; `shrink` is their side, at least 1."""
+    height, width, channels = images.shape[1:]
+    if height % shrink or width % shrink:
+        raise InputError(
+            f"--shrink {shrink} does not divide images of {height} x {width} pixels "
+            "evenly. (A study with --quick shrinks your own images by 2.)"
+        )
+    if shrink == 1:
+        return images
+    tiles = (-1, height // shrink, shrink, width // shrink, shrink, channels)
+    means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
+    return np.round(means).astype(np.uint8)
 
 
 def load_npz(path: Path) -> Dataset:
     """Anyone's own images, from an .npz file in the layout of Keras' data sets.
 
-    Args:
-      path: holds `x_train`, `x_test`: uint8 [size, height, width, channels] or
-        [size, height, width], and `y_train`, `y_test`: integers [size] or [size, 1],
-        from 0. There are as many classes as the largest training label says.
-
-    Raises:
-      InputError: the file is missing, unreadable, or not of this layout.
+    It holds `x_train`, `x_test`: uint8 [size, height, width, channels] or [size,
+    height, width], and `y_train`, `y_test`: integers [size] or [size, 1], from 0. There
+    are as many classes as the largest training label says.
     """
-    x_train, y_train, x_test, y_test = _read_npz(path, ARRAYS).values()
-    x_train = _check_images(path, "x_train", x_train)
-    x_test = _check_images(path, "x_test", x_test)
+    arrays = _read_npz(path, ("x_train", "y_train", "x_test", "y_test"))
+    x_train, x_test = arrays["x_train"], arrays["x_test"]
     if x_train.shape[1:] != x_test.shape[1:]:
+        sizes = ["x".join(map(str, images.shape[1:])) for images in (x_train, x_test)]
         raise InputError(
-            f"{path}: images in x_train are {_size(x_train)} and in x_test "
-            f"{_size(x_test)} (height x width x channels); they must be of one size."
+            f"{path}: images in x_train are {sizes[0]} and in x_test {sizes[1]} "
+            "(height x width x channels); they must be of one size."
         )
-    y_train = _check_labels(path, "y_train", y_train, len(x_train))
-    y_test = _check_labels(path, "y_test", y_test, len(x_test))
+    y_train, y_test = arrays["y_train"], arrays["y_test"]
     num_classes = int(y_train.max()) + 1
     if len(np.unique(y_train)) < 2:
         raise InputError(f"{path}: y_train holds one class; expected two or more.")
@@ -99,26 +120,15 @@ def load_npz(path: Path) -> Dataset:
 
 
 def load_test_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The test set of an .npz file as in `load_npz`, which may lack all else.
-
-    Returns:
-      Images, uint8 [size, height, width, channels], and labels, int32 [size]; None if
-      the file has no `y_test`.
-
-    Raises:
-      InputError: the file is missing, unreadable, or not of this layout.
-    """
+    """Images and labels of the test set of such a file; None where it has no labels."""
     arrays = _read_npz(path, ("x_test",), ("y_test",))
-    x_test = _check_images(path, "x_test", arrays["x_test"])
-    if "y_test" not in arrays:
-        return x_test, None
-    return x_test, _check_labels(path, "y_test", arrays["y_test"], len(x_test))
+    return arrays["x_test"], arrays.get("y_test")
 
 
 def _read_npz(
     path: Path, names: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Reads arrays from an .npz file; see `load_npz` for what it raises."""
+    """Reads images and labels from an .npz file, as `Dataset` has them."""
     expected = f"an .npz file of numpy.savez holding {', '.join(names)}"
     try:
         if not path.is_file():
@@ -136,7 +146,7 @@ def _read_npz(
                     f"{path} lacks {', '.join(missing)}: expected {expected}, found "
                     f"{held}."
                 )
-            return {name: np.asarray(archive[name]) for name in found}
+            arrays = {name: np.asarray(archive[name]) for name in found}
     except InputError:
         raise
     except Exception as error:  # of NumPy and zipfile, for files that are damaged
@@ -148,46 +158,71 @@ def _read_npz(
         raise InputError(
             f"cannot read {path}: {reason}. Expected {expected}."
         ) from None
+    for name, array in arrays.items():
+        images = arrays.get(f"x{name[1:]}")
+        arrays[name] = (
+            _images(f"{path}: {name}", array)
+            if name.startswith("x")
+            else _labels(f"{path}: {name}", array, len(images))
+        )
+    return arrays
 
 
-def _check_images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+def _images(name: str, images: np.ndarray) -> np.ndarray:
+    """Images that can be used, [size, height, width, channels]."""
     if images.dtype != np.uint8:
         raise InputError(
-            f"{path}: {name} must be uint8, from 0 to 255, got {images.dtype}. Pixels "
-            "from 0 to 1 become that by numpy.uint8(255 * x)."
+            f"{name} must be uint8, from 0 to 255, got {images.dtype}{_advice(images)}."
         )
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or 0 in images.shape:
         raise InputError(
-            f"{path}: {name} must be [size, height, width, channels] or "
+            f"{name} must be [size, height, width, channels] or "
             f"[size, height, width], none of them 0, got the shape {images.shape}."
+        )
+    _, height, width, channels = images.shape
+    if height == 3 and width == channels > 4:
+        raise InputError(
+            f"{name} has the shape {images.shape}, with channels first. Images are "
+            "[size, height, width, channels]: x.transpose(0, 2, 3, 1) makes them so."
         )
     return images
 
 
-def _check_labels(path: Path, name: str, labels: np.ndarray, size: int) -> np.ndarray:
+def _advice(images: np.ndarray) -> str:
+    """How numbers become pixels from 0 to 255, by what they are."""
+    if images.dtype.kind not in "buif" or not images.size:
+        return ""
+    low, high = images.min(), images.max()
+    if low >= 0 and high <= 1:
+        how = "become that by numpy.uint8(255 * x)"
+    elif low >= 0 and high <= 255:
+        how = "become that by numpy.uint8(x)"
+    else:
+        how = "must be scaled to that, those of all arrays alike"
+    return f". Numbers from {low:.5g} to {high:.5g} {how}"
+
+
+def _labels(name: str, labels: np.ndarray, size: int) -> np.ndarray:
+    """Labels that can be used, int32 [size]."""
     if labels.shape not in ((size,), (size, 1)):
         advice = "One-hot labels become that by x.argmax(axis=1)."
         raise InputError(
-            f"{path}: {name} must hold one label for each image, the shape ({size},), "
+            f"{name} must hold one label for each image, the shape ({size},), "
             f"got {labels.shape}. {advice if labels.ndim == 2 else ''}".rstrip()
         )
     if labels.dtype.kind not in "iu":  # NumPy counts time spans as integers
         # Each part for itself would be numbered otherwise if a class is missing in one.
         raise InputError(
-            f"{path}: {name} must be integers, got {labels.dtype}. Whole numbers become"
-            " that by x.astype(int). Number other classes by classes, y_train = "
+            f"{name} must be integers, got {labels.dtype}. Whole numbers become that by"
+            " x.astype(int). Number other classes by classes, y_train = "
             "numpy.unique(y_train, return_inverse=True) and y_test = "
             "numpy.searchsorted(classes, y_test)."
         )
     if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(
-            f"{path}: labels in {name} must be from 0 to {MAX_CLASSES - 1}, got "
-            f"{labels.min()} to {labels.max()}. Number the classes 0, 1, 2, ..."
+            f"{name} must be from 0 to {MAX_CLASSES - 1}, got {labels.min()} to "
+            f"{labels.max()}. Number the classes 0, 1, 2, ..."
         )
     return labels.reshape(size).astype(np.int32)
-
-
-def _size(images: np.ndarray) -> str:
-    return "x".join(map(str, images.shape[1:]))

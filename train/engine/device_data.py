@@ -24,26 +24,15 @@ FIXED = 256
 
 
 class DeviceData(NamedTuple):
-    """A data set on the device.
+    """A data set on the device; see `Dataset`."""
 
-    Attributes:
-      train_inputs: as in `Dataset`; images are padded for the crop.
-      train_targets: as in `Dataset`.
-      test_inputs: [batches, batch, ...], the last batch filled with zeros.
-      test_targets: [batches, batch, ...], the same.
-      mean: float32 [channels], of pixels in [0, 1]; [1] where there are no images.
-      std: float32 [channels]; the same.
-      fixed_inputs: [256, ...] or fewer, training examples as in `Dataset`, without
-        augmentation.
-      fixed_targets: [256, ...], the same.
-    """
-
-    train_inputs: jax.Array
+    train_inputs: jax.Array  # images are padded for the crop
     train_targets: jax.Array
-    test_inputs: jax.Array
-    test_targets: jax.Array
-    mean: jax.Array
-    std: jax.Array
+    test_inputs: jax.Array  # [batches, batch, ...], the last batch filled with zeros
+    test_targets: jax.Array  # [batches, batch, ...], the same
+    mean: jax.Array  # float32 [channels], of pixels in [0, 1]; [1] without images
+    std: jax.Array  # float32 [channels]; the same
+    # [256, ...] or fewer training examples, without augmentation.
     fixed_inputs: jax.Array | None = None
     fixed_targets: jax.Array | None = None
 
@@ -56,22 +45,10 @@ def make_data(
     eval_batch_size: int,
     num_devices: int,
 ) -> DeviceData:
-    """Pads images, works out their normalisation, and moves all to the devices.
-
-    Args:
-      dataset: the data.
-      normalize: as in `Data`: train, imagenet or none.
-      crop_padding: pixels on each side of the training images.
-      eval_batch_size: examples in a batch of the test.
-      num_devices: each gets all of it.
-
-    Raises:
-      InputError: the data do not fit on the device, or ImageNet's normalisation is
-        asked for and there are not three channels.
-    """
+    """Pads images, works out their normalisation, and gives all to each device."""
     inputs, size = dataset.train_inputs, len(dataset.train_inputs)
     mean, std = np.zeros(1), np.ones(1)
-    if dataset.is_images:
+    if dataset.kind == "images":
         mean, std = _normalization(normalize, inputs)
         inputs = augmentation.pad(inputs, crop_padding)
     fixed = np.arange(min(FIXED, size)) * size // min(FIXED, size)  # evenly spaced
@@ -89,24 +66,17 @@ def make_data(
     return devices.put(data, num_devices)
 
 
-def _memory() -> int | None:
-    """Bytes that JAX may use of the device's memory; None where it does not say."""
-    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-
-
 def _check_fits(data: DeviceData) -> None:
     """Refuses data that leave too little memory, and says how much would fit."""
-    memory = _memory()
-    if memory is None:
-        return
+    # On a CPU JAX does not say how many bytes it may use.
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", np.inf)
     train = data.train_inputs.nbytes + data.train_targets.nbytes
     rest = sum(array.nbytes for array in data) - train
     if train + rest <= DATA_SHARE * memory:
         return
     size = len(data.train_inputs)
-    fitting = max(0, int((DATA_SHARE * memory - rest) / train * size))
     advice = "The test set alone is too large: use fewer test examples."
-    if fitting:
+    if (fitting := int((DATA_SHARE * memory - rest) / train * size)) > 0:
         advice = (
             f"About {fitting:,} of the {size:,} training examples would fit: "
             f"--every {-(-size // fitting)} takes as many."
@@ -146,12 +116,8 @@ def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation of a constant channel is given as 1.
     """
     values = np.arange(256) / 255
-    counts = np.stack(
-        [
-            np.bincount(channel.ravel(), minlength=256)
-            for channel in np.moveaxis(images, -1, 0)
-        ]
-    )
+    channels = np.moveaxis(images, -1, 0)
+    counts = np.stack([np.bincount(each.ravel(), minlength=256) for each in channels])
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     std = np.sqrt(np.sum(share * (values - mean[:, np.newaxis]) ** 2, axis=1))

@@ -1,4 +1,4 @@
-"""The devices that share each batch.
+"""The devices: JAX is started on them, and they share each batch.
 
 JAX does the work: a mesh of one axis, weights on every device, examples split among
 them. XLA turns means over the batch into means over all devices, so loss, phase and
@@ -7,8 +7,11 @@ batch statistics are those of the whole batch.
 
 import contextlib
 import functools
+import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,15 +24,56 @@ AXIS = "data"
 _waiter = ThreadPoolExecutor(1, "waiter")
 
 
-def count(asked: int | None) -> int:
-    """The number of devices to use, those of all processes.
+def start_jax(compile_cache: bool) -> None:
+    """Starts JAX before anything is compiled; refuses an environment that cannot be."""
+    keep_compiled(compile_cache)
+    if jax.config.jax_enable_x64:
+        raise InputError(
+            "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
+            "float32: unset JAX_ENABLE_X64."
+        )
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX's, or of its plugin's absence
+        platforms = jax.config.jax_platforms
+        told = f" on JAX_PLATFORMS={platforms}" if platforms else ""
+        reason = f": {error}" if str(error) else ""
+        raise InputError(
+            f"JAX cannot start{told}{reason}. Install JAX for the device, or set "
+            "JAX_PLATFORMS to one that is here, such as cpu."
+        ) from None
 
-    Args:
-      asked: by the user; None for all.
 
-    Raises:
-      InputError: there are not so many, or they are not all of several processes'.
+def keep_compiled(wanted: bool) -> None:
+    """Lets JAX keep what it compiles, by its persistent cache.
+
+    Where a user gave JAX a folder (JAX_COMPILATION_CACHE_DIR), JAX uses that one. One
+    that cannot be read or written costs time and a warning of JAX's. If not wanted,
+    nothing is kept and nothing kept is used.
     """
+    if not wanted:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif jax.config.jax_compilation_cache_dir is None:
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        except RuntimeError:  # this user has no home
+            return
+        folder = cache / "lcam_optax" / "jax" / _processor()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", 2**30)  # bytes
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _processor() -> str:
+    """Names the CPU's abilities: a program for another CPU's could crash."""
+    abilities = ""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:  # Linux has it
+        abilities = next((x for x in file if x.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(abilities.encode()).hexdigest()[:16]
+
+
+def count(asked: int | None) -> int:
+    """The number of devices to use, those of all processes; all if none is asked."""
     available = jax.device_count()
     if asked is None:
         return available
@@ -48,11 +92,7 @@ def count(asked: int | None) -> int:
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Says what to do where a device's memory does not hold what is asked of it.
-
-    Raises:
-      InputError: it does not.
-    """
+    """Says what to do where a device's memory does not hold what is asked of it."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
@@ -67,15 +107,11 @@ def enough_memory() -> Iterator[None]:
 
 
 @functools.cache
-def _mesh(num_devices: int) -> jax.sharding.Mesh:
-    """The first devices, in a row."""
+def everywhere(num_devices: int, *axes: str) -> NamedSharding:
+    """The whole array on every device, but for the axes that are split among them."""
     devices = jax.devices()[:num_devices]
-    return jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
-
-
-def everywhere(num_devices: int) -> NamedSharding:
-    """The whole array on every device."""
-    return NamedSharding(_mesh(num_devices), PartitionSpec())
+    mesh = jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, PartitionSpec(*axes))
 
 
 def share(batch: jax.Array, num_devices: int) -> jax.Array:
@@ -85,16 +121,14 @@ def share(batch: jax.Array, num_devices: int) -> jax.Array:
     """
     if num_devices == 1:
         return batch
-    sharding = NamedSharding(_mesh(num_devices), PartitionSpec(AXIS))
-    return jax.lax.with_sharding_constraint(batch, sharding)
+    return jax.lax.with_sharding_constraint(batch, everywhere(num_devices, AXIS))
 
 
 def put(tree: Any, num_devices: int) -> Any:
     """Puts arrays, which every process has, on every device."""
-    sharding = everywhere(num_devices)
     if jax.process_count() > 1:  # where JAX puts no array by hand
-        return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
-    return jax.device_put(tree, sharding)
+        return jax.jit(lambda tree: tree, out_shardings=everywhere(num_devices))(tree)
+    return jax.device_put(tree, everywhere(num_devices))
 
 
 def wait(tree: Any) -> None:

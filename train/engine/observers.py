@@ -24,46 +24,27 @@ GROUP = 0.1
 
 
 class Step(NamedTuple):
-    """What an observer sees of a step.
+    """What an observer sees of a step."""
 
-    Attributes:
-      first: whether it is the first of its epoch.
-      learning_rate: float32, of the step.
-      loss: float32, of the batch.
-      held_out_loss: `held_out_loss()` is the loss on the first test batch with the
-        weights the step started from, float32.
-      fixed_loss: the same on the fixed training batch.
-      grads: of the loss, without weight decay.
-      updates: what is added to the weights.
-      old_state: of the optimizer, before the step.
-      new_state: of the optimizer, after it.
-      hyperparameters: of the optimizer.
-    """
-
-    first: jax.Array
+    first: jax.Array  # whether it is the first of its epoch
     learning_rate: jax.Array
-    loss: jax.Array
+    loss: jax.Array  # of the batch
+    # On the first test batch, with the weights that the step started from.
     held_out_loss: Callable[[], jax.Array]
-    fixed_loss: Callable[[], jax.Array]
-    grads: Any
-    updates: Any
-    old_state: optax.OptState
-    new_state: optax.OptState
+    fixed_loss: Callable[[], jax.Array]  # the same on the fixed training batch
+    grads: Any  # of the loss, without weight decay
+    updates: Any  # what is added to the weights
+    old_state: optax.OptState  # of the optimizer, before the step
+    new_state: optax.OptState  # of the optimizer, after it
     hyperparameters: Hyperparameters
 
 
 class Observer(NamedTuple):
-    """Three pure functions that measure training steps.
+    """Three pure functions that measure training steps."""
 
-    Attributes:
-      init: `init(params) -> observed`.
-      update: `update(observed, step) -> observed`.
-      summarize: `summarize(observed) -> dict`, of the epoch so far, small arrays.
-    """
-
-    init: Callable[[Any], Any]
+    init: Callable[[Any], Any]  # of the weights
     update: Callable[[Any, Step], Any]
-    summarize: Callable[[Any], dict[str, jax.Array]]
+    summarize: Callable[[Any], dict[str, jax.Array]]  # of the epoch so far
 
 
 def make_observer(name: str, method: Method) -> Observer:
@@ -82,12 +63,10 @@ def _misread(truth: str, method: Method) -> Observer:
     That loss is compared with its own average, by the same rule as the batch's.
     """
 
-    def detector(hyperparameters: Hyperparameters):
+    def detector(numbers: Hyperparameters) -> optax.GradientTransformationExtraArgs:
+        average = make_loss_average(method, numbers)
         return lcam_optax.scale_by_lcam(
-            0.0,
-            0.0,
-            loss_average=make_loss_average(method, hyperparameters),
-            margin=hyperparameters.margin,
+            0.0, 0.0, loss_average=average, margin=numbers.margin
         )
 
     def init(_: Any) -> Any:
@@ -133,9 +112,9 @@ def _mechanism() -> Observer:
     as a difference of the phases.
     """
 
-    def zeros(params: Any) -> _Sums:
+    def init(params: Any) -> Any:
         arrays = len(jax.tree.leaves(params))
-        return _Sums(
+        sums = _Sums(
             steps=jnp.zeros(2),
             norms=jnp.zeros((2, 3)),
             deviation=jnp.zeros(2),
@@ -143,9 +122,7 @@ def _mechanism() -> Observer:
             products=jnp.zeros(arrays),
             speed=jax.tree.map(lambda p: jnp.zeros((2, *p.shape)), params),
         )
-
-    def init(params: Any) -> Any:
-        return zeros(params), jax.tree.map(jnp.zeros_like, params)
+        return sums, jax.tree.map(jnp.zeros_like, params)
 
     def update(observed: Any, step: Step) -> Any:
         sums, last_speed = observed
@@ -167,23 +144,20 @@ def _mechanism() -> Observer:
         cosine = optax.tree.vdot(step.grads, trace) / jnp.where(lengths > 0, lengths, 1)
         each = jnp.stack([jnp.linalg.norm(u.ravel()) for u in jax.tree.leaves(updates)])
         chosen = jax.nn.one_hot(phase, 2)
-        return (
-            _Sums(
-                steps=sums.steps.at[phase].add(1.0),
-                norms=sums.norms.at[phase].add(jnp.stack([norm, update_norm, cosine])),
-                deviation=sums.deviation + jnp.stack([deviation, deviation**2]),
-                update_norms=sums.update_norms.at[:, phase].add(
-                    jnp.stack([each, each**2], axis=1)
-                ),
-                products=sums.products + deviation * each,
-                speed=jax.tree.map(
-                    lambda total, u: total + jnp.multiply.outer(chosen, jnp.abs(u)),
-                    sums.speed,
-                    updates,
-                ),
+        squares = jnp.stack([each, each**2], axis=1)
+        sums = _Sums(
+            steps=sums.steps.at[phase].add(1.0),
+            norms=sums.norms.at[phase].add(jnp.stack([norm, update_norm, cosine])),
+            deviation=sums.deviation + jnp.stack([deviation, deviation**2]),
+            update_norms=sums.update_norms.at[:, phase].add(squares),
+            products=sums.products + deviation * each,
+            speed=jax.tree.map(
+                lambda total, u: total + jnp.multiply.outer(chosen, jnp.abs(u)),
+                sums.speed,
+                updates,
             ),
-            last_speed,
         )
+        return sums, last_speed
 
     def summarize(observed: Any) -> dict[str, jax.Array]:
         sums, last_speed = observed
@@ -197,13 +171,9 @@ def _mechanism() -> Observer:
         speeds = jnp.concatenate(
             [speed.reshape(2, -1) for speed in jax.tree.leaves(sums.speed)], axis=1
         ) / sums.steps.reshape(2, 1)
-        last = jnp.concatenate([last.ravel() for last in jax.tree.leaves(last_speed)])
+        last = jnp.concatenate([x.ravel() for x in jax.tree.leaves(last_speed)])
         fast = last >= jnp.quantile(last, 1 - GROUP)
         slow = last <= jnp.quantile(last, GROUP)
-
-        def group(members: jax.Array) -> jax.Array:
-            return jnp.mean(speeds, axis=1, where=members.reshape(1, -1))
-
         return {
             "steps": sums.steps,
             "grad_norm": per_phase[:, 0],
@@ -211,8 +181,8 @@ def _mechanism() -> Observer:
             "cosine": per_phase[:, 2],
             "array_update_ratio": means[:, 1] / means[:, 0],
             "array_correlation": (sums.products / steps - x * y) / spread,
-            "fast_speed": group(fast),
-            "slow_speed": group(slow),
+            "fast_speed": jnp.mean(speeds, axis=1, where=fast),
+            "slow_speed": jnp.mean(speeds, axis=1, where=slow),
         }
 
     return Observer(init, update, summarize)

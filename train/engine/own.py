@@ -20,22 +20,15 @@ from train.engine.variables import merge, split
 from train.errors import InputError
 from train.paths import expand
 from train.settings.cli import did_you_mean
-from train.settings.own import Own, read_network
+from train.settings.options import Own, read_network
 
 _BATCH = 2  # examples that a network is tried on
 
 
 class OwnNetwork(NamedTuple):
-    """Where a network comes from. Hashable.
+    """Where a network comes from: a function of a file of this content. Hashable."""
 
-    Attributes:
-      path: of its file, for messages.
-      function: that makes it.
-      source: content of the file.
-      is_text: whether its inputs are texts.
-    """
-
-    path: Path
+    path: Path  # for messages
     function: str
     source: bytes
     is_text: bool
@@ -50,11 +43,7 @@ class OwnNetwork(NamedTuple):
 
 
 def find_own(asked: Own, *, is_text: bool = False) -> OwnNetwork:
-    """The network that is typed, after its file was imported once.
-
-    Raises:
-      InputError: the file cannot be imported, or has no such function.
-    """
+    """The network that is typed, after its file was imported once."""
     source = read_network(asked.path)
     own = OwnNetwork(expand(asked.path), asked.function, source, is_text)
     _load(own)
@@ -63,7 +52,7 @@ def find_own(asked: Own, *, is_text: bool = False) -> OwnNetwork:
 
 @functools.cache
 def _load(own: OwnNetwork) -> Callable[..., Any]:
-    """The function that makes the network; see `find_own` for what it raises."""
+    """The function that makes the network."""
     module = types.ModuleType(f"network_{own.sha256[:16]}")
     module.__file__ = str(own.path)
     sys.modules[module.__name__] = module  # dataclasses look there for their module
@@ -83,11 +72,7 @@ def _load(own: OwnNetwork) -> Callable[..., Any]:
 def make(
     own: OwnNetwork, input_shape: tuple[int, ...], num_outputs: int, key: jax.Array
 ) -> nnx.Module:
-    """Makes the network with fresh weights.
-
-    Raises:
-      InputError: what the function returns is no module.
-    """
+    """Makes the network with fresh weights."""
     network = _load(own)(input_shape, num_outputs, rngs=nnx.Rngs(key))
     if not isinstance(network, nnx.Module):
         raise InputError(
@@ -100,45 +85,47 @@ def make(
 
 @functools.cache
 def check(own: OwnNetwork, input_shape: tuple[int, ...], num_outputs: int) -> None:
-    """Makes sure that the network can be trained, without computing anything.
-
-    Raises:
-      InputError: it cannot; with the traceback, where the file is at fault.
-    """
+    """Makes sure that the network can be trained, without computing anything."""
     dtype = jnp.int32 if own.is_text else jnp.float32
     inputs = jax.ShapeDtypeStruct((_BATCH, *input_shape), dtype)
-    lead = inputs.shape[: 2 if own.is_text else 1]
-    trial = functools.partial(_try, own, (*lead, num_outputs))
+    trial = functools.partial(_try, own, num_outputs)
     jax.eval_shape(trial, jax.random.key(0), inputs)
 
 
-def _try(
-    own: OwnNetwork, expected: tuple[int, ...], key: jax.Array, inputs: jax.Array
-) -> None:
+def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -> None:
     """Makes the network, and calls it as a step and as a test do; see `check`."""
-    shape, num_outputs = inputs.shape[1:], expected[-1]
+    shape = inputs.shape[1:]
     with _blaming(own, f"{own.function}({shape}, {num_outputs}, rngs=rngs) failed."):
         network = make(own, shape, num_outputs, key)
-    held = {_name(path): part for path, part in nnx.iter_graph(network)}
-    _refuse(own, [name for name, part in held.items() if not _can_be_kept(part)])
     parts = split(network)
+    expected = (*inputs.shape[: 2 if own.is_text else 1], num_outputs)
     for train in (True, False):
         call = f"network(inputs, train={train})"
         network = merge(*parts)
-        before = _arrays(network)
+        before = {name: value for name, _, value in _arrays(network)}
         with _blaming(own, f"{call} failed on {_type(inputs)}."):
             outputs = network(inputs, train=train)
+        for name, kind, value in _arrays(network):
+            dtypes = ["float32"] if issubclass(kind, nnx.Param) else np.sctypeDict
+            known = issubclass(kind, nnx.RngKey) or _type(value).split()[0] in dtypes
+            kept = known and _type(value) == _type(before.get(name))
+            if not kept or not issubclass(kind, nnx.Variable):
+                raise InputError(
+                    f"the network of {own} cannot keep {name}. Its arrays must be in "
+                    "variables that its __init__ makes, of a fixed shape: weights in "
+                    "nnx.Param, float32; others in nnx.Variable, float32 or integers. "
+                    "(A layer computes in another dtype with dtype=, not with "
+                    "param_dtype=.)"
+                )
         if _type(outputs) != f"float32 {expected}":
             raise InputError(
                 f"the network of {own} must return logits, float32 {expected} for "
                 f"inputs {inputs.shape}; got {_type(outputs)}."
             )
-        after = _arrays(network)
-        were = {name: _type(array) for name, array in before.items()}
-        _refuse(own, [name for name in after if _type(after[name]) != were.get(name)])
-    random = _arrays(network, nnx.RngState)
-    fixed = sorted(after.keys() - random.keys())
-    changed = [name for name in fixed if after[name] is not before[name]]
+    random, fixed = {}, {}
+    for name, kind, value in _arrays(network):
+        (random if issubclass(kind, nnx.RngState) else fixed)[name] = value
+    changed = [name for name in sorted(fixed) if fixed[name] is not before[name]]
     if changed or (random and _depends_on_chance(parts, inputs)):
         does = f"changes {changed[0]}" if changed else "depends on random numbers"
         raise InputError(
@@ -147,35 +134,17 @@ def _try(
         )
 
 
-def _can_be_kept(part: Any) -> bool:
-    """Whether a part of a network can be carried from step to step, and saved."""
-    if isinstance(part, nnx.Variable) and not isinstance(part, nnx.RngKey):
-        dtype = _type(part.get_value()).split()[0]
-        is_weight = isinstance(part, nnx.Param)
-        return dtype == "float32" if is_weight else dtype in np.sctypeDict
-    return not isinstance(part, jax.core.Tracer)  # Flax takes it for a constant
+def _arrays(network: nnx.Module) -> Iterator[tuple[str, type, jax.Array]]:
+    """The arrays of a network: name, kind of variable, value.
 
-
-def _refuse(own: OwnNetwork, names: list[str]) -> None:
-    """Raises an InputError if there are arrays that cannot be kept."""
-    if names:
-        raise InputError(
-            f"the network of {own} cannot keep {names[0]}. Its arrays must be in "
-            "variables that its __init__ makes, of a fixed shape: weights in nnx.Param,"
-            " float32; others in nnx.Variable, float32 or integers. (A layer computes "
-            "in another dtype with dtype=, not with param_dtype=.)"
-        )
-
-
-def _arrays(network: nnx.Module, of: Any = ...) -> dict[str, jax.Array]:
-    """What is in a network's variables, by their names."""
-    arrays = nnx.to_flat_state(nnx.as_pure(nnx.state(network, of)))
-    return {_name(path): array for path, array in arrays}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    """As it is written in Python."""
-    return ".".join(map(str, path))
+    One that is in no variable, which Flax takes for a constant, has a kind of its own.
+    """
+    for path, part in nnx.iter_graph(network):
+        name = ".".join(map(str, path))
+        if isinstance(part, nnx.Variable):
+            yield name, type(part), part.get_value()
+        elif isinstance(part, jax.core.Tracer):
+            yield name, type(part), part
 
 
 def _type(thing: Any) -> str:
@@ -206,11 +175,7 @@ def _depends_on_chance(parts: tuple[Any, ...], inputs: jax.Array) -> bool:
 
 @contextlib.contextmanager
 def _blaming(own: OwnNetwork, what: str) -> Iterator[None]:
-    """Tells of an error as Python does, with the lines of the user's file alone.
-
-    Raises:
-      InputError: there was an error.
-    """
+    """Tells of an error as Python does, with the lines of the user's file alone."""
     try:
         yield
     except InputError:
@@ -218,8 +183,5 @@ def _blaming(own: OwnNetwork, what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [frame for frame in frames if frame.filename == str(own.path)]
-        lines = [
-            *traceback.format_list(theirs),
-            *traceback.format_exception_only(error),
-        ]
+        lines = traceback.format_list(theirs) + traceback.format_exception_only(error)
         raise InputError(f"{own}: {what}", "".join(lines)) from None

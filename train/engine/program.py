@@ -17,49 +17,154 @@ import optax
 from flax import nnx
 
 from train.data import augmentation
+from train.data.dataset import Dataset, check_batch
 from train.engine import devices, networks
 from train.engine.device_data import DeviceData
-from train.engine.losses import example_errors, example_losses
+from train.engine.networks import NetworkSpec, make_network_spec
 from train.engine.observers import Step, make_observer
 from train.engine.optimizers import (
     Hyperparameters,
+    Method,
     any_hyperparameters,
     make_optimizer,
 )
-from train.engine.spec import Spec, is_counted
-from train.engine.types import EpochPlan, StepMetrics, TestMetrics, TrainState
 from train.engine.variables import merge, split
+from train.settings.experiment import Experiment
 
 # XLA's default hands convolutions to YNNPACK; many of them were twice as fast without.
 # Its sums over arrays, as in normalisation, are kept (docs/speed.md has the figures).
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
+class Spec(NamedTuple):
+    """All that is fixed when a program is compiled. Hashable."""
+
+    network: NetworkSpec
+    method: Method
+    train_size: int
+    test_size: int
+    batch_size: int
+    eval_batch_size: int
+    drop_last: bool = True  # leave out the examples that do not fill a batch
+    crop_padding: int = 0  # pixels
+    flip: bool = False
+    observe: str = "nothing"  # see `train.engine.observers`
+    num_devices: int = 1  # among which each batch is split
+
+    @property
+    def full_steps(self) -> int:
+        """Steps an epoch with a full batch."""
+        return self.train_size // self.batch_size
+
+    @property
+    def last_batch_size(self) -> int:
+        """Examples in an epoch's smaller last step; 0 if there is none."""
+        return 0 if self.drop_last else self.train_size % self.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps an epoch, the smaller last one included."""
+        return self.full_steps + (self.last_batch_size > 0)
+
+    @property
+    def test_batches(self) -> int:
+        """Batches of the test set, the last one filled up."""
+        return -(-self.test_size // self.eval_batch_size)
+
+    @property
+    def is_images(self) -> bool:
+        """Whether the inputs are images."""
+        return len(self.network.input_shape) == 3
+
+
+class TrainState(NamedTuple):
+    """What training carries from step to step."""
+
+    params: nnx.State  # float32
+    # Running statistics; of a network of one's own any variable that is no weight.
+    batch_stats: nnx.State
+    opt_state: optax.OptState
+    observed: Any = ()
+    # Float32 [train size] where `Method.signal` is "examples": the loss of each example
+    # when it was last seen, less the average of that step; 0 before.
+    memory: Any = ()
+
+
+class EpochPlan(NamedTuple):
+    """What an epoch's steps draw on."""
+
+    order: jax.Array  # int32 [train size], of the training examples
+    learning_rates: jax.Array  # float32 [steps per epoch]
+    noise: jax.Array  # float32 [steps per epoch], in [0, 1): the phase by chance
+    key: jax.Array  # of the augmentation
+
+
+class StepMetrics(NamedTuple):
+    """What a step reports, float32; NaN where the optimizer has no such thing."""
+
+    loss: jax.Array  # mean of the batch: see `example_losses`
+    error: jax.Array  # mean of the batch: see `example_errors`
+    average_loss: jax.Array  # what the loss was compared with
+    phase: jax.Array  # the `lcam_optax.Phase` the comparison gave
+    momentum: jax.Array  # the coefficient of this step
+
+
+class TestMetrics(NamedTuple):
+    """Scores on the test set, float32 [batches], sums over the examples of each."""
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    loss: jax.Array
+    error: jax.Array
+
+
 class Program(NamedTuple):
     """The functions of one `Spec`. Each is compiled when it is first called.
 
     `train.lower(...).compile()` and `test.lower(...).compile()` compile them before.
-
-    Attributes:
-      init: `init(seed) -> state`, fresh weights and optimizer state; uint32.
-      draw: `draw(seed, epoch) -> (order, augmentation key, noise, key of the noise)`,
-        an epoch's random numbers; uint32 and int32.
-      train: `train(state, data, plan, hyperparameters, first, *, count, batch_size) ->
-        (state, metrics)`. It takes `count` steps, of which `first` (int32) is the
-        number of the first one in its epoch. `metrics` are [steps per epoch], and NaN
-        but for these steps. `state` is given up: its memory is reused.
-      test: `test(state, data, scores, *, first, count) -> scores`. The scores are sums
-        over each batch of the test set, [batches]. Those of `count` batches from
-        `first` on are replaced.
-      observed: `observed(state) -> dict`, what was watched of the epoch so far; empty
-        for nothing.
     """
 
+    # init(seed: uint32) -> state
     init: Callable[..., TrainState]
+    # draw(seed: uint32, epoch: int32) -> (order, augmentation key, noise, its key)
     draw: Callable[..., tuple[jax.Array, ...]]
+    # train(state, data, plan, hyperparameters, first, *, count, batch_size) -> (state,
+    # metrics). It takes `count` steps, the first of which is the `first`-th (int32) of
+    # its epoch. Metrics are [steps per epoch], NaN but for these steps. The state is
+    # given up: its memory is reused.
     train: Any
+    # test(state, data, scores, *, first, count) -> scores, where those of `count`
+    # batches from `first` on are new
     test: Any
+    # observed(state) -> what was watched of the epoch so far
     observed: Callable[[TrainState], dict[str, jax.Array]]
+
+
+def make_spec(config: Experiment, method: Method, dataset: Dataset) -> Spec:
+    """Gathers what a program is compiled for; refuses what does not fit the data."""
+    check_batch(config, dataset)
+    return Spec(
+        network=make_network_spec(config.model, dataset),
+        method=method,
+        train_size=len(dataset.train_inputs),
+        test_size=len(dataset.test_inputs),
+        batch_size=config.batch_size,
+        eval_batch_size=min(config.eval_batch_size, len(dataset.test_inputs)),
+        drop_last=config.drop_last,
+        crop_padding=config.data.crop_padding,
+        flip=config.data.flip,
+        observe=config.observe,
+        num_devices=devices.count(config.devices),
+    )
+
+
+def is_counted() -> bool:
+    """Whether the number of steps in a call is an argument of the compiled loop.
+
+    It is on a CPU. A GPU would ask the host at each step whether to go on, so that
+    there the compiler is told the number: each is a program of its own.
+    """
+    return jax.default_backend() == "cpu"
 
 
 @functools.cache
@@ -77,7 +182,7 @@ def compile_program(spec: Spec) -> Program:
         init=jit(partial(_init, spec), compiler_options=soon),
         draw=jit(partial(_draw, spec), compiler_options=soon),
         train=jit(
-            partial(_train, spec),
+            partial(train_steps, spec),
             donate_argnums=0,
             static_argnames=("batch_size", *counts[1:]),
             compiler_options=options,
@@ -139,15 +244,7 @@ def _draw(spec: Spec, seed: jax.Array, epoch: jax.Array) -> tuple[jax.Array, ...
     )
 
 
-def make_train(spec: Spec, *, count: int) -> Callable[..., Any]:
-    """Returns `train(state, data, plan, hyperparameters, first)`, not compiled.
-
-    It takes `count` steps with full batches; else as in `Program`. For benchmarks.
-    """
-    return partial(_train, spec, count=count, batch_size=spec.batch_size)
-
-
-def _train(
+def train_steps(
     spec: Spec,
     state: TrainState,
     data: DeviceData,
@@ -158,7 +255,7 @@ def _train(
     count: jax.Array | int,
     batch_size: int,
 ) -> tuple[TrainState, StepMetrics]:
-    """Takes some steps; see `Program`."""
+    """Takes some steps; see `Program`. Not compiled, as benchmarks need it."""
     step = partial(_step, spec, data, plan, hyperparameters, batch_size)
 
     def body(number: jax.Array, carried: Any) -> Any:
@@ -184,8 +281,8 @@ def _step(
     """One training step, the `index`-th of its epoch."""
     graph = networks.graph_of(spec.network)
     share = partial(devices.share, num_devices=spec.num_devices)
-    start = index * spec.batch_size
-    chosen = share(jax.lax.dynamic_slice(plan.order, (start,), (batch_size,)))
+    place = (index * spec.batch_size,)
+    chosen = share(jax.lax.dynamic_slice(plan.order, place, (batch_size,)))
     targets = share(data.train_targets[chosen])
     if spec.is_images:
         inputs = augmentation.crop_and_flip(
@@ -199,17 +296,14 @@ def _step(
         inputs = data.train_inputs[chosen]
     learning_rate = plan.learning_rates[index]
 
-    def loss_fn(
-        params: nnx.State, inputs: jax.Array, targets: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
+    def loss_fn(params: nnx.State, inputs: jax.Array, targets: jax.Array) -> Any:
         network = merge(graph, params, state.batch_stats)
         outputs = network(_normalize(spec, share(inputs), data), train=True)
         loss = jnp.mean(example_losses(outputs, targets))
         return loss, (outputs, split(network)[2])
 
-    (loss, (outputs, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-        state.params, inputs, targets
-    )
+    with_grads = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, (outputs, batch_stats)), grads = with_grads(state.params, inputs, targets)
 
     def held_out_loss() -> jax.Array:
         return loss_fn(state.params, data.test_inputs[0], data.test_targets[0])[0]
@@ -217,15 +311,12 @@ def _step(
     def fixed_loss() -> jax.Array:
         return loss_fn(state.params, data.fixed_inputs, data.fixed_targets)[0]
 
-    match spec.method.signal:
-        case "noise":
-            value = plan.noise[index]
-        case "fixed":
-            value = fixed_loss()
-        case "examples":
-            value = loss - jnp.mean(state.memory[chosen])
-        case _:
-            value = loss
+    value = {
+        "loss": lambda: loss,
+        "fixed": fixed_loss,
+        "examples": lambda: loss - jnp.mean(state.memory[chosen]),
+        "noise": lambda: plan.noise[index],
+    }[spec.method.signal]()
     optimizer = make_optimizer(spec.method, hyperparameters, learning_rate)
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.params, value=value
@@ -264,8 +355,8 @@ def _test(
     data: DeviceData,
     scores: TestMetrics,
     *,
-    first: jax.Array | int,
-    count: jax.Array | int,
+    first: Any,
+    count: Any,
 ) -> TestMetrics:
     """Scores some batches of the test set; see `Program`."""
     graph, size = networks.graph_of(spec.network), spec.eval_batch_size
@@ -276,15 +367,37 @@ def _test(
         outputs = network(_normalize(spec, inputs, data), train=False)
         targets = data.test_targets[number]
         counts = number * size + jnp.arange(size) < spec.test_size  # the last is filled
-        sums = [
-            jnp.sum(jnp.where(counts, each(outputs, targets), 0))
-            for each in (example_losses, example_errors)
-        ]
+
+        def put(column: jax.Array, each: jax.Array) -> jax.Array:
+            return column.at[number].set(jnp.sum(jnp.where(counts, each, 0)))
+
         return TestMetrics(
-            *(x.at[number].set(y) for x, y in zip(scores, sums, strict=True))
+            put(scores.loss, example_losses(outputs, targets)),
+            put(scores.error, example_errors(outputs, targets)),
         )
 
     return jax.lax.fori_loop(first, first + count, body, scores)
+
+
+def example_losses(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Loss of each example: cross-entropy in nats, or half of the squared error."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return optax.losses.l2_loss(outputs[:, 0], targets)
+    return _mean_of_each(
+        optax.losses.softmax_cross_entropy_with_integer_labels(outputs, targets)
+    )
+
+
+def example_errors(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Error of each example: the share of wrong classes, or the squared error."""
+    if jnp.issubdtype(targets.dtype, jnp.floating):
+        return jnp.square(outputs[:, 0] - targets)
+    return _mean_of_each((jnp.argmax(outputs, axis=-1) != targets).astype(jnp.float32))
+
+
+def _mean_of_each(numbers: jax.Array) -> jax.Array:
+    """Mean over all axes but the first: text has a number for each token."""
+    return jnp.mean(numbers, axis=tuple(range(1, numbers.ndim)))
 
 
 def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
@@ -296,13 +409,7 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
 
 def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
     """Average loss, phase and momentum; NaN where the optimizer has no such thing."""
-
-    def is_number(_: Any, leaf: Any) -> bool:
-        # AdamW's momentum by phase: beside the number stands the schedule's state.
-        return isinstance(leaf, jax.Array)
-
-    found = [
-        optax.tree.get(opt_state, name, np.nan, is_number)
-        for name in StepMetrics._fields[2:]
-    ]
-    return [jnp.asarray(number, jnp.float32) for number in found]
+    # AdamW's momentum by phase: beside the number stands the schedule's state.
+    found = partial(optax.tree.get, filtering=lambda _, x: isinstance(x, jax.Array))
+    numbers = [found(opt_state, name, np.nan) for name in StepMetrics._fields[2:]]
+    return [jnp.asarray(number, jnp.float32) for number in numbers]

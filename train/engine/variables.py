@@ -26,6 +26,4 @@ def merge(graph: nnx.GraphDef, params: nnx.State, rest: nnx.State) -> nnx.Module
     return network
 
 
-def pure(state: nnx.State) -> dict:
-    """A network's arrays as nested dicts, without Flax's types."""
-    return nnx.to_pure_dict(state)
+pure = nnx.to_pure_dict  # a network's arrays as nested dicts, without Flax's types

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from train.engine.types import StepMetrics, TrainState
+from train.engine.program import StepMetrics, TrainState
 from train.errors import InputError
 from train.runs import records
 from train.runs.records import CHECKPOINTS

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from train.engine.spec import Spec
-from train.engine.types import StepMetrics, TestMetrics
+from train.engine.program import Spec, StepMetrics, TestMetrics
 from train.errors import DivergedError
 
 

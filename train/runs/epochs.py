@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from train.engine.schedules import learning_rates
+from train.engine.optimizers import learning_rates
 from train.errors import InputError
 from train.runs import records
 from train.runs.folder import renew_claim

@@ -11,12 +11,9 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import fingerprint
-from train.data.parts import shrink_images
 from train.engine import devices, networks, optimizers
 from train.engine.device_data import DeviceData, batches
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import Spec
-from train.engine.types import TrainState
+from train.engine.program import Spec, TrainState, compile_program, no_scores
 from train.engine.variables import split
 from train.errors import InputError
 from train.paths import expand
@@ -110,7 +107,7 @@ def _load(folder: Path, asked: str | None, network: TrainedNetwork) -> TestSet:
         images, labels = sources.load_test_images(
             expand(Path(asked.removeprefix("npz:")))
         )
-        tested = TestSet(asked, shrink_images(images, own.shrink), labels)
+        tested = TestSet(asked, sources.shrink_images(images, own.shrink), labels)
     else:
         options = {"shrink": own.shrink} if own.shrink > 1 else {}
         dataset = sources.load_dataset(

@@ -21,7 +21,7 @@ from train.errors import BusyError, InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.writing import no_link, replace, writing
-from train.settings.own import network_sha256
+from train.settings.options import network_sha256
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (

@@ -9,7 +9,7 @@ import jax
 from train.data.dataset import Dataset, fingerprint
 from train.engine import devices, optimizers
 from train.engine.device_data import make_data
-from train.engine.spec import make_spec
+from train.engine.program import make_spec
 from train.errors import StoppedError
 from train.runs import processes, records
 from train.runs.display import Display

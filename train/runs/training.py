@@ -12,12 +12,18 @@ import numpy as np
 import optax
 
 from train import notes
-from train.engine import devices, networks, optimizers, schedules
+from train.engine import devices, networks, optimizers
+from train.engine.calls import Pace, steps_per_call
 from train.engine.device_data import DeviceData
-from train.engine.pace import Pace
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import Spec, is_counted, steps_per_call
-from train.engine.types import EpochPlan, StepMetrics, TestMetrics
+from train.engine.program import (
+    EpochPlan,
+    Spec,
+    StepMetrics,
+    TestMetrics,
+    compile_program,
+    is_counted,
+    no_scores,
+)
 from train.errors import DivergedError, StoppedError
 from train.runs import processes, records
 from train.runs.checkpoint import Checkpoints, Snapshot
@@ -139,7 +145,7 @@ class Training:
             optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
             spec.num_devices,
         )
-        self._rates = schedules.learning_rates(
+        self._rates = optimizers.learning_rates(
             config.schedule,
             config.optimizer.learning_rate,
             epochs=config.epochs,
@@ -207,18 +213,12 @@ class Training:
         spec = self._spec
         if self._folder is None:
             return
-        network = networks.describe(spec.network)
-        num_parameters = networks.num_parameters(spec.network)
+        facts = networks.facts_of(spec.network, spec.test_size)
         add_provenance(
             self._folder,
             first_step=self._done + 1,
             num_devices=spec.num_devices,
-            network=network,
-            arrays=networks.array_names(spec.network),
-            num_parameters=num_parameters,
-            num_test_predictions=networks.num_predictions(
-                spec.network, (spec.test_size, *spec.network.input_shape)
-            ),
+            **facts,
             compile_seconds=round(self._compile_seconds, 1),
         )
         if self._config.tensorboard:
@@ -227,8 +227,8 @@ class Training:
             )
         devices = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
         self._display.line(
-            f"{network}, {num_parameters:,} parameters{devices}, compiled in "
-            f"{self._compile_seconds:.1f} s"
+            f"{facts['network']}, {facts['num_parameters']:,} parameters{devices}, "
+            f"compiled in {self._compile_seconds:.1f} s"
         )
         if self._done:
             self._display.line(f"continues after step {self._done} of {self._total}")

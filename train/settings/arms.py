@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from train.errors import InputError
-from train.settings.cli import SPACES, did_you_mean, flag, make, parser_of, read
+from train.settings.cli import SPACES, flag, make, parser_of, read, why_not
 from train.settings.experiment import Experiment
 from train.settings.fields import check
 from train.settings.optimizer import Optimizer
@@ -28,12 +28,7 @@ def parse_arm(text: str) -> Optimizer:
             key = unknown.partition("=")[0]
             shared = key in parser_of("run", Experiment)._option_string_actions
             check(not shared, f"all arms share {key}: give it outside of --arms.")
-            known = [each[2:] for each in parser._option_string_actions]
-            hint = did_you_mean(key, known)
-            raise InputError(
-                f"{name} has no option {key[2:]!r}.{hint} `{parser.prog} --help` lists "
-                "the options of optimizers."
-            )
+            raise InputError(why_not(name, key, parser, {}))
         optimizer = make(Optimizer, given)
         optimizer.check(given)
     except InputError as error:

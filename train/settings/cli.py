@@ -8,13 +8,13 @@ they may depend on each other.
 import argparse
 import dataclasses
 import difflib
-import functools
 import inspect
 import re
 import shutil
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,41 +28,35 @@ _TITLES = (
     *("checkpoints", "tests and measurements", "machinery"),
 )
 
-# Names that other programs have for our options and commands.
+# Names of our options and commands, and behind each those that other programs have.
+_NAMES = (
+    "adam-b1 beta1 adam-beta1",
+    "adam-b2 beta2 adam-beta2",
+    "adam-epsilon eps adam-eps",
+    "batch-size b batch bs train-batch-size per-device-train-batch-size",
+    "data dataset",
+    "devices gpus",
+    "epochs num-epochs num-train-epochs max-epochs",
+    "learning-rate lr base-lr step-size",
+    "momentum mom mu",
+    "network arch model",
+    "optimizer opt optim",
+    "out folder logdir output output-dir save-dir workdir",
+    "resume continue",
+    "run train",
+    "schedule scheduler lr-scheduler lr-schedule lr-scheduler-type",
+    "seed seeds",
+    "warmup-epochs warmup",
+    "weight-decay wd decay",
+)
 _ALIASES = {
-    alias: ours
-    for ours, aliases in {
-        "adam-b1": "beta1 adam-beta1",
-        "adam-b2": "beta2 adam-beta2",
-        "adam-epsilon": "eps adam-eps",
-        "batch-size": "b batch bs train-batch-size per-device-train-batch-size",
-        "data": "dataset",
-        "devices": "gpus",
-        "epochs": "num-epochs num-train-epochs max-epochs",
-        "learning-rate": "lr base-lr step-size",
-        "momentum": "mom mu",
-        "network": "arch model",
-        "optimizer": "opt optim",
-        "out": "folder logdir output output-dir save-dir workdir",
-        "resume": "continue",
-        "run": "train",
-        "schedule": "scheduler lr-scheduler lr-schedule lr-scheduler-type",
-        "seed": "seeds",
-        "warmup-epochs": "warmup",
-        "weight-decay": "wd decay",
-    }.items()
-    for alias in aliases.split()
+    alias: ours for ours, *aliases in map(str.split, _NAMES) for alias in aliases
 }
 SPACES = " Put spaces between several."
 
 
 def parse(words: Sequence[str], commands: Mapping[str, type]) -> Any:
-    """Makes a command of the words behind `python -m train`.
-
-    Raises:
-      InputError: they are not a command with its options, and the message says what is
-        closest; or an option cannot be used.
-    """
+    """Makes a command of the words behind `python -m train`."""
     name, *rest = words
     if name not in commands:
         is_option = name.startswith("-")
@@ -74,12 +68,11 @@ def parse(words: Sequence[str], commands: Mapping[str, type]) -> Any:
     parser = parser_of(name, commands[name])
     given, unknown = read(parser, rest)
     if unknown is not None:
-        raise InputError(_why_not(name, unknown, parser, commands))
+        raise InputError(why_not(name, unknown, parser, commands))
     values = given
     if (preset := given.get("preset")) is not None:
         if preset not in PRESETS:
-            hint = did_you_mean(preset, PRESETS)
-            known = listing(PRESETS)
+            known, hint = listing(PRESETS), did_you_mean(preset, PRESETS)
             raise InputError(f"--preset must be {known}; got {preset!r}.{hint}")
         base, _ = read(parser, PRESETS[preset].words)
         for field in dataclasses.fields(commands[name]):
@@ -121,9 +114,8 @@ def read(
     except argparse.ArgumentError as error:
         shown = error.argument_name.partition("/")[0]
         value = parser._option_string_actions[shown].metavar
-        needs = (
-            f"needs a value: {value}" if value else "is True or False, or stands alone"
-        )
+        needs = "is True or False, or stands alone"
+        needs = f"needs a value: {value}" if value else needs
         raise InputError(f"{shown} {needs}.") from None
     values = {}
     for name, value in vars(typed).items():
@@ -134,7 +126,7 @@ def read(
     return values, left[0] if left else None
 
 
-def _why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> str:
+def why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> str:
     """Why a command does not take a word."""
     known, shown = [*parser._option_string_actions], word.partition("=")[0]
     hint = did_you_mean(shown, known)
@@ -143,11 +135,8 @@ def _why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) ->
         takes += ["options only, which begin with --"] * bool(known)
         takes = listing(takes or ["nothing behind it"], "and")
         return f"unexpected {word!r}: {name} takes {takes}.{hint}"
-    others = [
-        other
-        for other, kind in commands.items()
-        if shown in parser_of(other, kind)._option_string_actions
-    ]
+    parsers = {other: parser_of(other, kind) for other, kind in commands.items()}
+    others = [n for n in parsers if shown in parsers[n]._option_string_actions]
     if others:  # so it is spelt right
         hint = hint if shown.strip("-") in _ALIASES else ""
         hint = f" It belongs to {listing(others, 'and')}.{hint}"
@@ -180,9 +169,7 @@ def parser_of(name: str, kind: type) -> argparse.ArgumentParser:
         prog=f"python -m train {name}",
         description=_wrapped(text.strip(), width),
         epilog=f"examples:\n{examples}" if examples else None,
-        formatter_class=functools.partial(
-            _Formatter, max_help_position=26, width=width
-        ),
+        formatter_class=partial(_Formatter, max_help_position=26, width=width),
         argument_default=argparse.SUPPRESS,
         add_help=False,
         allow_abbrev=False,
@@ -199,9 +186,7 @@ def parser_of(name: str, kind: type) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(
-    groups: Mapping[str, Any], kind: type, title: str | None, width: int
-) -> None:
+def _add_options(groups: Any, kind: type, title: str | None, width: int) -> None:
     """Adds the fields of a dataclass to a parser's groups, each under its title."""
     for field in dataclasses.fields(kind):
         under = title or field.metadata.get("group", "machinery")
@@ -219,7 +204,7 @@ def _add_options(
             group.add_argument(shown, action=argparse.BooleanOptionalAction, help=help)
             continue
         known = {str(each): each for each in (*choices, *[None] * is_optional)}
-        details = {"type": functools.partial(_read, shown, value, known, is_many)}
+        details = {"type": partial(_read, shown, value, known, is_many)}
         if shown.startswith("--"):
             name = "TEXT" if value is str else getattr(value, "__name__", "").upper()
             listed = "{" + ",".join(map(str, choices)) + "}"
@@ -239,17 +224,15 @@ def _help(kind: type, field: dataclasses.Field, choices: Sequence, width: int) -
     if field.default is dataclasses.MISSING:
         end = f"One of {listing(choices)}." if choices else ""
     elif field.default is not None and field.default is not False:
-        default = field.default
-        default = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        end = f"(default: {typed(field) if default is True else default})"
+        values = field.default if isinstance(field.default, tuple) else [field.default]
+        usual = typed(field) if field.default is True else " ".join(map(str, values))
+        end = f"(default: {usual})"
     if "\n- " in about:  # behind a list the default has a line of its own
         return f"{_wrapped(about, width)}\n{end}".replace("%", "%%")
     return _wrapped(f"{about} {end}", width).replace("%", "%%")
 
 
-def _read(
-    shown: str, kind: Any, known: Mapping[str, Any], is_many: bool, text: str
-) -> Any:
+def _read(shown: str, kind: Any, known: dict, is_many: bool, text: str) -> Any:
     """Turns what was typed into a value: one that is known, or one of a kind."""
     if text in known:
         return known[text]
@@ -266,7 +249,7 @@ def _read(
     raise InputError(f"{shown} must be {what}, got {text!r}.{hint}")
 
 
-@functools.cache
+@cache
 def _comments(kind: type) -> dict[str, str]:
     """The comments above the fields of a dataclass and of what it inherits from."""
     found, lines = {}, []
@@ -281,13 +264,12 @@ def _comments(kind: type) -> dict[str, str]:
 def _wrapped(text: str, width: int) -> str:
     """Paragraphs and entries of lists as lines, whose words are never broken."""
     lines = re.sub(r"(?<!\n)\n(?!\n|- )", " ", text).splitlines()
-    wrapper = textwrap.TextWrapper(
-        width, break_long_words=False, break_on_hyphens=False
+    fill = partial(
+        textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False
     )
-    for number, line in enumerate(lines):
-        wrapper.subsequent_indent = "  " * line.startswith("- ")
-        lines[number] = wrapper.fill(line)
-    return "\n".join(lines)
+    return "\n".join(
+        fill(line, subsequent_indent="  " * line.startswith("- ")) for line in lines
+    )
 
 
 def describe(name: str, kind: type) -> str:

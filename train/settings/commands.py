@@ -1,7 +1,4 @@
-"""The commands: frozen dataclasses, which are also the command line.
-
-As in `train.settings.options`, the comment above a field is its help text.
-"""
+"""The commands: frozen dataclasses, which are also the command line (`cli.py`)."""
 
 import typing
 from dataclasses import MISSING, dataclass
@@ -12,8 +9,7 @@ from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
 from train.settings.fields import Options, at_least, check, option, positive, within
-from train.settings.options import check_source, no_tensorboard
-from train.settings.own import parse_network
+from train.settings.options import check_source, no_tensorboard, parse_network
 
 
 def _ending(*endings: str, default: Any = MISSING) -> Any:

@@ -1,8 +1,4 @@
-"""A run's options, as frozen dataclasses that are also the command line.
-
-The groups of options are in `train.settings.options`. As there, the comment above a
-field is its help text, every check raises `InputError`, and no JAX is imported.
-"""
+"""A run's options, as frozen dataclasses that are also the command line (`cli.py`)."""
 
 import dataclasses
 from collections.abc import Container
@@ -35,7 +31,7 @@ class Experiment(Options):
     eval_batch_size: int = at_least(500, 1, group=_TESTS)
     #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
-    #: otherwise an epoch, or some seconds of an H200.
+    #: otherwise an epoch, or 160 million numbers of the inputs.
     steps_per_call: int | None = at_least(None, 1)
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = at_least(None, 1)
@@ -112,16 +108,16 @@ class Run(Experiment):
     cluster: Cluster = group(Cluster, "machinery")
 
     def check_together(self) -> None:
-        """Refuses what does not go together."""
+        """Refuses to observe what is not there."""
+        optimizer, phase = self.optimizer.optimizer, self.optimizer.phase
         check(
-            self.observe == "nothing" or self.optimizer.optimizer != "adamw",
+            self.observe == "nothing" or optimizer != "adamw",
             "--observe measures phases of sgd and lcam, not those of adamw.",
         )
         check(
-            self.observe not in ("held_out", "fixed")
-            or self.optimizer.phase in SIGNALS,
+            self.observe not in ("held_out", "fixed") or phase in SIGNALS,
             f"--observe {self.observe} checks how well a loss tells the phase. With "
-            f"--phase {self.optimizer.phase} no loss decides it.",
+            f"--phase {phase} no loss decides it.",
         )
 
     @property

@@ -1,7 +1,4 @@
-"""The options of the optimizer and of its learning rate.
-
-As in `train.settings.options`, the comment above a field is its help text.
-"""
+"""The options of the optimizer and of its learning rate."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +48,7 @@ class Optimizer(Options):
     #: lcam, and adamw by phase: decay of the moving average per step, in [0, 1). A
     #: decay d averages over about 1 / (1 - d) steps. Default: 0.9, the library's.
     ema_decay: float | None = within(
-        None,
-        0,
-        1,
+        *(None, 0, 1),
         of=_LOSS | {"loss_average": ("ema",)},
         follows=lambda o: o._usual_decay,
     )

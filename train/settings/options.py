@@ -1,30 +1,55 @@
-"""Groups of options: data, network, processes.
+"""Groups of options: data, network, processes; and the data sets and networks by name.
 
-The comment above a field is its help text. Every check raises `InputError` with the
-option as it is typed. This module imports no JAX, so that `--help` comes at once.
+Nothing here imports JAX, so that `--help` comes at once.
 """
 
 import dataclasses
+import functools
+import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from train.errors import InputError
+from train.paths import expand
 from train.settings.cli import did_you_mean, listing
 from train.settings.fields import Options, at_least, check, option, within
-from train.settings.own import FORM, Own, parse_network
 
-NO_IMAGES = ("breast_cancer", "diabetes", "english")
-CIFAR = ("cifar10", "cifar100")
-SOURCES = ("digits", *CIFAR, *NO_IMAGES)
 # The networks that take the inputs of each kind; the first is the default.
 NETWORKS = {
     "images": ("wide_resnet", "mlp"),
     "rows": ("mlp",),
     "tokens": ("transformer",),
 }
+BUILT_IN = tuple(dict.fromkeys(sum(NETWORKS.values(), ())))
+FORM = "FILE.py:FUNCTION"
+
+
+class DataSet(NamedTuple):
+    """A data set that has a name."""
+
+    kind: str  # of its inputs
+    loader: str  # MODULE:FUNCTION in `train.data`
+    crop_padding: int = 0
+    flip: bool = False
+    from_tfds: bool = False  # so that the loader is given the name and the folder
+
+
+_CIFAR = DataSet("images", "cifar:load_cifar", 4, flip=True, from_tfds=True)
+_NPZ = DataSet("images", "sources:load_npz")
+DATA_SETS = {
+    "digits": DataSet("images", "offline:load_digits"),
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "breast_cancer": DataSet("rows", "offline:load_breast_cancer"),
+    "diabetes": DataSet("rows", "offline:load_diabetes"),
+    "english": DataSet("tokens", "offline:load_english"),
+}
+NO_IMAGES = tuple(name for name in DATA_SETS if DATA_SETS[name].kind != "images")
 
 # What options belong to.
+_TFDS = {"data": tuple(name for name in DATA_SETS if DATA_SETS[name].from_tfds)}
 _IMAGES = {"kind": ("images",)}
 _MLP, _WIDE_RESNET, _TRANSFORMER = (
     {"network": (name,)} for name in ("mlp", "wide_resnet", "transformer")
@@ -45,16 +70,16 @@ class Data(Options):
     #: - english: text; predict the next character of Python's own help texts.
     data: str = option("digits", rule=lambda source: check_source(source))
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
-    data_dir: Path = option(Path("~/tensorflow_datasets"), of={"data": CIFAR})
+    data_dir: Path = option(Path("~/tensorflow_datasets"), of=_TFDS)
     #: Random crops in training: pixels of zero padding on each side, before a crop back
     #: to the original size. With 0 there is no crop. Default: 4 for cifar10 and
     #: cifar100, otherwise 0.
     crop_padding: int | None = within(
-        None, 0, 1001, of=_IMAGES, follows=lambda o: 4 if o.data in CIFAR else 0
+        None, 0, 1001, of=_IMAGES, follows=lambda o: o.data_set.crop_padding
     )
     #: Whether to mirror half of the training images left to right. Default: for cifar10
     #: and cifar100 only.
-    flip: bool | None = option(None, of=_IMAGES, follows=lambda o: o.data in CIFAR)
+    flip: bool | None = option(None, of=_IMAGES, follows=lambda o: o.data_set.flip)
     #: Mean and deviation of each channel, with which pixels (in [0, 1]) are normalised.
     #: - train: those of the training images.
     #: - imagenet: those of ImageNet, as the authors do; only for 3 channels.
@@ -83,30 +108,71 @@ class Data(Options):
         return "validation" if self.validation else "test"
 
     @property
+    def data_set(self) -> DataSet:
+        """What is known of the data set."""
+        return DATA_SETS.get(self.data, _NPZ)
+
+    @property
     def kind(self) -> str:
         """The kind of inputs, a key of `NETWORKS`."""
-        if self.data not in NO_IMAGES:
-            return "images"
-        return "tokens" if self.data == "english" else "rows"
+        return self.data_set.kind
 
 
 def check_source(source: str) -> None:
     """Refuses what is neither a data set that is there nor npz:PATH."""
     kind, _, path = source.partition(":")
-    hint = did_you_mean(source, SOURCES)
+    hint = did_you_mean(source, DATA_SETS)
     if source.endswith(".npz") or (path and did_you_mean(kind, ["npz"])):
         hint = f" Did you mean npz:{path or source}?"
     check(
-        source in SOURCES or (kind == "npz" and source != kind),
-        f"--data must be {', '.join(SOURCES)} or npz:PATH, got {source!r}.{hint}",
+        source in DATA_SETS or (kind == "npz" and source != kind),
+        f"--data must be {', '.join(DATA_SETS)} or npz:PATH, got {source!r}.{hint}",
     )
 
 
 def no_tensorboard(wanted: bool) -> str | None:
     """Says if what writes for TensorBoard is wanted, and not installed."""
-    is_there = not wanted or importlib.util.find_spec("tensorboardX") is not None
-    need = "needs the package tensorboardX: `pip install tensorboardX` installs it"
-    return None if is_there else need
+    if not wanted or importlib.util.find_spec("tensorboardX") is not None:
+        return None
+    return "needs the package tensorboardX: `pip install tensorboardX` installs it"
+
+
+class Own(NamedTuple):
+    """A network of one's own: a file, and a function in it that makes the network."""
+
+    path: Path
+    function: str
+
+
+def parse_network(text: str) -> Own | None:
+    """What `--network` names; None for a network that the program has."""
+    if text in BUILT_IN:
+        return None
+    path, _, function = text.rpartition(":")
+    check(
+        path.endswith(".py") and function.isidentifier(),
+        f"--network must be {listing((*BUILT_IN, f'{FORM}, a network of your own'))}; "
+        f"got {text!r}.{did_you_mean(text, BUILT_IN)}",
+    )
+    return Own(Path(path), function)
+
+
+@functools.cache  # once by a process, as modules: its runs all have the same network
+def read_network(path: Path) -> bytes:
+    """The content of the file of a network."""
+    try:
+        return expand(path).read_bytes()
+    except (OSError, ValueError) as error:  # or no file can have such a name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot read {path}, the file of --network: {reason}."
+        ) from None
+
+
+def network_sha256(text: str | None) -> str | None:
+    """The SHA-256 sum of the file that `--network` names; None if it names none."""
+    own = text and parse_network(text)
+    return hashlib.sha256(read_network(own.path)).hexdigest() if own else None
 
 
 def _depth(depth: int) -> str | None:
@@ -179,7 +245,7 @@ class Cluster(Options):
     #: process. With auto, SLURM, Open MPI, Kubernetes or a Cloud TPU supplies it, and
     #: also the two options below. The devices of all processes share each batch. The
     #: first process writes the files. Default: one process.
-    coordinator: str | None = None
+    coordinator: str | None = option(None, rule=lambda address: _address(address))
     #: With HOST:PORT: how many processes there are, at least 1.
     num_processes: int | None = at_least(None, 1)
     #: With HOST:PORT: the number of this process, from 0, different in each process.
@@ -187,18 +253,18 @@ class Cluster(Options):
 
     def check_together(self) -> None:
         """Refuses an address without its processes, and the reverse."""
-        host, _, port = (self.coordinator or "auto").rpartition(":")
-        is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+        told = [x for x in (self.process_id, self.num_processes) if x is not None]
+        has_address = self.coordinator not in (None, "auto")
         check(
-            self.coordinator in (None, "auto") or (host != "" and is_port),
-            "--coordinator must be HOST:PORT, as in 10.0.0.1:8476, or auto; got "
-            f"{self.coordinator!r}.",
-        )
-        known = [self.num_processes, self.process_id].count(None)
-        check(
-            known == 2
-            if not host
-            else known == 0 and self.process_id < self.num_processes,
+            len(told) == 2 * has_address and told == sorted({*told}),
             "--num-processes and --process-id, from 0 to one below it, belong to "
             "--coordinator HOST:PORT: give all three, or at most auto.",
         )
+
+
+def _address(address: str) -> str | None:
+    """What the address of a process must be, if it is not."""
+    host, _, port = address.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
+    is_one = address == "auto" or (host and is_port)
+    return None if is_one else "must be HOST:PORT, as in 10.0.0.1:8476, or auto"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from train.data.digits import load_digits
+from train.data.offline import load_digits
 
 
 def test_digits_are_split_by_class_and_never_overlap():

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.data.parts import reduce
-from train.data.sources import load_dataset, load_npz
+from train.data.sources import choose, load_dataset, load_npz
 from train.errors import InputError
-from train.settings.options import Data
+from train.settings.options import DATA_SETS, Data
 
 GOOD = {
     "x_train": np.arange(5 * 4 * 3 * 2, dtype=np.uint8).reshape(5, 4, 3, 2),
@@ -45,7 +44,22 @@ def test_grey_images_get_a_channel(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": np.zeros((5, 4, 3, 2))}, "x_train must be uint8.*got float64"),
+        (
+            {"x_train": np.linspace(0, 1, 120).reshape(5, 4, 3, 2)},
+            r"must be uint8.* float64. Numbers from 0 to 1 become .*uint8\(255 \* x\)",
+        ),
+        (
+            {"x_train": np.arange(120).reshape(5, 4, 3, 2)},
+            r"got int64. Numbers from 0 to 119 become that by numpy.uint8\(x\)",
+        ),
+        (
+            {"x_test": np.linspace(-2, 65535, 48).reshape(2, 4, 3, 2)},
+            "from -2 to 65535 must be scaled to that, those of all arrays alike",
+        ),
+        (
+            {"x_train": np.zeros((5, 3, 32, 32), np.uint8)},
+            r"x_train has the shape \(5, 3, 32, 32\), with channels first.* 2, 3, 1",
+        ),
         ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
         ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
         ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
@@ -78,6 +92,11 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
         load_npz(save(tmp_path, **arrays))
 
 
+@pytest.mark.parametrize("name", [n for n in DATA_SETS if not DATA_SETS[n].from_tfds])
+def test_data_set_is_of_the_kind_that_is_declared(name):
+    assert load_dataset(Data(name)).kind == DATA_SETS[name].kind
+
+
 def test_missing_arrays_are_named(tmp_path):
     np.savez(tmp_path / "data.npz", x_train=GOOD["x_train"], images=1)
     message = "lacks y_train, x_test, y_test: .*, found 'x_train', 'images'"
@@ -90,43 +109,29 @@ def test_missing_file_is_named(tmp_path):
         load_npz(tmp_path / "nowhere.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text\n"])
-def test_file_that_is_no_npz_is_refused(tmp_path, content):
-    (tmp_path / "data.npz").write_bytes(content)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"",
+        lambda content: b"PK\x03\x04 not a zip",
+        lambda content: b"text\n",
+        lambda content: content[:60] + bytes(30) + content[90:],
+        lambda content: content[:-100],  # as a copy that was stopped
+    ],
+)
+def test_file_that_is_no_npz_or_is_damaged_is_refused(tmp_path, change):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, **GOOD)
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(InputError, match="cannot read"):
-        load_npz(tmp_path / "data.npz")
+        load_npz(path)
 
 
 def test_npy_file_is_refused(tmp_path):
     np.save(tmp_path / "data.npy", GOOD["x_train"])
-    with pytest.raises(
-        InputError, match=r"cannot read .*: it is an \.npy file.* numpy.savez"
-    ):
+    message = r"cannot read .*: it is an \.npy file.* numpy.savez"
+    with pytest.raises(InputError, match=message):
         load_npz(tmp_path / "data.npy")
-
-
-def test_damaged_compressed_npz_is_refused(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, **GOOD)
-    content = bytearray(path.read_bytes())
-    content[60:90] = bytes(30)
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot read"):
-        load_npz(path)
-
-
-def test_member_that_is_no_array_is_refused(tmp_path):
-    path = save(tmp_path)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in GOOD:
-            archive.writestr(name, b"text")
-    with pytest.raises(InputError, match=r"x_train must be uint8"):
-        load_npz(path)
-
-
-def test_unknown_home_folder_is_refused():
-    with pytest.raises(InputError, match="there is no such user"):
-        load_dataset(Data("npz:~nosuchuser/data.npz"))
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
@@ -153,7 +158,7 @@ def test_memory_is_not_taken_for_what_a_header_claims(tmp_path):
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     train = np.arange(2 * 2 * 4, dtype=np.uint8).reshape(2, 2, 4, 1)
     dataset = Dataset(train, np.int32([0, 1]), train[1:], np.int32([1]), 2)
-    reduced = reduce(dataset, every=2, shrink=2)
+    reduced = choose(dataset, Data(every=2, shrink=2))
     # Rows 0 1 2 3 and 4 5 6 7: squares 0 1 4 5 and 2 3 6 7, of the means 2.5 and 4.5,
     # which NumPy rounds to even.
     np.testing.assert_array_equal(reduced.train_inputs.squeeze(), [2, 4])
@@ -161,16 +166,6 @@ def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     # The second image's pixels are 8 more; the test images are all kept.
     np.testing.assert_array_equal(reduced.test_inputs.squeeze(), [10, 12])
     np.testing.assert_array_equal(reduced.test_targets, [1])
-
-
-def test_inputs_that_do_not_divide_into_squares_are_refused():
-    with pytest.raises(InputError, match="--shrink 3 does not divide images of 8 x 8"):
-        load_dataset(Data("digits", shrink=3))
-
-
-def test_unknown_source_is_refused():
-    with pytest.raises(InputError, match=r"must be digits, .* got 'mnist'"):
-        load_dataset(Data("mnist"))
 
 
 def test_classes_that_thinning_loses_are_named(tmp_path):
@@ -186,3 +181,28 @@ def test_classes_that_thinning_loses_are_named(tmp_path):
         InputError, match=r"--every 2 leaves 1 of the classes of .*ordered"
     ):
         load_dataset(data)
+
+
+# Twelve numbered examples for training, three for testing.
+WHOLE = Dataset(
+    np.arange(12, dtype=np.float32)[:, np.newaxis],
+    np.arange(12, dtype=np.int32) % 4,
+    np.arange(100, 103, dtype=np.float32)[:, np.newaxis],
+    np.zeros(3, np.int32),
+    4,
+)
+
+
+def test_rest_is_tested_behind_the_test_set():
+    found = choose(WHOLE, Data(every=3, test_rest=True))
+    assert found.train_inputs[:, 0].tolist() == [0, 3, 6, 9]
+    expected = [100, 101, 102, 1, 2, 4, 5, 7, 8, 10, 11]
+    assert found.test_inputs[:, 0].tolist() == expected
+    assert found.test_targets[3:].tolist() == [1, 2, 0, 1, 3, 0, 2, 3]
+
+
+def test_validation_takes_the_last_training_examples_in_place_of_the_test_set():
+    found = choose(WHOLE, Data(every=2, validation=2))
+    assert found.train_inputs[:, 0].tolist() == [0, 2, 4, 6]
+    assert found.test_inputs[:, 0].tolist() == [8, 10]
+    assert found.test_targets.tolist() == [0, 2]

@@ -1,10 +1,12 @@
 """The data set on the devices."""
 
+import types
+
+import jax
 import numpy as np
 import pytest
 
-from tests.train.engine.test_spec import dataset
-from train.engine import device_data
+from tests.train.engine.test_calls import dataset
 from train.engine.device_data import make_data, pixel_statistics
 from train.errors import InputError
 
@@ -37,15 +39,11 @@ def test_runs_of_one_data_set_share_it_on_the_device():
 # 12 training images of 8 x 8 x 3 bytes with their padding, and labels of 4: 2,352. The
 # test has 5 images of 4 x 4 x 3 and labels, the fixed batch all 12, and the statistics
 # 24 bytes: 908. Of 3,260 together, 80 % of 4,075 is the last that fits.
-@pytest.mark.parametrize("memory", [None, 4075])
-def test_data_that_fit_are_taken(monkeypatch, memory):
-    monkeypatch.setattr(device_data, "_memory", lambda: memory)
-    assert make_data(dataset(), "train", 2, 5, 1).train_inputs.shape[0] == 12
-
-
 @pytest.mark.parametrize(
     ("memory", "advice"),
     [
+        (None, None),  # JAX does not say
+        (4075, None),
         (4074, "About 11 of the 12 training examples would fit: --every 2 takes"),
         (2605, "About 6 of the 12 training examples would fit: --every 2 takes"),
         (1500, "About 1 of the 12 training examples would fit: --every 12 takes"),
@@ -53,6 +51,11 @@ def test_data_that_fit_are_taken(monkeypatch, memory):
     ],
 )
 def test_data_that_do_not_fit_are_told_with_how_much_would(monkeypatch, memory, advice):
-    monkeypatch.setattr(device_data, "_memory", lambda: memory)
-    with pytest.raises(InputError, match=f"the data take .* memory.* {advice}"):
-        make_data(dataset(), "train", 2, 5, 1)
+    stats = memory and {"bytes_limit": memory}
+    device = types.SimpleNamespace(memory_stats=lambda: stats)
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    if advice is None:
+        assert make_data(dataset(), "train", 2, 5, 1).train_inputs.shape[0] == 12
+    else:
+        with pytest.raises(InputError, match=f"the data take .* memory.* {advice}"):
+            make_data(dataset(), "train", 2, 5, 1)

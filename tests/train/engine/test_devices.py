@@ -11,12 +11,10 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.data.dataset import Dataset
-from train.engine import devices, optimizers, schedules
+from train.data.sources import load_dataset
+from train.engine import devices, optimizers
 from train.engine.device_data import make_data
-from train.engine.program import compile_program, no_scores
-from train.engine.spec import make_spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, compile_program, make_spec, no_scores
 from train.errors import InputError
 from train.runs import records
 from train.settings.experiment import Experiment
@@ -27,25 +25,16 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
-def arrays():
+def npz(tmp_path_factory):
     """64 training and 24 test images of 8x8."""
-    return two_classes({"train": 64, "test": 24}, side=8, channels=1)
-
-
-@pytest.fixture(scope="module")
-def dataset(arrays):
-    labels = {
-        split: arrays[f"y_{split}"].astype(np.int32) for split in ("train", "test")
-    }
-    x_train, x_test = arrays["x_train"], arrays["x_test"]
-    return Dataset(x_train, labels["train"], x_test, labels["test"], 2)
-
-
-@pytest.fixture(scope="module")
-def npz(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **two_classes({"train": 64, "test": 24}, side=8, channels=1))
     return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def dataset(npz):
+    return load_dataset(Data(npz))
 
 
 NORMALISED = {"model": Model("wide_resnet")}
@@ -66,7 +55,7 @@ class Epoch:
         data = make_data(dataset, "train", 1, spec.eval_batch_size, num_devices)
         self.program, steps = compile_program(spec), spec.steps_per_epoch
         order, key, noise, _ = self.program.draw(np.uint32(0), np.int32(0))
-        [rates] = schedules.learning_rates(
+        [rates] = optimizers.learning_rates(
             experiment.schedule, 0.01, epochs=1, steps_per_epoch=steps
         )
         self.state = self.program.init(np.uint32(0))

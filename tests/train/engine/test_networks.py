@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.engine.networks import describe, make_network_spec
+from train.engine.networks import describe, facts_of, make_network_spec
 from train.errors import InputError
 from train.settings.options import Model
 
@@ -27,6 +27,16 @@ TEXT = dataset(np.zeros((2, 16), np.int32), 90)
 )
 def test_network_is_chosen_by_the_data(data, model, expected):
     assert describe(make_network_spec(model, data)) == expected
+
+
+def test_facts_of_a_network_of_text_count_its_tokens():
+    model = Model("transformer", width=4, layers=1, heads=2)
+    facts = facts_of(make_network_spec(model, TEXT), test_size=3)
+    assert facts["num_test_predictions"] == 3 * 16
+    assert facts["arrays"][-1] == "tokens/embedding"
+    # Two embeddings, a block of 4 x 4 four times and 4 x 16 twice, norms, the output.
+    block = 4 * (16 + 4) + 2 * 64 + 16 + 4 + 2 * 8
+    assert facts["num_parameters"] == 4 * (90 + 16) + block + 8 + 4 * 90 + 90
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
+import math
+
 import chex
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from train.engine.optimizers import hyperparameters_of, make_optimizer, method_of
-from train.settings.optimizer import Optimizer
+from train.engine.optimizers import (
+    hyperparameters_of,
+    learning_rates,
+    make_optimizer,
+    method_of,
+)
+from train.settings.optimizer import Optimizer, Schedule
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 LOSSES = [3.0, 2.0, 2.5, 1.0, 4.0, 1.0]
@@ -57,50 +64,40 @@ def test_adamw_is_optax_adamw():
     )
 
 
-# Means of an epoch of 4 steps: 3, 2.5, 2.5, 2.125 | 4, 2.5.
-BY_EPOCH = [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]
+# Which coefficient each step gets, that of low loss (1) or the other, for losses 3, 2,
+# 2.5, 1, 4, 1. Means of an epoch of 4 steps: 3, 2.5, 2.5, 2.125 | 4, 2.5.
+PHASES = [
+    ({"ema_decay": 0.0}, [0] * 6),  # every loss is its own average
+    ({"loss_average": "epoch"}, [0, 1, 0, 1, 0, 1]),
+    ({"loss_average": "epoch", "lagged": True}, [0, 0, 1, 0, 1, 0]),
+    # 2 and 2.5 are within half of their means, 1 and 4 are not; 3 to begin with is.
+    ({"loss_average": "epoch", "margin": 0.5}, [0, 0, 0, 1, 1, 1]),
+    # What comes in the place of the loss is compared with the share.
+    ({"phase": "chance", "low_loss_share": 0.9}, [0] * 6),
+]
 
 
-@pytest.mark.parametrize(
-    ("options", "b1s"),
-    [
-        ({"loss_average": "epoch"}, BY_EPOCH),
-        ({"loss_average": "epoch", "lagged": True}, [0.5, *BY_EPOCH[:-1]]),
-        ({"ema_decay": 0.0}, [0.5] * 6),
-        ({"loss_average": "epoch", "margin": 0.5}, [0.5] * 3 + [0.75] * 3),
-        # What comes in the place of the loss is compared with the share.
-        ({"phase": "chance", "low_loss_share": 0.9}, [0.5] * 6),
-    ],
-)
-def test_adamw_by_phase_is_optax_adamw_with_these_b1s(options, b1s):
+@pytest.mark.parametrize(("options", "phases"), PHASES)
+def test_adamw_by_phase_is_optax_adamw_with_the_b1_of_each_phase(options, phases):
     config = Optimizer("adamw", high_loss_b1=0.5, low_loss_b1=0.75, **options)
+    b1s = jnp.array([0.5, 0.75])[jnp.array(phases)]
     expected = optax.inject_hyperparams(optax.adamw)(
-        0.001, b1=lambda count: jnp.array(b1s)[count], weight_decay=0.01
+        0.001, b1=lambda count: b1s[count], weight_decay=0.01
     )
     chex.assert_trees_all_close(
         trajectory(built(config))[0], trajectory(expected)[0], rtol=1e-5
     )
 
 
-@pytest.mark.parametrize(
-    ("options", "momenta"),
-    [  # losses 3, 2, 2.5, 1, 4, 1; epochs of 4 steps
-        ({"ema_decay": 0.0}, [0.5] * 6),  # every loss is its own average
-        # Means 3, 2.5, 2.5, 2.125 | 4, 2.5.
-        ({"loss_average": "epoch"}, [0.5, 0.75, 0.5, 0.75, 0.5, 0.75]),
-        ({"loss_average": "epoch", "lagged": True}, [0.5, 0.5, 0.75, 0.5, 0.75, 0.5]),
-        # 2 and 2.5 are within half of their means, 1 and 4 are not; 3 to begin with is.
-        ({"loss_average": "epoch", "margin": 0.5}, [0.5, 0.5, 0.5, 0.75, 0.75, 0.75]),
-    ],
-)
-def test_lcam_takes_every_option(options, momenta):
+@pytest.mark.parametrize(("options", "phases"), PHASES)
+def test_lcam_takes_every_option(options, phases):
     config = Optimizer(high_loss_momentum=0.5, low_loss_momentum=0.75, **options)
     optimizer = built(config)
     state, actual = optimizer.init(jnp.zeros(3)), []
     for gradient, loss in zip(GRADIENTS, LOSSES, strict=True):
         _, state = optimizer.update(gradient, state, jnp.zeros(3), value=loss)
         actual.append(optax.tree.get(state, "momentum").item())
-    assert actual == momenta
+    assert actual == [(0.5, 0.75)[phase] for phase in phases]
 
 
 def test_chance_compares_what_comes_with_the_share():
@@ -111,3 +108,44 @@ def test_chance_compares_what_comes_with_the_share():
         _, state = optimizer.update(GRADIENTS[0], state, jnp.zeros(3), value=noise)
         momenta.append(optax.tree.get(state, "momentum"))
     np.testing.assert_array_equal(momenta, np.float32([0.75, 0.75, 0.9, 0.9, 0.75]))
+
+
+def rates(epochs, steps_per_epoch, **options):
+    sizes = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    actual = learning_rates(Schedule(**options), 0.1, **sizes)
+    assert (actual.shape, actual.dtype) == ((epochs, steps_per_epoch), np.float32)
+    return actual.ravel()
+
+
+def test_constant_schedule_stays():
+    np.testing.assert_array_equal(
+        rates(2, 2, schedule="constant"), np.float32([0.1] * 4)
+    )
+
+
+def test_step_schedule_drops_after_its_milestones():
+    # The authors change the rate at the end of 0-based epoch m - 1: epoch m has it.
+    actual = rates(4, 2, schedule="step", milestones=(1, 3), milestone_factor=0.2)
+    expected = [0.1, 0.1, 0.02, 0.02, 0.02, 0.02, 0.004, 0.004]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_exponential_schedule_decays_every_step_after_its_epoch():
+    actual = rates(
+        3, 2, schedule="exponential", exponential_after=1, exponential_rate=0.5
+    )
+    expected = [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_cosine_schedule_is_half_a_cosine():
+    expected = [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    np.testing.assert_allclose(rates(4, 2, schedule="cosine"), expected, rtol=1e-5)
+
+
+def test_warm_up_rises_linearly_and_keeps_the_milestones():
+    actual = rates(
+        4, 2, schedule="step", milestones=(3,), milestone_factor=0.5, warmup_epochs=2
+    )
+    expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05]
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)

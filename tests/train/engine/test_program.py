@@ -1,19 +1,24 @@
-"""The compiled program against the same training written out by hand."""
+"""The compiled program: its calls, its test, what its compiler is told."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
 from models import WideResNet
-from train.engine import networks, optimizers, program, spec
+from train.engine import networks, optimizers, program
 from train.engine.device_data import DeviceData
 from train.engine.networks import NetworkSpec
-from train.engine.program import compile_program, compiler_options, no_scores
-from train.engine.spec import Spec
-from train.engine.types import EpochPlan
+from train.engine.program import (
+    EpochPlan,
+    Spec,
+    compile_program,
+    compiler_options,
+    example_errors,
+    example_losses,
+    no_scores,
+)
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 
@@ -80,44 +85,6 @@ def pixels(images):
     return (images.astype(np.float32) / 255 - 0.4) / 0.3
 
 
-def test_steps_equal_a_loop_of_nnx_and_optax_sgd():
-    [losses], actual = trained(SPEC, 2)
-    data = data_of(SPEC)
-    # The same with NNX's own optimizer; torch's SGD order: decay, momentum, rate.
-    network = network_of(compile_program(SPEC).init(np.uint32(0)))
-    transformation = optax.chain(
-        optax.add_decayed_weights(0.01),
-        optax.sgd(lambda count: jnp.array(RATES)[count], momentum=0.9),
-    )
-    optimizer = nnx.Optimizer(network, transformation, wrt=nnx.Param)
-
-    def loss_fn(network, images, labels):
-        probabilities = jax.nn.softmax(network(images, train=True))
-        return -jnp.mean(jnp.log(probabilities[jnp.arange(2), labels]))
-
-    @nnx.jit
-    def loop_step(network, optimizer, images, labels):
-        loss, grads = nnx.value_and_grad(loss_fn)(network, images, labels)
-        optimizer.update(network, grads)
-        return loss
-
-    for index in range(2):
-        chosen = ORDER[2 * index : 2 * index + 2]
-        images = pixels(data.train_inputs[chosen])
-        loss = loop_step(network, optimizer, images, data.train_targets[chosen])
-        assert losses[index] == pytest.approx(loss.item(), rel=1e-4)
-    for ours, theirs in (
-        (actual.params, nnx.state(network, nnx.Param)),
-        (actual.batch_stats, nnx.state(network, nnx.BatchStat)),
-    ):
-        jax.tree.map(
-            # Two float32 programs, two steps apart.
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-            ours,
-            nnx.as_pure(theirs),
-        )
-
-
 AUGMENTED = SPEC._replace(crop_padding=1, flip=True)
 
 
@@ -161,8 +128,7 @@ MLP = SPEC._replace(network=NetworkSpec(Model("mlp"), (5, 5, 1), 3))
 
 @pytest.mark.parametrize("on_cpu", [True, False])
 def test_accelerator_loops_without_asking_the_host(monkeypatch, on_cpu):
-    for module in (program, spec):
-        monkeypatch.setattr(module, "is_counted", lambda: on_cpu)
+    monkeypatch.setattr(program, "is_counted", lambda: on_cpu)
     compiled = compile_program.__wrapped__(MLP)
     lowered = compiled.train.lower(
         *(compiled.init(np.uint32(0)), data_of(MLP), PLAN),
@@ -185,3 +151,26 @@ def test_initial_weights_are_those_of_jax_with_all_its_optimisation():
     expected, _ = jax.jit(networks.make_network_init(MLP.network))(key)
     found = compile_program(MLP).init(np.uint32(3)).params
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_numbers_are_learned_by_squared_error():
+    outputs, targets = jnp.array([[1.0], [3.0]]), jnp.array([2.0, 3.0])
+    np.testing.assert_array_equal(example_losses(outputs, targets), [0.5, 0.0])
+    np.testing.assert_array_equal(example_errors(outputs, targets), [1.0, 0.0])
+
+
+def test_text_is_scored_by_the_mean_over_its_tokens():
+    # One text of two tokens out of four; the second token is predicted.
+    outputs = jnp.zeros((1, 2, 4)).at[0, 1, 3].set(jnp.log(5.0))
+    targets = jnp.array([[2, 3]])
+    # -log(1/4) and -log(5/8).
+    expected = (np.log(4) + np.log(8 / 5)) / 2
+    np.testing.assert_allclose(example_losses(outputs, targets), [expected], rtol=1e-6)
+    np.testing.assert_array_equal(example_errors(outputs, targets), [0.5])
+
+
+def test_last_batch_counts_as_a_step():
+    spec = SPEC._replace(batch_size=7)
+    assert spec.steps_per_epoch == 3
+    assert spec._replace(drop_last=False).steps_per_epoch == 4
+    assert SPEC._replace(drop_last=False).steps_per_epoch == 12

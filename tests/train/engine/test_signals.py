@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.train.engine.test_spec import dataset
+from tests.train.engine.test_calls import dataset
 from train.engine import device_data, optimizers
 from train.engine.device_data import make_data
-from train.engine.program import compile_program
-from train.engine.spec import make_spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, compile_program, make_spec
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model

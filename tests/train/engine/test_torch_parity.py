@@ -22,9 +22,7 @@ from tests.golden import seeded
 from train.engine import optimizers
 from train.engine.device_data import IMAGENET_MEAN, IMAGENET_STD, DeviceData
 from train.engine.networks import NetworkSpec
-from train.engine.program import compile_program, make_state
-from train.engine.spec import Spec
-from train.engine.types import EpochPlan
+from train.engine.program import EpochPlan, Spec, compile_program, make_state
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.train.runs.test_faults import OPTIONS, STEPS, images, result, stop_at
 from train.__main__ import main
-from train.engine import program, spec
+from train.engine import calls, program
 from train.runs import records, training
 
 __all__ = ["images"]  # a fixture
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("no_pictures", "accelerator")
 @pytest.fixture
 def accelerator(monkeypatch):
     """Its way of calling, compiled anew."""
-    for module in (spec, program, training):
+    for module in (calls, program, training):
         monkeypatch.setattr(module, "is_counted", lambda: False)
-    for cached in (program.compile_program, spec.steps_per_call):
+    for cached in (program.compile_program, calls.steps_per_call):
         cached.cache_clear()
     yield
-    for cached in (program.compile_program, spec.steps_per_call):
+    for cached in (program.compile_program, calls.steps_per_call):
         cached.cache_clear()
 
 
@@ -48,7 +48,7 @@ def test_run_is_that_of_a_cpu_but_for_rounding_and_goes_on_bit_for_bit(
     assert main([*command, "--out", str(parts), "--resume"]) == 0
     assert result(parts) == result(whole)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (spec, program, training):
+        for module in (calls, program, training):
             patch.setattr(module, "is_counted", lambda: True)
         program.compile_program.cache_clear()
         assert main(["run", "--data", images, *OPTIONS, "--out", str(cpu)]) == 0

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.train.engine.test_spec import spec
-from train.engine.types import StepMetrics, TestMetrics
+from tests.train.engine.test_program import SPEC
+from train.engine.program import StepMetrics, TestMetrics
 from train.errors import DivergedError
 from train.runs.epoch_rows import check_finite
 
@@ -10,8 +10,13 @@ from train.runs.epoch_rows import check_finite
 def check(losses, test_loss):
     losses = np.array(losses, np.float32)
     steps = StepMetrics(losses, *[np.zeros_like(losses)] * 4)
-    # 100 images in batches of 10: ten steps an epoch, and this is the third epoch.
-    check_finite(2, spec(), steps, TestMetrics(np.float32(test_loss), np.int32(0)))
+    # 20 images in batches of 2: ten steps an epoch, and this is the third epoch.
+    check_finite(
+        2,
+        SPEC._replace(train_size=20),
+        steps,
+        TestMetrics(np.float32(test_loss), np.int32(0)),
+    )
 
 
 def test_finite_losses_pass():

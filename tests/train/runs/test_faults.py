@@ -24,7 +24,7 @@ import pytest
 
 from tests.train.two_classes import two_classes
 from train.__main__ import main
-from train.engine import pace
+from train.engine import calls
 from train.runs import records, training
 from train.runs.folder import locked
 from train.runs.training import Training
@@ -221,7 +221,7 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
         return compiled._replace(test=Test())
 
     with monkeypatch.context() as patch:
-        patch.setattr(pace, "SECONDS", 0)  # a batch is a call
+        patch.setattr(calls, "SECONDS", 0)  # a batch is a call
         patch.setattr(training, "compile_program", compile_and_stop)
         training._paces.cache_clear()
         assert main(command) == 130

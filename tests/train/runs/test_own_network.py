@@ -14,7 +14,7 @@ from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.errors import InputError
 from train.runs import records
-from train.settings import own
+from train.settings import options as settings
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -89,12 +89,12 @@ def test_resumed_run_is_that_of_an_unbroken_one(folder, whole, tmp_path, monkeyp
 def test_changed_file_is_not_resumed(folder, whole, capsys):
     before = (folder / "cnn.py").read_text()
     (folder / "cnn.py").write_text(before.replace("Dropout(0.1", "Dropout(0.2"))
-    own.read_network.cache_clear()  # as in a new process
+    settings.read_network.cache_clear()  # as in a new process
     try:
         assert run(folder, whole, "--resume") == 2
     finally:
         (folder / "cnn.py").write_text(before)
-        own.read_network.cache_clear()
+        settings.read_network.cache_clear()
     assert "has changed since the run in" in capsys.readouterr().err
     assert (whole / "network.py").read_text() == before
 

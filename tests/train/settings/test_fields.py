@@ -1,108 +1,75 @@
 import dataclasses
-from pathlib import Path
 
 import pytest
 
 from train.errors import InputError
-from train.settings.commands import Compare, Run, Study
-from train.settings.experiment import Experiment
+from train.settings.cli import parse
+from train.settings.commands import COMMANDS, Run
 from train.settings.optimizer import Optimizer, Schedule
 from train.settings.options import Data, Model
 
+# Without `run`, where it is the command; more in tests/train/test_first_contact.py.
+REFUSED = {
+    "--learning-rate inf": "--learning-rate .* got inf",
+    "--weight-decay -1": "--weight-decay must be at least 0",
+    "--optimizer sgd --momentum 1.5": r"--momentum .* \[0, 1\), got 1.5",
+    "--high-loss-momentum 1": "--high-loss-momentum .* got 1",
+    "--low-loss-momentum -0.1": "--low-loss-momentum .* got -0.1",
+    "--ema-decay nan": "--ema-decay .* got nan",
+    "--ema-decay 0.9999999999": "--ema-decay .* got 0.9999999999",  # 1 as float32
+    "--margin -0.5": r"--margin must be at least 0, got -0.5",
+    "--optimizer adamw --adam-b2 1": "--adam-b2 must be in",
+    "--optimizer adamw --adam-epsilon 0": "--adam-epsilon must be",
+    "--low-loss-share 0.7": "--low-loss-share belongs to .* chance",
+    "--phase chance --low-loss-share 1": "share must be in",
+    "--phase chance --loss-average epoch": "belongs to --phase examples, fixed or loss",
+    "--phase shuffled": "--phases-of, .* belong together",
+    "--phases-of runs/a": "belong together",
+    "--optimizer sgd --margin 0.1": "--margin belongs .* lcam or .* sgd",
+    "--optimizer adamw --margin 0.1": "adamw with --high-loss-b1 .* adamw[.]",
+    "--optimizer adamw --low-loss-b1 0.9": "needs --high-loss-b1",
+    "--optimizer adamw --high-loss-b1 0.9 --low-loss-b1 1": r"in \[0, 1\), got 1",
+    "--optimizer adamw --adam-b1 0.8 --high-loss-b1 0.9 --low-loss-b1 0.9": (
+        "--adam-b1 belongs .* with --optimizer adamw with --high-loss-b1 and"
+    ),
+    "--high-loss-b1 0.9 --low-loss-b1 0.95": "b1 belongs to .* adamw",
+    "--optimizer adamw --nesterov": "--nesterov .*lcam or sgd",
+    "--schedule step --milestones 0 2": "must be at least 1, got 0",
+    "--milestone-factor 0.5": "factor belongs to .* step",
+    "--warmup-epochs -1": "--warmup-epochs must be at least 0",
+    "--data-dir /data": "--data-dir belongs to .*cifar10",
+    "--crop-padding 1000000": "--crop-padding must be in",
+    "--crop-padding -1": "--crop-padding must be in",
+    "--data english --flip True": "--flip belongs to images, .* tokens",
+    "--data mnist": "--data must be digits, .*cifar10, .* got 'mnist'",
+    "--shrink 0": "--shrink must be at least 1",
+    "--widen 100000000": "--widen must be in",
+    "--widen 0": r"--widen must be in \[1, .* got 0",
+    "--depth 4": "got 4",
+    "--eval-batch-size -1": "--eval-batch-size must be",
+    "--steps-per-call 0": "--steps-per-call must be at least 1",
+    "--observe held_out --phase chance": "--observe held_out .* --phase chance",
+    "--observe mechanism --optimizer adamw": "--observe measures phases",
+    "--checkpoint-every -1": "--checkpoint-every must be at least 0",
+    "--coordinator here": "--coordinator must be HOST:PORT, .* or auto, got here",
+    "--coordinator auto --process-id 0": "give all three, or at most auto",
+    "--coordinator a:1 --num-processes 2": "give all three, or at most auto",
+    "--coordinator a:1 --num-processes 2 --process-id 2": "from 0 to one below it",
+    "study domains --data digits": "--data belongs to .* domains",
+    "study baseline --data mnist": "--data must be",
+    "study rates --network mlp": "--network belongs to .* rates",
+    "study baseline --seeds 1 1": "--seeds must be different",
+    "compare --seeds": "--seeds needs 1 or more, got 0",
+    "compare --seeds 4294967296": "--seeds must be in",
+    "compare --arms sgd adamw --observe mechanism": "--observe measures",
+}
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Optimizer(learning_rate=0.0), "--learning-rate must be greater"),
-        (lambda: Optimizer(learning_rate=float("inf")), "--learning-rate .* got inf"),
-        (lambda: Optimizer(weight_decay=-1.0), "--weight-decay must be at least 0"),
-        (lambda: Optimizer("sgd", momentum=1.5), r"--momentum .* \[0, 1\), got 1.5"),
-        (lambda: Optimizer(high_loss_momentum=1.0), "--high-loss-momentum .* got 1"),
-        (lambda: Optimizer(low_loss_momentum=-0.1), "--low-loss-momentum .* got -0.1"),
-        (lambda: Optimizer(ema_decay=float("nan")), "--ema-decay .* got nan"),
-        (lambda: Optimizer(margin=-0.5), r"--margin must be at least 0, got -0.5"),
-        (lambda: Optimizer(ema_decay=0.9999999999), "--ema-decay .* got 0.9999999999"),
-        (lambda: Optimizer(loss_average="epoch", ema_decay=0.5), "--ema-decay belongs"),
-        (lambda: Optimizer("adamw", adam_b2=1.0), "--adam-b2 must be in"),
-        (lambda: Optimizer("adamw", adam_epsilon=0.0), "--adam-epsilon must be"),
-        (
-            lambda: Optimizer(low_loss_share=0.7),
-            "--low-loss-share belongs to .* chance",
-        ),
-        (
-            lambda: Optimizer(phase="chance", loss_average="epoch"),
-            "belongs to --phase examples, fixed or loss",
-        ),
-        (lambda: Optimizer(phase="chance", low_loss_share=1.0), "share must be in"),
-        (lambda: Optimizer(phase="shuffled"), "--phases-of, .* belong together"),
-        (lambda: Optimizer(phases_of=Path("runs/a")), "belong together"),
-        (lambda: Optimizer("sgd", margin=0.1), "--margin belongs .* lcam or .* sgd"),
-        (
-            lambda: Optimizer("adamw", margin=0.1),
-            "adamw with --high-loss-b1 .* adamw[.]",
-        ),
-        (lambda: Optimizer("adamw", low_loss_b1=0.9), "needs --high-loss-b1"),
-        (
-            lambda: Optimizer("adamw", high_loss_b1=0.9, low_loss_b1=1.0),
-            r"--low-loss-b1 must be in \[0, 1\), got 1",
-        ),
-        (
-            lambda: Optimizer("adamw", adam_b1=0.8, high_loss_b1=0.9, low_loss_b1=0.9),
-            "--adam-b1 belongs .* with --optimizer adamw with --high-loss-b1 and",
-        ),
-        (
-            lambda: Optimizer(high_loss_b1=0.9, low_loss_b1=0.95),
-            "b1 belongs to .* adamw",
-        ),
-        (lambda: Optimizer("adamw", nesterov=True), "--nesterov .*lcam or sgd"),
-        (lambda: Optimizer(momentum=0.8), "--momentum belongs to --optimizer sgd"),
-        (
-            lambda: Schedule("step", milestones=(3, 3)),
-            "--milestones must be different, got 3 3",
-        ),
-        (lambda: Schedule("step", milestones=(0, 2)), "must be at least 1, got 0"),
-        (lambda: Schedule(milestone_factor=0.5), "factor belongs to .* step"),
-        (lambda: Schedule(warmup_epochs=-1.0), "--warmup-epochs must be at least 0"),
-        (lambda: Data(data_dir=Path("/data")), "--data-dir belongs to .*cifar10"),
-        (lambda: Data(crop_padding=10**6), "--crop-padding must be in"),
-        (lambda: Data(crop_padding=-1), "--crop-padding must be in"),
-        (lambda: Data("english", flip=True), "--flip belongs to images, .* tokens"),
-        (lambda: Data(shrink=0), "--shrink must be at least 1"),
-        (lambda: Data("mnist"), "--data must be digits, .*cifar10, .* got 'mnist'"),
-        (lambda: Model(widen=10**8), "--widen must be in"),
-        (lambda: Model(widen=0), r"--widen must be in \[1, .* got 0"),
-        (lambda: Model(depth=11), r"--depth must be 6n \+ 4: 10, 16, .* got 11"),
-        (lambda: Model(depth=4), "got 4"),
-        (lambda: Experiment(epochs=10**24), "--epochs must be at most 1,000,000"),
-        (lambda: Experiment(epochs=0), "--epochs must be at least 1, got 0"),
-        (lambda: Experiment(eval_batch_size=-1), "--eval-batch-size must be"),
-        (lambda: Experiment(steps_per_call=0), "--steps-per-call must be at least 1"),
-        (
-            lambda: Run(observe="held_out", optimizer=Optimizer(phase="chance")),
-            "--observe held_out .* --phase chance",
-        ),
-        (
-            lambda: Run(observe="mechanism", optimizer=Optimizer("adamw")),
-            "--observe measures phases",
-        ),
-        (lambda: Run(seed=-1), r"--seed must be in \[0, 2\^32\), got -1"),
-        (lambda: Run(resume=True), "--resume needs --out"),
-        (lambda: Run(checkpoint_every=-1), "--checkpoint-every must be at least 0"),
-        (lambda: Study(name="domains", data="digits"), "--data belongs to .* domains"),
-        (lambda: Study(name="baseline", data="mnist"), "--data must be"),
-        (lambda: Study(name="rates", network="mlp"), "--network belongs to .* rates"),
-        (lambda: Study(name="baseline", budget=0.0), "--budget must be"),
-        (lambda: Study(name="baseline", seeds=(1, 1)), "--seeds must be different"),
-        (lambda: Compare(arms=("sgd",)), "--arms needs 2 or more, got 1"),
-        (lambda: Compare(arms=("sgd", "sgd")), "--arms must be different"),
-        (lambda: Compare(seeds=()), "--seeds needs 1 or more, got 0"),
-        (lambda: Compare(seeds=(2**32,)), "--seeds must be in"),
-        (lambda: Compare(arms=("sgd", "adamw"), observe="mechanism"), "--observe mea"),
-    ],
-)
-def test_bad_option_is_refused_by_its_name(make, message):
+
+@pytest.mark.parametrize(("words", "message"), REFUSED.items(), ids=REFUSED)
+def test_bad_option_is_refused_by_its_name(words, message):
+    words = f"run {words}".removeprefix("run " * (not words.startswith("--")))
     with pytest.raises(InputError, match=message):
-        make()
+        parse(words.split(), COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -123,28 +90,23 @@ def test_decay_is_the_librarys_where_a_moving_average_decides(optimizer, expecte
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "learning_rate", "weight_decay"),
-    [("sgd", 0.1, 5e-4), ("lcam", 0.1, 5e-4), ("adamw", 0.001, 0.01)],
+    ("options", "expected"),
+    [
+        (Optimizer("sgd"), {"learning_rate": 0.1, "weight_decay": 5e-4}),
+        (Optimizer("lcam"), {"learning_rate": 0.1, "weight_decay": 5e-4}),
+        (Optimizer("adamw"), {"learning_rate": 0.001, "weight_decay": 0.01}),
+        (Data("cifar10"), {"crop_padding": 4, "flip": True}),
+        (Data("cifar100"), {"crop_padding": 4, "flip": True}),
+        (Data("digits"), {"crop_padding": 0, "flip": False}),
+        (Data("npz:mine.npz"), {"crop_padding": 0, "flip": False}),
+        (
+            Data("cifar10", crop_padding=0, flip=False),
+            {"crop_padding": 0, "flip": False},
+        ),
+    ],
 )
-def test_learning_rate_and_weight_decay_default_by_optimizer(
-    optimizer, learning_rate, weight_decay
-):
-    config = Optimizer(optimizer)
-    assert (config.learning_rate, config.weight_decay) == (learning_rate, weight_decay)
-
-
-@pytest.mark.parametrize(
-    ("data", "crop_padding", "flip"),
-    [("cifar10", 4, True), ("cifar100", 4, True), ("digits", 0, False)],
-)
-def test_augmentation_defaults_by_data(data, crop_padding, flip):
-    config = Data(data)
-    assert (config.crop_padding, config.flip) == (crop_padding, flip)
-
-
-def test_augmentation_of_cifar_can_be_switched_off():
-    config = Data("cifar10", crop_padding=0, flip=False)
-    assert (config.crop_padding, config.flip) == (0, False)
+def test_defaults_follow_from_the_optimizer_and_the_data(options, expected):
+    assert {name: getattr(options, name) for name in expected} == expected
 
 
 def test_no_option_has_the_same_name_in_two_groups():

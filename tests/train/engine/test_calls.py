@@ -1,15 +1,14 @@
-"""What a program is compiled for, and how long its calls are."""
+"""How long the calls of a program are."""
 
 import jax
 import numpy as np
 import pytest
 
 from train.data.dataset import Dataset
-from train.engine import spec as specs
-from train.engine.flops import training_flops
-from train.engine.networks import NetworkSpec
+from train.engine import calls
+from train.engine.calls import Pace, steps_per_call
 from train.engine.optimizers import method_of
-from train.engine.spec import Spec, make_spec, steps_per_call
+from train.engine.program import make_spec
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
@@ -21,23 +20,6 @@ def dataset(size=12):
     images = rng.integers(0, 256, (size, 4, 4, 3)).astype(np.uint8)
     labels = np.arange(size, dtype=np.int32)
     return Dataset(images, labels, images[:5], labels[:5], size)
-
-
-def spec(**changes):
-    return Spec(
-        network=NetworkSpec(Model("wide_resnet"), (4, 4, 3), 10),
-        method=method_of(Optimizer()),
-        train_size=100,
-        test_size=10,
-        batch_size=10,
-        eval_batch_size=10,
-    )._replace(**changes)
-
-
-def test_last_batch_counts_as_a_step():
-    assert spec(batch_size=30).steps_per_epoch == 3
-    assert spec(batch_size=30, drop_last=False).steps_per_epoch == 4
-    assert spec(drop_last=False).steps_per_epoch == 10
 
 
 def longest_call(size):
@@ -56,11 +38,30 @@ def longest_call(size):
 def test_call_on_an_accelerator_takes_what_is_done_in_bounded_time(
     monkeypatch, size, allowed, expected
 ):
-    flops = training_flops(NetworkSpec(Model("mlp"), (4, 4, 3), size))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(specs, "CALL_FLOPS", int(allowed * flops))
+    monkeypatch.setattr(calls, "CALL_NUMBERS", int(allowed * 4 * 4 * 3))
     assert longest_call(size) == expected
 
 
 def test_program_for_a_cpu_takes_any_number_of_steps_up_to_an_epoch():
     assert longest_call(12) == 12
+
+
+@pytest.mark.parametrize(
+    ("timed", "expected"),
+    [
+        # A call takes about two seconds, and a step however long that is.
+        (((1, 0.5), (4, 1.0), (8, 2.0), (8, 4.0)), [4, 8, 8, 4]),
+        (((1, 30.0), (1, 30.0)), [1, 1]),
+        # One fast call, or a clock that does not move, does not make a long one.
+        (((1, 0.001), (4, 0.004)), [4, 16]),
+        (((1, 0.0),), [4]),
+    ],
+)
+def test_calls_on_a_cpu_are_sized_by_how_long_the_ones_before_took(timed, expected):
+    pace, found = Pace(), []
+    assert pace.size() == 1
+    for num_steps, seconds in timed:
+        pace.took(num_steps, seconds)
+        found.append(pace.size())
+    assert found == expected
