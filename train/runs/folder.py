@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import tempfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from train import notes
 from train.errors import BusyError, InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
+from train.runs.records import reading
 from train.runs.writing import no_link, replace, writing
 from train.settings.own import network_sha256
 
@@ -33,6 +35,75 @@ FREE_OPTIONS = (
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
     *("quiet", "compile_cache", "tensorboard"),
 )
+_ELSE = "Name a folder that can be made and written to."
+
+
+def _goes_on(
+    out: Path, config: Any, *, resume: bool, free: Container[str] = (), **facts: Any
+) -> bool:
+    """Whether something in a folder is to be continued; refuses what cannot be used.
+
+    An empty `config.json`, alone, is what a process leaves that is killed while it
+    claims the folder. Beside other files it is another program's.
+    """
+    parent = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise InputError(f"cannot write to --out {out}: {parent} is a file. {_ELSE}")
+    others = {path.name for path in out.iterdir()} if out.exists() else set()
+    others.discard("config.json")
+    is_claimed = (out / "config.json").exists() and not _is_empty_claim(out)
+    if is_claimed and resume:
+        check_claim(out, config, free=free, **facts)
+        return True
+    if others and resume:
+        raise InputError(
+            f"--out {out} is not empty and holds no config.json: it is not the folder "
+            "of a run, or it was damaged. Name the folder of a run, or a new one."
+        )
+    if others or is_claimed:
+        more = ", or add --resume to continue what is in it" if is_claimed else ""
+        raise InputError(
+            f"--out {out} is not empty, and nothing in it is overwritten: name a new "
+            f"folder, or leave out --out to have one made{more}."
+        )
+    return False
+
+
+def check_folder(
+    out: Path | None, config: Any, *, resume: bool, free: Container[str] = ()
+) -> None:
+    """Makes sure that `--out` can be used, as far as can be told without the data.
+
+    Args:
+      out: the folder asked for; None for a new one.
+      config: the options.
+      resume: whether to continue what is in it.
+      free: as in `check_claim`.
+    """
+    if out is None or _goes_on(out := expand(out), config, resume=resume, free=free):
+        return
+    if resume:
+        where = printable(str(out))
+        notes.say(f"nothing to continue in {where}: --resume starts from the beginning")
+    parent = next(path for path in out.absolute().parents if path.exists())
+    try:
+        if not out.exists():
+            tempfile.TemporaryDirectory(dir=parent).cleanup()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to --out {out}: {parent}: {error.strerror}. {_ELSE}"
+        ) from None
+
+
+def open_folder(
+    config: Any, default_name: str, *, free: Container[str] = (), **facts: Any
+) -> Path:
+    """A new folder, claimed, or the one that `--resume` continues."""
+    if config.resume:
+        out = expand(config.out)
+        if _goes_on(out, config, resume=True, free=free, **facts):
+            return out
+    return new_folder(config.out, default_name, config, **facts)
 
 
 def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -> Path:
@@ -47,17 +118,15 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
       default_name: NAME.
       config: the options.
       **facts: what else a resumed run must agree with.
-
-    Raises:
-      InputError: `out` holds something, or cannot be made or written to.
     """
     if out is None:
-        out = first_free(Path("runs") / default_name)
+        numbers = itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+        names = (Path("runs") / f"{default_name}{number}" for number in numbers)
+        out = next(path for path in names if not path.exists())
     out = expand(out)
     try:
+        _goes_on(out, config, resume=False)
         out.mkdir(parents=True, exist_ok=True)
-        if not _is_free(out):
-            raise InputError(_not_empty(out))
         _write_claim(out, _claim(config, facts))
     except FileExistsError:
         raise InputError(
@@ -66,20 +135,9 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
         ) from None
     except OSError as error:
         raise InputError(
-            f"cannot write to --out {out}: {error.strerror}. Name a folder that can be "
-            "made and written to."
+            f"cannot write to --out {out}: {error.strerror}. {_ELSE}"
         ) from None
     return out
-
-
-def _is_free(folder: Path) -> bool:
-    """Whether nothing is in a folder.
-
-    An empty `config.json` may be what a process left that was killed while it claimed
-    the folder. Beside other files it is another program's.
-    """
-    names = [path.name for path in folder.iterdir()]
-    return not names or (names == ["config.json"] and _is_empty_claim(folder))
 
 
 def _is_empty_claim(folder: Path) -> bool:
@@ -89,11 +147,7 @@ def _is_empty_claim(folder: Path) -> bool:
 
 
 def _write_claim(folder: Path, text: str) -> None:
-    """Writes `config.json` whole at once, unless it is there.
-
-    Raises:
-      FileExistsError: it is there.
-    """
+    """Writes `config.json` whole at once; raises `FileExistsError` if it is there."""
     claim, new = folder / "config.json", folder / f"config.json.{os.getpid()}.new"
     if _is_empty_claim(folder):
         claim.unlink()
@@ -109,100 +163,9 @@ def _write_claim(folder: Path, text: str) -> None:
         new.unlink()
 
 
-def first_free(name: Path, ending: str = "") -> Path:
-    """The first path that is not taken of NAME, NAME-2, NAME-3, ..., with an ending."""
-    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    paths = (Path(f"{name}{number}{ending}") for number in numbers)
-    return next(path for path in paths if not path.exists())
-
-
-def check_folder(
-    out: Path | None, config: Any, *, resume: bool, free: Container[str] = ()
-) -> None:
-    """Makes sure that `--out` can be used, as far as can be told without the data.
-
-    Says so where `resume` finds nothing.
-
-    Args:
-      out: the folder asked for; None for a new one.
-      config: the options.
-      resume: whether to continue what is in it.
-      free: as in `check_claim`.
-
-    Raises:
-      InputError: it cannot.
-    """
-    if out is None:
-        return
-    out = expand(out)
-    if resume and _has_claim(out):
-        check_claim(out, config, free=free)
-        return
-    try:
-        is_free = not out.exists() or _is_free(out)
-    except NotADirectoryError:
-        raise InputError(f"--out {out} is a file: name another folder.") from None
-    parent = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise InputError(
-            f"cannot write to --out {out}: {parent} is "
-            f"{'read-only' if parent.is_dir() else 'a file'}. Name a folder that can "
-            "be made and written to."
-        )
-    if not is_free:
-        raise InputError(_not_a_run(out) if resume else _not_empty(out))
-    if resume:
-        where = printable(str(out))
-        notes.say(f"nothing to continue in {where}: --resume starts from the beginning")
-
-
-def _has_claim(folder: Path) -> bool:
-    """Whether a run, a comparison or a study has the folder."""
-    return (folder / "config.json").exists() and not _is_empty_claim(folder)
-
-
-def _not_empty(out: Path) -> str:
-    go_on = ""
-    if _has_claim(out):
-        go_on = ", or add --resume to continue what is in it"
-    return (
-        f"--out {out} is not empty, and nothing in it is overwritten: name a new "
-        f"folder, or leave out --out to have one made{go_on}."
-    )
-
-
-def _not_a_run(out: Path) -> str:
-    return (
-        f"--out {out} is not empty and holds no config.json: it is not the folder of a "
-        "run, or it was damaged. Name the folder of a run, or a new one."
-    )
-
-
-def open_folder(
-    config: Any, default_name: str, *, free: Container[str] = (), **facts: Any
-) -> Path:
-    """A new folder, claimed, or with `--resume` the one in `--out`; see `new_folder`.
-
-    Raises:
-      InputError: it cannot be used, or what is in it had other options or data.
-    """
-    if config.resume:
-        folder = expand(config.out)
-        if _has_claim(folder):
-            check_claim(folder, config, free=free, **facts)
-            return folder
-        if folder.is_dir() and not _is_free(folder):
-            raise InputError(_not_a_run(folder))
-    return new_folder(config.out, default_name, config, **facts)
-
-
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time use a run; its end, even a crash, frees the run.
-
-    Raises:
-      BusyError: another process has it.
-    """
+    """Lets one process at a time use a run; its end, even a crash, frees the run."""
     lock = filelock.FileLock(no_link(folder / ".lock"), blocking=False)
     with writing(folder):
         try:
@@ -235,23 +198,15 @@ def check_claim(
         has ended: they were at their defaults.
       free: names of options that may be other whole numbers than they were.
       **facts: what else must agree.
-
-    Raises:
-      InputError: its options or its data were others.
     """
-    try:
-        saved = _flat(json.loads((folder / "config.json").read_text()))
-        if not saved:
-            raise ValueError
-    except (OSError, ValueError, RecursionError):
-        raise InputError(
-            f"cannot read {folder / 'config.json'}, the options of the run to "
-            f"continue: move {folder} away, or name another folder with --out."
-        ) from None
+    path = folder / "config.json"
+    with reading(path, f"Move {folder} away, or name another folder with --out."):
+        saved = _flat(json.loads(path.read_text()))
+        their_function = str(saved.get("network")).rpartition(":")[2]
     ours = _flat(_with_network(config) | facts)
     name, sha256 = ours.get("network"), ours.get("network_sha256")
     if sha256 == saved.get("network_sha256"):
-        if sha256 and _function(str(saved.get("network"))) == _function(name):
+        if sha256 and their_function == name.rpartition(":")[2]:
             ours["network"] = saved["network"]  # its file may have been moved
     elif name == saved.get("network"):
         raise InputError(
@@ -287,7 +242,7 @@ def digest(config: Any, **facts: Any) -> str:
     """
     options = _flat(_with_network(config) | facts)
     if "network_sha256" in options:  # its file may have been moved
-        options["network"] = _function(options["network"])
+        options["network"] = options["network"].rpartition(":")[2]
     free = (*FREE_OPTIONS, *config.changeable)
     fixed = {name: options[name] for name in sorted(options) if name not in free}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
@@ -297,15 +252,10 @@ def _claim(config: Any, facts: dict[str, Any]) -> str:
     return json.dumps(_with_network(config) | facts, indent=2) + "\n"
 
 
-def _function(network: str) -> str:
-    return network.rpartition(":")[2]
-
-
 def _with_network(config: Any) -> dict[str, Any]:
     """The options, and the sum of the file of a network of the user's own."""
     options = config_as_json(config)
-    text = options.get("model", options).get("network")
-    sha256 = network_sha256(text)
+    sha256 = network_sha256(options.get("model", options).get("network"))
     return options | ({} if sha256 is None else {"network_sha256": sha256})
 
 
@@ -314,10 +264,10 @@ def config_as_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def _flat(options: Any) -> dict[str, Any]:
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
     """Takes the options out of their groups: no two have one name."""
     flat: dict[str, Any] = {}
-    for key, number in options.items() if isinstance(options, dict) else ():
+    for key, number in options.items():
         flat |= _flat(number) if isinstance(number, dict) else {key: number}
     return flat
 
@@ -328,11 +278,7 @@ def add_provenance(folder: Path, **facts: Any) -> None:
     The file is a list, with an entry for each time the run was started or resumed.
     """
     path = folder / "provenance.json"
-    try:
-        entries = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        entries = []
-    if not isinstance(entries, list):
-        entries = []
-    entry = environment() | facts
-    replace(path, json.dumps([*entries, entry], indent=2) + "\n")
+    with reading(path, "Move it away to go on without it."):
+        entries = json.loads(path.read_text()) if path.exists() else []
+        entries = [*entries, environment() | facts]
+    replace(path, json.dumps(entries, indent=2) + "\n")

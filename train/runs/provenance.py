@@ -1,5 +1,6 @@
 """Records where a result comes from: command, commit, machine and versions."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -21,6 +22,10 @@ def environment(*more_packages: str) -> dict[str, Any]:
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]
+    versions = {}
+    for package in (*packages, *more_packages):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return {
         "command": ["python", "-m", name, *sys.argv[1:]],
         "commit": _commit(),
@@ -31,11 +36,7 @@ def environment(*more_packages: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": num_threads(),
         "python": platform.python_version(),
-        "versions": {
-            name: version
-            for name in (*packages, *more_packages)
-            if (version := _version(name))
-        },
+        "versions": versions,
     }
 
 
@@ -49,23 +50,14 @@ def num_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _commit() -> str | None:
     """The checkout's commit, `+` behind it if its files changed; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.check_output(
-            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-        changed = subprocess.check_output(
-            [*git, "status", "--porcelain", "--untracked-files=no"]
+        commit, changed = (
+            subprocess.check_output([*git, *words], stderr=subprocess.DEVNULL)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+" if changed else "")
+    return commit.decode().strip() + ("+" if changed else "")

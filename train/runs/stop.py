@@ -9,18 +9,18 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
+from train.errors import StoppedError
 from train.runs.display import say_at_once
 
 
 class Stop:
-    """Whether a signal asks a run to end.
+    """Whether a signal asks a run to end. A context, in which a signal is only noted.
 
     SIGINT (Ctrl-C), SIGTERM (as of a cluster that takes a machine back) or SIGHUP (of a
     terminal that goes away, unless it is ignored, as under nohup).
 
-    A context. In it a signal is only noted: an exception in the middle of a compilation
-    or of a checkpoint could be lost or leave a thread waiting. A second one ends the
-    process at once.
+    An exception in the middle of a compilation or of a checkpoint could be lost or
+    leave a thread waiting. A second signal ends the process at once.
 
     Args:
       announce: says that a signal came; it must be safe in the midst of anything.
@@ -67,3 +67,7 @@ class Stop:
                 return True
             return False
         return self.signal is not None
+
+    def error(self, text: str) -> StoppedError:
+        """What ends the run: it says where."""
+        return StoppedError(f"{self.signal.name}: {text}", code=128 + self.signal)

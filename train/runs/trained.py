@@ -1,4 +1,4 @@
-"""A trained network, read back from the folder of its run."""
+"""A trained network: written into the folder of its run, and read back."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from train.errors import InputError
 from train.paths import expand
 from train.runs import checkpoint
 from train.runs.folder import config_as_json
-from train.runs.records import DAMAGED, FINISHED, steps_in
+from train.runs.records import check_is_run, has_finished, reading, steps_in
 from train.runs.writing import replace
 from train.settings.options import Model
 
@@ -49,8 +49,7 @@ class TrainedNetwork:
     ):
         self.spec, self.module, self.step = spec, module, step
         self.mean, self.std = mean, std
-        graph, state = nnx.split(module)
-        self._state = state
+        graph, self._state = nnx.split(module)
         self._outputs = jax.jit(
             lambda state, inputs: nnx.merge(graph, state)(
                 self._normalized(inputs), train=False
@@ -99,9 +98,6 @@ def write_network(
     """Writes what a run's network is, and how its inputs are normalised.
 
     With a copy of the file of a user's own network, which may change or be moved.
-
-    Raises:
-      InputError: the disk does not take it.
     """
     about = {
         "model": config_as_json(spec.model),
@@ -131,86 +127,60 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
         network cannot be made any more.
     """
     folder = expand(Path(folder))
-    spec, mean, std = _read_network(folder)
-    if spec.own is not None:
-        own.check(spec.own, spec.input_shape, spec.num_outputs)
-    step, params, batch_stats = _read_arrays(folder, step)
-    graph = networks.graph_of(spec)
-    state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
-    filled = [
-        _fill(folder, abstract, arrays)
-        for abstract, arrays in zip(state, (params, batch_stats), strict=True)
-    ]
-    return TrainedNetwork(spec, merge(graph, *filled), mean, std, step)
-
-
-def _read_network(
-    folder: Path,
-) -> tuple[NetworkSpec, np.ndarray | None, np.ndarray | None]:
-    if not (folder / "config.json").exists():
+    check_is_run(folder)
+    if not (folder / NETWORK).exists():
         raise InputError(
-            f"{folder} holds no run: name the folder of a run, which has a config.json."
-            " The command `python -m train runs` lists the runs below a folder."
+            f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
+            "version of the program. Repeat the run's command."
         )
-    path = folder / NETWORK
-    try:
-        about = json.loads(path.read_text())
-        model = {
-            name: tuple(option) if isinstance(option, list) else option
-            for name, option in about["model"].items()
-        }
-        shape = tuple(int(side) for side in about["input_shape"])
-        spec = NetworkSpec(Model(**model), shape, int(about["num_outputs"]))
-        if spec.model.own is not None:
-            copy = _read_own(folder, spec.model.own.function, about)
-            spec = spec._replace(own=copy)
+    again = "Resume the run with --resume, which writes it again."
+    with reading(folder / NETWORK, again):
+        about = json.loads((folder / NETWORK).read_text())
+        spec = _spec_of(about)
         mean, std = (
             np.array(about[name], np.float32) if name in about else None
             for name in ("mean", "std")
         )
-        is_whole = spec.model.network is not None and (mean is None) == (std is None)
-        if not is_whole or (mean is not None and mean.shape != std.shape):
-            raise ValueError
-    except FileNotFoundError:
-        if (folder / "runs").is_dir():
-            raise InputError(
-                f"{folder} is the folder of a comparison or a study: name one of its "
-                f"runs. The command `python -m train runs {folder}` lists them."
-            ) from None
-        raise InputError(
-            f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
-            "version of the program. Repeat the run's command."
-        ) from None
-    except _ChangedError as error:
-        raise InputError(str(error)) from None
-    except (OSError, InputError, *DAMAGED):
-        raise InputError(
-            f"cannot read {path}: it was changed or damaged. Resume the run with "
-            "--resume, which writes it again."
-        ) from None
-    return spec, mean, std
+    if spec.model.own is not None:
+        spec = spec._replace(own=_copied(folder, spec.model.own.function, about))
+        own.check(spec.own, spec.input_shape, spec.num_outputs)
+    step = _chosen(folder, step)
+    trained = checkpoint.restore(folder, step)["state"]
+    state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
+    filled = [
+        _fill(folder, abstract, trained[name])
+        for name, abstract in zip(("params", "batch_stats"), state, strict=True)
+    ]
+    module = merge(networks.graph_of(spec), *filled)
+    return TrainedNetwork(spec, module, mean, std, step)
 
 
-class _ChangedError(Exception):
-    """The copy of a network's file is not that of the run."""
+def _spec_of(about: Mapping[str, Any]) -> NetworkSpec:
+    """What a network is made from, by `network.json`; not yet the user's own."""
+    model = {
+        name: tuple(option) if isinstance(option, list) else option
+        for name, option in about["model"].items()
+    }
+    shape = tuple(about["input_shape"])
+    return NetworkSpec(Model(**model), shape, about["num_outputs"])
 
 
-def _read_own(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork:
+def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork:
+    """A user's own network, by the run's copy of its file."""
     path = folder / SOURCE
     source = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(source).hexdigest() != about["network_sha256"]:
-        raise _ChangedError(
+    if hashlib.sha256(source).hexdigest() != about.get("network_sha256"):
+        raise InputError(
             f"{path}, the run's copy of its network's file, was changed or is missing. "
             "Take it from a copy of the folder, or copy the file that you trained with."
         )
-    return OwnNetwork(path, function, source, bool(about["is_text"]))
+    return OwnNetwork(path, function, source, bool(about.get("is_text")))
 
 
-def _read_arrays(
-    folder: Path, step: int | None
-) -> tuple[int, Mapping[str, Any], Mapping[str, Any]]:
+def _chosen(folder: Path, step: int | None) -> int:
+    """The step of the checkpoint that is asked for, or of the newest."""
     steps = steps_in(folder)
-    if not steps and (folder / FINISHED).exists():
+    if not steps and has_finished(folder):
         raise InputError(
             f"{folder} has finished, and kept no checkpoint. Studies and comparisons "
             "keep those of their runs with --keep-checkpoints 1."
@@ -225,21 +195,19 @@ def _read_arrays(
             f"--step must be that of a checkpoint in {folder}: "
             f"{', '.join(map(str, steps))}; got {step}."
         )
-    step = step or steps[-1]
-    return step, *checkpoint.read_network(folder, step)
+    return step or steps[-1]
 
 
 def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
     """Puts arrays by their names in the place of abstract ones."""
     found = checkpoint.by_path(arrays)
     paths, tree = jax.tree_util.tree_flatten_with_path(pure(abstract))
-    names = [checkpoint.path_of(keys) for keys, _ in paths]
-    shapes = {name: leaf.shape for name, (_, leaf) in zip(names, paths, strict=True)}
+    shapes = {checkpoint.path_of(keys): leaf.shape for keys, leaf in paths}
     if shapes != {name: np.shape(array) for name, array in found.items()}:
         raise InputError(
             f"the checkpoint in {folder} is of another network than {NETWORK} says: "
             "one of them was changed."
         )
-    leaves = [jnp.asarray(found[name]) for name in names]
+    leaves = [jnp.asarray(found[name]) for name in shapes]
     filled = jax.tree_util.tree_unflatten(tree, leaves)
     return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(filled))

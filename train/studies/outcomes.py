@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from train.runs.curves import Task, make_task
 from train.runs.records import has_diverged, mean_of
-from train.runs.task import Task, make_task
 from train.runs.writing import writing
 from train.studies import statistics
 from train.studies.rows import (

@@ -9,9 +9,9 @@ import numpy as np
 
 from train.paths import printable
 from train.runs import drawing
+from train.runs.curves import Task
 from train.runs.drawing import plt
 from train.runs.palette import kind_of
-from train.runs.task import Task
 from train.studies.outcomes import Result, task_of
 from train.studies.table import span
 

@@ -9,11 +9,9 @@ import numpy as np
 from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import drawing
-from train.runs.curves import Curves, read_curves
-from train.runs.drawing import plt
-from train.runs.plot import draw_loss, draw_momentum
+from train.runs.curves import Curves, Task, read_curves
+from train.runs.drawing import draw_loss, draw_momentum, plt
 from train.runs.records import UNREADABLE
-from train.runs.task import Task
 from train.runs.writing import check_output
 from train.settings.commands import Plot
 from train.studies import panels, rows

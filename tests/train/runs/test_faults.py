@@ -25,9 +25,9 @@ import pytest
 from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.engine import pace
-from train.runs import records, training
+from train.runs import checkpoint, loop, records
+from train.runs.display import Display
 from train.runs.folder import locked
-from train.runs.training import Training
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -76,7 +76,7 @@ def stopped(images, tmp_path_factory):
 
 def stop_at(patch, step, number=signal.SIGTERM):
     """Sends this process a signal when a run has taken so many steps, one a call."""
-    advanced, taken = Training.advanced, []
+    advanced, taken = Display.advanced, []
 
     def advance_and_stop(self, *progress):
         advanced(self, *progress)
@@ -84,7 +84,7 @@ def stop_at(patch, step, number=signal.SIGTERM):
         if len(taken) == step:
             signal.raise_signal(number)
 
-    patch.setattr(Training, "advanced", advance_and_stop)
+    patch.setattr(Display, "advanced", advance_and_stop)
 
 
 def result(folder, last=EPOCHS * STEPS):
@@ -204,7 +204,7 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
     whole, command, tmp_path, monkeypatch, capsys, epoch
 ):
     command = [*command, "--out", str(tmp_path / "run")]
-    compile_program, begun = training.compile_program, []
+    compile_program, begun = loop.compile_program, []
 
     def compile_and_stop(spec):
         compiled = compile_program(spec)
@@ -222,8 +222,8 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(pace, "SECONDS", 0)  # a batch is a call
-        patch.setattr(training, "compile_program", compile_and_stop)
-        training._paces.cache_clear()
+        patch.setattr(loop, "compile_program", compile_and_stop)
+        loop._paces.cache_clear()
         assert main(command) == 130
     assert begun == [0, 1, 2, 3] * (epoch - 1) + [0, 1, 2]
     said = f"stopped and saved in the test after step {epoch * STEPS} of 32."
@@ -327,7 +327,7 @@ def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
     command, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setattr(
-        "train.runs.plot.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
+        "train.runs.drawing.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
     )
     monkeypatch.setattr(os, "_exit", sys.exit)
     out = tmp_path / "run"
@@ -342,13 +342,13 @@ def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
 def test_signal_while_a_program_compiles_ends_before_training(
     command, tmp_path, monkeypatch, capsys
 ):
-    compile_program = training.compile_program
+    compile_program = loop.compile_program
 
     def compile_and_stop(*arguments):
         signal.raise_signal(signal.SIGTERM)
         return compile_program(*arguments)
 
-    monkeypatch.setattr(training, "compile_program", compile_and_stop)
+    monkeypatch.setattr(loop, "compile_program", compile_and_stop)
     assert main([*command, "--out", str(tmp_path / "run")]) == 143
     errors = capsys.readouterr().err
     assert "SIGTERM: stopped before training, after step 0 of 32. To continue" in errors
@@ -602,9 +602,9 @@ def test_rows_that_are_links_become_the_runs_own(stopped, whole, command, tmp_pa
     ("damage", "message"),
     [
         (lambda path: path.unlink(), "holds no config.json"),
-        (lambda path: path.write_text("{}"), "cannot read"),
+        (lambda path: path.write_text("{"), "cannot read"),
     ],
-    ids=["missing", "empty"],
+    ids=["missing", "cut"],
 )
 def test_folder_without_its_options_is_told(
     stopped, command, tmp_path, capsys, damage, message
@@ -712,14 +712,13 @@ def test_exploding_loss_stops_at_its_step_and_keeps_what_was_good(
 
 def spoil_weights(patch):
     """Makes one NaN of what is to be saved, before any loss shows it."""
-    snapshot = Training.snapshot
+    snapshot = checkpoint.Snapshot
 
-    def spoiled(self):
-        found = snapshot(self)
-        jax.tree.leaves(found.state.params)[0].flat[0] = np.nan
-        return found
+    def spoiled(state, *rest):
+        jax.tree.leaves(state.params)[0].flat[0] = np.nan
+        return snapshot(state, *rest)
 
-    patch.setattr(Training, "snapshot", spoiled)
+    patch.setattr(loop, "Snapshot", spoiled)
 
 
 def test_signal_does_not_save_spoiled_weights(command, tmp_path, monkeypatch, capsys):

@@ -5,9 +5,9 @@ import pytest
 
 from lcam_optax import Phase
 from train.runs import records
+from train.runs.drawing import plot_run
 from train.runs.folder import config_as_json
 from train.runs.palette import ARM_COLORS
-from train.runs.plot import plot_run
 from train.settings.arms import parse_arm
 from train.settings.experiment import Experiment
 
