@@ -209,7 +209,7 @@ REFUSED = {
     "evaluate runs/thesis": "runs/thesis holds no run: name the folder of a run",
     "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
     "evaluate runs/thesis --predictions a.txt": "--predictions must end in .csv",
-    "evaluate runs/digits-lcam-seed0 --predictions mine.npz": "mine.npz is there already",
+    "evaluate runs/digits-lcam-seed0 --predictions mine.npz": "is there already",
     "evaluate runs/thesis --step 0": "--step must be at least 1, got 0.",
     "evaluate runs/thesis --step last": "--step must be a whole number, got 'last'.",
     "evaluate runs/thesis --data digit": "Did you mean digits?",
