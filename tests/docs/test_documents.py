@@ -93,6 +93,8 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     (tmp_path / "cnn.py").write_text(example)
     for folder in {"runs", *re.findall(r"runs/\S+", command.partition("--out")[0])}:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "metrics.jsonl"):  # as of a run
+            (tmp_path / folder / name).touch()
 
     # Stops where data or runs are read: all options are parsed and checked by then.
     def stop(*_):

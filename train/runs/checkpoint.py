@@ -32,24 +32,14 @@ class Snapshot(NamedTuple):
     """Where a run is: all that its next step depends on, and what it has to report.
 
     Its arrays are whole and on the host, so that any number of devices can go on.
-
-    Attributes:
-      state: after the step.
-      metrics: of the epoch's steps so far, [steps per epoch]; NaN beyond.
-      phase_before: float32 [], the phase before the epoch's first step, as in
-        `StepMetrics`.
     """
 
     state: TrainState
-    metrics: StepMetrics
-    phase_before: np.ndarray
-
-    def is_finite(self) -> bool:
-        """Whether the state holds no NaN and no infinity."""
-        return all(np.isfinite(array).all() for array in jax.tree.leaves(self.state))
+    metrics: StepMetrics  # of the epoch's steps so far, [steps per epoch]; NaN beyond
+    phase_before: np.ndarray  # float32 [], before the epoch's first step
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager):
     """Saves in the background. A context: leaving it waits for the disk.
 
     Args:
@@ -81,30 +71,18 @@ class Checkpoints:
         # `train.runs.stop` counts calls: the processes would never agree.
         self._manager.reached_preemption = lambda step: False
 
-    def __enter__(self) -> "Checkpoints":
-        """Returns itself."""
-        return self
-
     def __exit__(self, *exception: object) -> None:
         """Waits for checkpoints on their way to the disk."""
         with self._writing():
             self._manager.close()
 
     def save(self, step: int, epochs: int, snapshot: Snapshot) -> None:
-        """Saves where the run is. The arrays must not change any more.
+        """Saves where the run is, after so many steps. The arrays must not change.
 
-        Args:
-          step: steps that are taken.
-          epochs: that are done: trained, tested, and in the rows.
-          snapshot: what to save.
+        `epochs` are done: trained, tested, and in the rows.
         """
-        about = {
-            "run": self._run,
-            "step": step,
-            "epochs": epochs,
-            "rows": records.seal(self._folder),
-            "crc32": _crc32(snapshot),
-        }
+        about = {"run": self._run, "step": step, "epochs": epochs}
+        about |= {"rows": records.seal(self._folder), "crc32": _crc32(snapshot)}
         items = self._args.Composite(
             snapshot=self._args.StandardSave(snapshot),
             about=self._args.JsonSave(about),
@@ -129,13 +107,7 @@ def read_about(folder: Path, step: int, run: str) -> tuple[int, dict[str, Any]]:
 
 
 def restore(folder: Path, step: int, like: Snapshot | None = None) -> Any:
-    """Restores what was saved; it needs neither the optimizer nor the data of the run.
-
-    Args:
-      folder: of the run.
-      step: of the checkpoint.
-      like: has the structure, shapes and dtypes; None: the nested dicts that are there.
-    """
+    """Restores what was saved: as nested dicts, or with the structure of `like`."""
     import orbax.checkpoint as ocp
 
     _expect_noise()

@@ -20,23 +20,13 @@ METRICS = (
 
 
 class Task(NamedTuple):
-    """What is learned. Runs of one task can be drawn on common axes.
+    """What is learned. Runs of one task can be drawn on common axes."""
 
-    Attributes:
-      data: name of the data set.
-      network: as papers write it.
-      batch_size: of training.
-      num_tests: predictions that a test error is a share of; None if it is a squared
-        error, or not known.
-      is_squared: whether errors are squared ones, of numbers.
-      data_sha256: of the data.
-    """
-
-    data: str = ""
-    network: str = ""
+    data: str = ""  # name of the data set
+    network: str = ""  # as papers write it
     batch_size: int = 0
-    num_tests: int | None = None
-    is_squared: bool = False
+    num_tests: int | None = None  # predictions that a test error is a share of, if so
+    is_squared: bool = False  # whether errors are squared ones, of numbers
     data_sha256: str = ""
 
     @property
@@ -60,12 +50,7 @@ class Task(NamedTuple):
 
 
 def make_task(experiment: Mapping[str, Any], facts: Mapping[str, Any]) -> Task:
-    """The task of a run.
-
-    Args:
-      experiment: its options, as JSON.
-      facts: `network`, `num_test_predictions` and `data_sha256`, as far as known.
-    """
+    """The task of a run, by its options and its provenance, as far as it is known."""
     data = experiment["data"]
     kind, _, path = data["data"].partition(":")
     name = Path(path).name or kind
@@ -83,25 +68,15 @@ def make_task(experiment: Mapping[str, Any], facts: Mapping[str, Any]) -> Task:
 
 
 class Curves(NamedTuple):
-    """What is drawn of a run.
+    """What is drawn of a run."""
 
-    Attributes:
-      name: of its folder.
-      metrics: columns of `metrics.jsonl`; NaN where there is no such thing.
-      steps: columns of `steps.csv`.
-      epochs: epochs completed after each step.
-      task: that it learns.
-      kind: of its optimizer; see `train.runs.palette`.
-      planned: its epochs when it is done; None if that is not known.
-    """
-
-    name: str
-    metrics: dict[str, np.ndarray]
-    steps: dict[str, np.ndarray]
-    epochs: np.ndarray
+    name: str  # of its folder
+    metrics: dict[str, np.ndarray]  # by column; NaN where there is no such thing
+    steps: dict[str, np.ndarray]  # by column
+    epochs: np.ndarray  # completed after each step
     task: Task
-    kind: str
-    planned: int | None
+    kind: str  # of its optimizer; see `train.runs.palette`
+    planned: int | None  # its epochs when it is done, if that is known
 
 
 def read_curves(folder: Path) -> Curves:

@@ -118,13 +118,7 @@ class Display:
         self.stage("training")
 
     def advanced(self, done: int, loss: float, rate: float) -> None:
-        """So many steps of the run are done.
-
-        Args:
-          done: steps of the run.
-          loss: of the last of them.
-          rate: examples a second in this epoch.
-        """
+        """So many steps of the run are done; the rate is examples a second."""
         self._stage = "training"
         self._about = f"{as_rate(rate)} images/s  loss {loss:.4f}"
         self._bar.update(self._task.id, completed=done)
@@ -153,16 +147,17 @@ class Display:
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done: its row of `metrics.jsonl`."""
         self._stage = "training"  # again
+        cells = dict.fromkeys(_COLUMNS, "-")
+        for name, show in _COLUMNS.items():
+            with contextlib.suppress(KeyError, TypeError):  # no test, or no phases
+                cells[name] = show(row)
         if not self._is_live:
-            test = "no test"
-            if "test_error" in row:
-                test = f"test error {row['test_error']:.2f} %"
-            self.line(
-                f"epoch {row['epoch']}/{self._epochs}: "
-                f"train loss {row['train_loss']:.4f}, "
-                f"train error {row['train_error']:.2f} %, {test}, "
-                f"{as_rate(row['images_per_second'])} images/s"
-            )
+            told = ("train loss", "train error", "test error")
+            parts = [f"{name} {cells[name]}" for name in told]
+            if "test_error" not in row:
+                parts[-1] = "no test"
+            parts.append(f"{cells['images/s']} images/s")
+            self.line(f"epoch {row['epoch']}/{self._epochs}: {', '.join(parts)}")
             return
         if not self._columns:
             self._columns = list(_COLUMNS)
@@ -170,14 +165,7 @@ class Display:
                 if len("  ".join(self._columns)) > self._console.width:
                     self._columns.remove(name)
             self.line("  ".join(self._columns))
-        cells = []
-        for name in self._columns:
-            try:
-                cell = _COLUMNS[name](row)
-            except (KeyError, TypeError):  # no test, or no phases
-                cell = "-"
-            cells.append(cell.rjust(len(name)))
-        self.line("  ".join(cells))
+        self.line("  ".join(cells[name].rjust(len(name)) for name in self._columns))
 
     def stopping(self) -> None:
         """A signal came. Called in the midst of anything: it takes no lock."""

@@ -59,10 +59,7 @@ def epoch_axis(axes: plt.Axes) -> None:
 def floor_of(numbers: np.ndarray, num_tests: int | None = None) -> float:
     """Where a logarithmic axis ends: what is less is drawn there.
 
-    Args:
-      numbers: that are drawn.
-      num_tests: predictions that an error in percent is a share of: the floor is half
-        of one. None: the floor is the smallest number above 0.
+    It is half of one wrong prediction of `num_tests`, or the smallest number above 0.
     """
     if num_tests:
         return 50 / num_tests
@@ -74,11 +71,8 @@ def log_scale(
 ) -> None:
     """A logarithmic axis, with ticks that can be read however little it spans.
 
-    Args:
-      axes: whose lines are not below the floor.
-      numbers: all that is drawn, before it was put on the floor.
-      floor: where the axis ends, if a number is below; its tick says "≤".
-      unit: of the ticks.
+    `numbers` are all that is drawn, before what is less was put on the floor. The tick
+    of the floor says "≤".
     """
     numbers = numbers[np.isfinite(numbers)]
     if not numbers.size or not math.isfinite(floor):
@@ -164,7 +158,7 @@ def draw_loss(axes: plt.Axes, run: Curves) -> None:
 def draw_momentum(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's coefficient and each epoch's mean."""
     momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
-    axes.set_ylabel("momentum")
+    axes.set_ylabel("b1" if run.kind == "adamw" else "momentum")
     if np.isnan(momentum).all():  # AdamW
         axes.text(0.5, 0.5, "AdamW: none", ha="center", transform=axes.transAxes)
         axes.set_yticks([])

@@ -1,6 +1,5 @@
 """Tests the network of a run, and writes its predictions."""
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -199,13 +198,12 @@ def _write_predictions(
         raise InputError(
             "predictions of text have a row a character: write them to a .npz file."
         )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     probabilities = columns.pop("probabilities", np.empty((len(outputs), 0)))
-    heads = [f"p{label}" for label in range(probabilities.shape[1])]
-    writer.writerow(["example", *columns, *heads])
-    for index, row in enumerate(probabilities):
-        chances = [f"{chance:.9g}" for chance in row]  # float32, whole
-        cells = [column[index] for column in columns.values()]
-        writer.writerow([index, *cells, *chances])
+    heads = ["example", *columns, *(f"p{n}" for n in range(probabilities.shape[1]))]
+    numbers = [np.arange(len(outputs)), *columns.values(), probabilities]
+    text = io.StringIO()
+    # With nine digits a float32 is whole.
+    np.savetxt(
+        text, np.column_stack(numbers), "%.9g", ",", header=",".join(heads), comments=""
+    )
     replace(path, text.getvalue())

@@ -12,22 +12,16 @@ from train.runs.writing import writing
 
 # What TensorBoard calls the columns. It groups its charts by what is before the slash.
 TAGS = {
-    "epoch": "epoch",
-    "train_loss": "train/loss",
-    "train_error": "train/error",
-    "test_loss": "test/loss",
-    "test_error": "test/error",
-    "low_loss_share": "phase/low_loss_share",
-    "high_loss_share": "phase/high_loss_share",
+    **{"epoch": "epoch", "train_loss": "train/loss", "train_error": "train/error"},
+    **{"test_loss": "test/loss", "test_error": "test/error"},
+    **{x: f"phase/{x}" for x in ("low_loss_share", "high_loss_share")},
     "phase_switches": "phase/switches",
-    "mean_momentum": "optimizer/mean_momentum",
-    "learning_rate": "optimizer/learning_rate",
-    "images_per_second": "speed/images_per_second",
-    "seconds": "speed/seconds",
+    **{x: f"optimizer/{x}" for x in ("mean_momentum", "learning_rate")},
+    **{x: f"speed/{x}" for x in ("images_per_second", "seconds")},
 }
 
 
-class Events:
+class Events(contextlib.AbstractContextManager):
     """The event file of a run, one for each start. A context: leaving it closes it.
 
     The file is written at once. tensorboardX's `SummaryWriter` has a thread for that,
@@ -48,17 +42,12 @@ class Events:
         name = f"events.out.tfevents.{time.time():.6f}.metrics"
         with writing(folder):
             self._file = RecordWriter(str(folder.resolve() / name))
-        try:
+        with contextlib.ExitStack() as failing:
+            failing.enter_context(self)
             self._write(file_version="brain.Event:2")
             start = SessionLog(status=SessionLog.START)
             self._write(session_log=start, step=done + 1)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __enter__(self) -> "Events":
-        """Returns itself."""
-        return self
+            failing.pop_all()
 
     def __exit__(self, *exception: object) -> None:
         """Closes the file; what a full disk did not take has been told."""

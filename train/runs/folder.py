@@ -41,26 +41,21 @@ _ELSE = "Name a folder that can be made and written to."
 def _goes_on(
     out: Path, config: Any, *, resume: bool, free: Container[str] = (), **facts: Any
 ) -> bool:
-    """Whether something in a folder is to be continued; refuses what cannot be used.
-
-    An empty `config.json`, alone, is what a process leaves that is killed while it
-    claims the folder. Beside other files it is another program's.
-    """
+    """Whether something in a folder is to be continued; refuses what cannot be used."""
     parent = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise InputError(f"cannot write to --out {out}: {parent} is a file. {_ELSE}")
-    others = {path.name for path in out.iterdir()} if out.exists() else set()
-    others.discard("config.json")
-    is_claimed = (out / "config.json").exists() and not _is_empty_claim(out)
+    is_claimed = (out / "config.json").exists()
     if is_claimed and resume:
         check_claim(out, config, free=free, **facts)
         return True
-    if others and resume:
+    is_free = not out.exists() or not any(out.iterdir())
+    if resume and not is_free:
         raise InputError(
             f"--out {out} is not empty and holds no config.json: it is not the folder "
             "of a run, or it was damaged. Name the folder of a run, or a new one."
         )
-    if others or is_claimed:
+    if not is_free:
         more = ", or add --resume to continue what is in it" if is_claimed else ""
         raise InputError(
             f"--out {out} is not empty, and nothing in it is overwritten: name a new "
@@ -72,14 +67,7 @@ def _goes_on(
 def check_folder(
     out: Path | None, config: Any, *, resume: bool, free: Container[str] = ()
 ) -> None:
-    """Makes sure that `--out` can be used, as far as can be told without the data.
-
-    Args:
-      out: the folder asked for; None for a new one.
-      config: the options.
-      resume: whether to continue what is in it.
-      free: as in `check_claim`.
-    """
+    """Makes sure that `--out` can be used, as far as can be told without the data."""
     if out is None or _goes_on(out := expand(out), config, resume=resume, free=free):
         return
     if resume:
@@ -109,15 +97,9 @@ def open_folder(
 def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -> Path:
     """Makes the folder of a run, and never touches one that holds something.
 
-    `config.json`, with the options and `facts` about the data, claims it: of two
-    processes that come at once, one is refused.
-
-    Args:
-      out: the folder asked for; `None` for the first free one of `runs/NAME`,
-        `runs/NAME-2`, `runs/NAME-3`, ...
-      default_name: NAME.
-      config: the options.
-      **facts: what else a resumed run must agree with.
+    `config.json` claims it: of two processes that come at once, one is refused.
+    Without `out` it is the first free one of `runs/NAME`, `runs/NAME-2`, ...; `facts`
+    are what else a resumed run must agree with.
     """
     if out is None:
         numbers = itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
@@ -127,7 +109,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     try:
         _goes_on(out, config, resume=False)
         out.mkdir(parents=True, exist_ok=True)
-        _write_claim(out, _claim(config, facts))
+        _write_claim(out, _as_text(_claim(config, facts)))
     except FileExistsError:
         raise InputError(
             f"--out {out} is a file, or another run just started there: name another "
@@ -140,17 +122,9 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     return out
 
 
-def _is_empty_claim(folder: Path) -> bool:
-    """Whether `config.json` holds nothing."""
-    claim = folder / "config.json"
-    return claim.is_file() and claim.stat().st_size == 0
-
-
 def _write_claim(folder: Path, text: str) -> None:
     """Writes `config.json` whole at once; raises `FileExistsError` if it is there."""
     claim, new = folder / "config.json", folder / f"config.json.{os.getpid()}.new"
-    if _is_empty_claim(folder):
-        claim.unlink()
     new.write_text(text)
     try:
         os.link(new, claim)
@@ -194,8 +168,8 @@ def check_claim(
     Args:
       folder: of the run.
       config: the options.
-      only_saved: whether options that it did not know are left out, as for a run that
-        has ended: they were at their defaults.
+      only_saved: leave out options that it did not know, as of a run that has ended:
+        they were at their defaults.
       free: names of options that may be other whole numbers than they were.
       **facts: what else must agree.
     """
@@ -203,7 +177,7 @@ def check_claim(
     with reading(path, f"Move {folder} away, or name another folder with --out."):
         saved = _flat(json.loads(path.read_text()))
         their_function = str(saved.get("network")).rpartition(":")[2]
-    ours = _flat(_with_network(config) | facts)
+    ours = _flat(_claim(config, facts))
     name, sha256 = ours.get("network"), ours.get("network_sha256")
     if sha256 == saved.get("network_sha256"):
         if sha256 and their_function == name.rpartition(":")[2]:
@@ -232,7 +206,7 @@ def check_claim(
 
 def renew_claim(folder: Path, config: Any, **facts: Any) -> None:
     """Writes the options anew, after `check_claim`: more seeds, or other epochs."""
-    replace(folder / "config.json", _claim(config, facts))
+    replace(folder / "config.json", _as_text(_claim(config, facts)))
 
 
 def digest(config: Any, **facts: Any) -> str:
@@ -240,7 +214,7 @@ def digest(config: Any, **facts: Any) -> str:
 
     Options that a resumed run may change do not count.
     """
-    options = _flat(_with_network(config) | facts)
+    options = _flat(_claim(config, facts))
     if "network_sha256" in options:  # its file may have been moved
         options["network"] = options["network"].rpartition(":")[2]
     free = (*FREE_OPTIONS, *config.changeable)
@@ -248,13 +222,9 @@ def digest(config: Any, **facts: Any) -> str:
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
-def _claim(config: Any, facts: dict[str, Any]) -> str:
-    return json.dumps(_with_network(config) | facts, indent=2) + "\n"
-
-
-def _with_network(config: Any) -> dict[str, Any]:
-    """The options, and the sum of the file of a network of the user's own."""
-    options = config_as_json(config)
+def _claim(config: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """All options, with the sum of the file of a network of the user's own."""
+    options = config_as_json(config) | facts
     sha256 = network_sha256(options.get("model", options).get("network"))
     return options | ({} if sha256 is None else {"network_sha256": sha256})
 
@@ -281,4 +251,8 @@ def add_provenance(folder: Path, **facts: Any) -> None:
     with reading(path, "Move it away to go on without it."):
         entries = json.loads(path.read_text()) if path.exists() else []
         entries = [*entries, environment() | facts]
-    replace(path, json.dumps(entries, indent=2) + "\n")
+    replace(path, _as_text(entries))
+
+
+def _as_text(content: Any) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -9,7 +9,6 @@ from typing import Any
 
 import filelock
 
-from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import records
 from train.settings.commands import Runs
@@ -20,23 +19,16 @@ _WIDTH = 80
 def list_runs(config: Runs) -> str:
     """The runs as a table or as JSON; a comparison or a study counts as one."""
     folder = expand(config.folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}: name one with runs in it.")
-    runs, whole, parts = [], None, []  # the last comparison or study, and its runs
-    for path in _folders(folder):
-        about = _describe(path)
-        about["name"] = str(path.relative_to(folder)) if path != folder else path.name
-        is_part = whole is not None and whole in path.parents
-        if about["state"] is not None:
-            (parts if is_part and not config.all else runs).append(about)
-        elif not is_part and not config.all and path != folder:
-            whole, parts = path, []
-            runs.append(about | {"parts": parts})
-    for about in runs:
-        if (parts := about.pop("parts", None)) is not None:
-            done = sum(part["state"] == "finished" for part in parts)
-            about["state"] = f"{done} of {len(parts)} runs"
-            about["seconds"] = sum(part["seconds"] for part in parts)
+    found = {path: _describe(path, folder) for path in _folders(folder)}
+    for whole in [path for path in found if found[path]["state"] is None]:
+        if config.all or whole == folder:
+            del found[whole]
+            continue
+        parts = [found.pop(path) for path in [*found] if whole in path.parents]
+        done = sum(part["state"] == "finished" for part in parts)
+        found[whole]["state"] = f"{done} of {len(parts)} runs"
+        found[whole]["seconds"] = sum(part["seconds"] for part in parts)
+    runs = list(found.values())
     if config.json:
         return json.dumps(runs, indent=2)
     return "\n".join(_table(runs)) if runs else f"There are no runs in {folder}."
@@ -52,7 +44,7 @@ def _folders(folder: Path) -> Iterator[Path]:
             names.clear()
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(path: Path, folder: Path) -> dict[str, Any]:
     """What is told of a run; a comparison or a study has no state of its own."""
     rows, epochs, state = [], None, "damaged"
     with contextlib.suppress(*records.UNREADABLE):
@@ -66,7 +58,7 @@ def _describe(path: Path) -> dict[str, Any]:
             state = None
     tests = [row["test_error"] for row in rows if row.get("test_error") is not None]
     return {
-        "name": "",
+        "name": str(path.relative_to(folder)) if path != folder else path.name,
         "state": state,
         "epochs_done": len(rows),
         "epochs": epochs,
@@ -97,17 +89,15 @@ def _table(runs: list[dict[str, Any]]) -> list[str]:
     """Columns; a name that would make its row too long has a line of its own."""
     rows = [("run", "state", "epochs", "test error", "time")]
     for run in runs:
-        error, state = run["test_error"], run["state"]
-        minutes, seconds = divmod(round(run["seconds"]), 60)
+        name, state, done, epochs, error, seconds = run.values()
+        parts = state.endswith("runs")
         rows.append(
             (
-                printable(run["name"]),
+                printable(name),
                 state,
-                "-"
-                if state.endswith("runs")
-                else f"{run['epochs_done']}/{run['epochs'] or '?'}",
+                "-" if parts else f"{done}/{epochs or '?'}",
                 "-" if error is None else f"{error:.2f} %",
-                f"{minutes}:{seconds:02}",
+                "{}:{:02}".format(*divmod(round(seconds), 60)),
             )
         )
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))

@@ -49,8 +49,8 @@ def run(
       config: the experiment.
       dataset: its data.
       display: shows how far the run is; None: one of its own.
-      quiet: one of many runs, which prints nothing (a terminal has a live line as long
-        as the run lasts). A signal at its end says that no other is to begin.
+      quiet: one of many runs: a terminal has a live line, and nothing stays. A signal
+        at its end says that no other is to begin.
       light: leave no checkpoint when the run has finished.
 
     Returns:
@@ -66,8 +66,7 @@ def run(
         stop = stack.enter_context(Stop(display.stopping))
         stack.enter_context(devices.enough_memory())
         # What cannot be is refused here, before anything is written.
-        training = _Training(config, dataset, display, stop, light=light)
-        processes.check_same(digest(config, **training.facts, all_epochs=config.epochs))
+        training = _Training(config, dataset, display, stop, light)
         if jax.process_index() == 0:  # which writes for all
             stack.enter_context(training.claim())
         try:
@@ -84,38 +83,29 @@ class _Training:
     """A run: what it is made of, and how far it is."""
 
     def __init__(
-        self,
-        config: Run,
-        dataset: Dataset,
-        display: Display,
-        stop: Stop,
-        *,
-        light: bool,
+        self, config: Run, dataset: Dataset, display: Display, stop: Stop, light: bool
     ):
         self._config, self._light = config, light
         self._display, self._stop = display, stop
-        self._spec = make_spec(config, optimizers.method_of(config.optimizer), dataset)
-        self._data = make_data(
-            dataset,
-            config.data.normalize,
-            self._spec.crop_padding,
-            self._spec.eval_batch_size,
-            self._spec.num_devices,
-        )
-        self._total = config.epochs * self._spec.steps_per_epoch
-        self._rates = _rates(config, self._spec.steps_per_epoch)
+        method = optimizers.method_of(config.optimizer)
+        self._spec = spec = make_spec(config, method, dataset)
+        sizes = (spec.crop_padding, spec.eval_batch_size, spec.num_devices)
+        self._data = make_data(dataset, config.data.normalize, *sizes)
+        self._total = config.epochs * spec.steps_per_epoch
+        self._rates = _rates(config, spec.steps_per_epoch)
         # What a resumed run must agree with, besides its options.
-        self.facts = {"data_sha256": fingerprint(dataset)}
-        self._phases = None
-        if config.optimizer.phases_of is not None:
-            self._phases = records.read_phases(config.optimizer.phases_of, self._total)
+        self._facts, self._phases = {"data_sha256": fingerprint(dataset)}, None
+        if (lender := config.optimizer.phases_of) is not None:
+            self._phases = records.read_phases(lender, self._total)
             # Its folder may be moved; what it says may not change.
             sha256 = hashlib.sha256(self._phases.tobytes()).hexdigest()
-            self.facts["phases_sha256"] = sha256
+            self._facts["phases_sha256"] = sha256
+        self._digest = digest(config, **self._facts)
+        processes.check_same(digest(config, **self._facts, all_epochs=config.epochs))
         self.folder: Path | None = None  # of a process that leaves writing to another
         self._saved = time.monotonic()  # a clock that nobody sets
         self._epoch = self._taken = 0  # epochs that are done; steps of the next
-        self._metrics = _no_metrics(self._spec)  # of the next epoch's steps
+        self._metrics = _no_metrics(spec)  # of the next epoch's steps
         self._phase_before = np.nan  # of the epoch's first step
         self._under_way: deque[tuple[slice, int, StepMetrics]] = deque()
         self._events: Events | None = None
@@ -130,10 +120,10 @@ class _Training:
         kind = config.data.data.partition(":")[0]
         name = config.preset or f"{kind}-{config.optimizer.optimizer}"
         folder = open_folder(
-            config, f"{name}-seed{config.seed}", free=config.changeable, **self.facts
+            config, f"{name}-seed{config.seed}", free=config.changeable, **self._facts
         )
         with locked(folder):
-            change_epochs(folder, config, self._spec.steps_per_epoch, **self.facts)
+            change_epochs(folder, config, self._spec.steps_per_epoch, **self._facts)
             write_network(folder, self._spec.network, self._data.mean, self._data.std)
             self.folder = folder
             yield
@@ -169,8 +159,7 @@ class _Training:
         if self.folder is not None:
             done, seals = max(records.steps_in(self.folder), default=0), {}
             if done:
-                run = digest(self._config, **self.facts)
-                epoch, seals = checkpoint.read_about(self.folder, done, run)
+                epoch, seals = checkpoint.read_about(self.folder, done, self._digest)
             elif records.has_finished(self.folder):  # and left none
                 done, epoch = self._total, self._config.epochs
             if seals or not epoch:
@@ -225,10 +214,9 @@ class _Training:
             np.empty((), np.float32),
         )
         if self.folder is not None:
-            checkpoints = Checkpoints(
-                self.folder, config.keep_checkpoints, digest(config, **self.facts)
+            self._checkpoints = stack.enter_context(
+                Checkpoints(self.folder, config.keep_checkpoints, self._digest)
             )
-            self._checkpoints = stack.enter_context(checkpoints)
             if self._done:
                 snapshot = checkpoint.restore(self.folder, self._done, snapshot)
         if self._done:
@@ -242,18 +230,16 @@ class _Training:
             )
         if self.folder is None:
             return
-        network = networks.describe(spec.network)
-        num_parameters = networks.num_parameters(spec.network)
+        network, shape = spec.network, (spec.test_size, *spec.network.input_shape)
+        name, number = networks.describe(network), networks.num_parameters(network)
         add_provenance(
             self.folder,
             first_step=self._done + 1,
             num_devices=spec.num_devices,
-            network=network,
-            arrays=networks.array_names(spec.network),
-            num_parameters=num_parameters,
-            num_test_predictions=networks.num_predictions(
-                spec.network, (spec.test_size, *spec.network.input_shape)
-            ),
+            network=name,
+            arrays=networks.array_names(network),
+            num_parameters=number,
+            num_test_predictions=networks.num_predictions(network, shape),
             compile_seconds=round(self._compile_seconds, 1),
         )
         if config.tensorboard:
@@ -261,7 +247,7 @@ class _Training:
             self._events = stack.enter_context(Events(self.folder, kept))
         many = f" on {spec.num_devices} devices" if spec.num_devices > 1 else ""
         self._display.line(
-            f"{network}, {num_parameters:,} parameters{many}, compiled in "
+            f"{name}, {number:,} parameters{many}, compiled in "
             f"{self._compile_seconds:.1f} s"
         )
         if self._done:
@@ -432,22 +418,22 @@ class _Training:
         sizes = np.full(self._taken, spec.batch_size)
         if spec.last_batch_size and self._taken == spec.steps_per_epoch:
             sizes[-1] = spec.last_batch_size
+        loss, error = (
+            float(np.average(column.astype("f8"), weights=sizes))
+            for column in (steps.loss, steps.error)
+        )
         # LOW_LOSS is 1, HIGH_LOSS is 0.
-        low_loss_share = float(np.mean(steps.phase, dtype=np.float64))
-        switches = None
-        if not np.isnan(low_loss_share):
-            phases = np.append(self._phase_before, steps.phase)
-            switches = int(np.sum(np.diff(phases) != 0))
+        share, phases = float(np.mean(steps.phase, dtype="f8")), steps.phase
+        switches = np.sum(np.diff(phases, prepend=self._phase_before) != 0)
         return {
             "epoch": self._epoch + 1,
             "step": self._done,
-            "train_loss": float(np.average(steps.loss.astype("f8"), weights=sizes)),
-            "train_error": 100
-            * float(np.average(steps.error.astype("f8"), weights=sizes)),
+            "train_loss": loss,
+            "train_error": 100 * error,
             **(test_columns(spec.test_size, test) if test else {}),
-            "low_loss_share": low_loss_share,
-            "high_loss_share": 1 - low_loss_share,
-            "phase_switches": switches,
+            "low_loss_share": share,
+            "high_loss_share": 1 - share,
+            "phase_switches": None if np.isnan(share) else int(switches),
             "mean_momentum": float(np.mean(steps.momentum.astype("f8"))),
         }
 
@@ -490,7 +476,9 @@ class _Training:
             StepMetrics(*(column.copy() for column in self._metrics)),
             np.array(self._phase_before, np.float32),
         )
-        is_good = self._config.on_nan == "continue" or snapshot.is_finite()
+        is_good = self._config.on_nan == "continue" or all(
+            np.isfinite(array).all() for array in jax.tree.leaves(snapshot.state)
+        )
         if is_good:
             self._checkpoints.save(self._done, self._epoch, snapshot)
             self._saved = time.monotonic()

@@ -12,11 +12,7 @@ from typing import Any
 
 
 def environment(*more_packages: str) -> dict[str, Any]:
-    """Command, commit, time, hardware and versions: where a figure comes from.
-
-    Args:
-      *more_packages: whose versions are also given, as far as they are installed.
-    """
+    """Command, commit, time, hardware, and versions of packages that are installed."""
     import jax  # late: whoever only looks into a folder does not need it
 
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
@@ -34,20 +30,13 @@ def environment(*more_packages: str) -> dict[str, Any]:
         "num_devices": jax.device_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "threads": num_threads(),
+        # Of XLA's pool on a CPU. Sums are split by this number, and round by it.
+        "threads": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def num_threads() -> int:
-    """The threads of XLA's pool on a CPU: the cores that the process may use.
-
-    Sums are split by this number, so other numbers of threads round otherwise.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _commit() -> str | None:

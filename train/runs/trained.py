@@ -180,22 +180,22 @@ def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork
 def _chosen(folder: Path, step: int | None) -> int:
     """The step of the checkpoint that is asked for, or of the newest."""
     steps = steps_in(folder)
-    if not steps and has_finished(folder):
-        raise InputError(
-            f"{folder} has finished, and kept no checkpoint. Studies and comparisons "
-            "keep those of their runs with --keep-checkpoints 1."
-        )
-    if not steps:
-        raise InputError(
-            f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
-            "stopped, and after --checkpoint-minutes."
-        )
-    if step is not None and step not in steps:
+    if (step or max(steps, default=None)) in steps:
+        return step or steps[-1]
+    if steps:
         raise InputError(
             f"--step must be that of a checkpoint in {folder}: "
             f"{', '.join(map(str, steps))}; got {step}."
         )
-    return step or steps[-1]
+    if has_finished(folder):
+        raise InputError(
+            f"{folder} has finished, and kept no checkpoint. Studies and comparisons "
+            "keep those of their runs with --keep-checkpoints 1."
+        )
+    raise InputError(
+        f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
+        "stopped, and after --checkpoint-minutes."
+    )
 
 
 def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import filelock
 import jax
@@ -16,6 +15,7 @@ import train
 from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
+from train.__main__ import main
 from train.data.sources import load_dataset
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
@@ -77,47 +77,32 @@ def test_pixels_are_normalised_as_in_training(finished):
     assert network.std == pytest.approx([images.std()], rel=1e-6)
 
 
-def test_inputs_of_another_shape_are_refused(finished):
-    with pytest.raises(ValueError, match=r"\[batch, 8, 8, 1\], got the shape \(2, 8\)"):
-        train.load_run(finished)(np.zeros((2, 8), np.uint8))
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((2, 8), np.uint8), r"\[batch, 8, 8, 1\], got the shape \(2, 8\)"),
+        (np.zeros((2, 8, 8, 1)), r"must be uint8, .* got float64\. Pixels from"),
+        (np.zeros((0, 8, 8, 1), np.uint8), r"got the shape \(0, 8, 8, 1\)"),
+    ],
+)
+def test_inputs_that_are_no_such_images_are_refused(finished, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        train.load_run(finished)(inputs)
 
 
-def test_images_that_are_no_pixels_are_refused(finished):
-    with pytest.raises(
-        ValueError, match=r"must be uint8, .* got float64\. Pixels from"
-    ):
-        train.load_run(finished)(np.zeros((2, 8, 8, 1)))
-
-
-def test_no_images_are_refused(finished):
-    with pytest.raises(ValueError, match=r"got the shape \(0, 8, 8, 1\)"):
-        train.load_run(finished)(np.zeros((0, 8, 8, 1), np.uint8))
-
-
-def test_folder_of_a_comparison_is_told(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(InputError, match=f"or a study: .* train runs {tmp_path}"):
-        train.load_run(tmp_path)
-
-
-def test_checkpoint_that_changed_is_refused(copy):
-    [step] = records.steps_in(copy)
-    for path in (copy / "checkpoints" / str(step) / "snapshot").rglob("*"):
+def checkpoint_that_changed(folder):
+    [step] = records.steps_in(folder)
+    for path in (folder / "checkpoints" / str(step) / "snapshot").rglob("*"):
         if path.is_file() and path.parent.name == "d":
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read the checkpoint .* Name an earl"):
-        train.load_run(copy)
 
 
-def test_checkpoint_of_another_network_is_refused(copy):
-    about = json.loads((copy / "network.json").read_text())
+def another_network(folder):
+    about = json.loads((folder / "network.json").read_text())
     about["model"]["hidden"] = [9]
-    (copy / "network.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match=r"is of another network than network\.json"):
-        train.load_run(copy)
+    (folder / "network.json").write_text(json.dumps(about))
 
 
 def without_checkpoints(folder):
@@ -133,6 +118,9 @@ def unfinished(folder):
     ("spoil", "step", "message"),
     [
         (shutil.rmtree, None, "holds no run: name the folder of a run"),
+        (lambda f: (f / "runs").mkdir(), None, "or a study: .* train runs .*copy"),
+        (checkpoint_that_changed, None, "cannot read the checkpoint .* Name an earl"),
+        (another_network, None, r"is of another network than network\.json"),
         (without_checkpoints, None, "kept no checkpoint. .* --keep-checkpoints 1"),
         (unfinished, None, "has no checkpoint yet"),
         (lambda _: None, 7, "--step must be that of a checkpoint .*: 44; got 7"),
@@ -275,21 +263,25 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize("command", ["predictions", "export"])
-def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, command):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder, path, **more: Export(folder, path, **more),
+        lambda folder, path, **more: Evaluate(folder, predictions=path, **more),
+    ],
+)
+def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, make):
     path = tmp_path / "out.npz"
     path.write_text("mine")
 
-    def write(overwrite):
-        if command == "export":
-            export.export(Export(finished, path, overwrite=overwrite))
-        else:
-            evaluate(Evaluate(finished, predictions=path, overwrite=overwrite))
+    def write(**more):
+        options = make(finished, path, **more)
+        (export.export if isinstance(options, Export) else evaluate)(options)
 
     with pytest.raises(InputError, match=r"is there already: .* --overwrite"):
-        write(False)
+        write()
     assert path.read_text() == "mine"
-    write(True)
+    write(overwrite=True)
     assert len(np.load(path).files) > 1
 
 
@@ -297,23 +289,8 @@ def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, comman
     ("place", "message"), [("no/out.npz", "there is no folder"), (".", "is a folder")]
 )
 def test_file_that_cannot_be_written_is_told_first(tmp_path, place, message):
-    out = tmp_path / place if place != "." else tmp_path
     with pytest.raises(InputError, match=message):
-        check_output("OUT", out, overwrite=False)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Export(Path("a"), Path("b.pt")), r"OUT must end in .safetensors or"),
-        (lambda: Evaluate(Path("a"), predictions=Path("b.txt")), "--predictions must"),
-        (lambda: Evaluate(Path("a"), step=0), "--step must be at least 1"),
-        (lambda: Evaluate(Path("a"), data="mnist"), "--data must be"),
-    ],
-)
-def test_bad_options_are_refused(make, message):
-    with pytest.raises(InputError, match=message):
-        make()
+        check_output("OUT", tmp_path / place, overwrite=False)
 
 
 # --- List -----------------------------------------------------------------------------
@@ -364,7 +341,26 @@ def test_table_of_runs_fits_a_terminal(several):
     assert lines[1].split()[:3] == ["a/done", "finished", "2/2"]
 
 
+def test_comparison_is_one_line_unless_all_is_asked_for(finished, tmp_path, capsys):
+    for name in ("mine", "all/runs/digits/a", "all/runs/digits/b"):
+        shutil.copytree(finished, tmp_path / name)
+    (tmp_path / "all/runs/digits/b/finished.json").unlink()
+    (tmp_path / "all/config.json").write_text('{"arms": ["sgd"], "epochs": 2}')
+    assert main(["runs", str(tmp_path)]) == 0
+    _, whole, mine = capsys.readouterr().out.splitlines()
+    assert whole.split()[:7] == ["all", "1", "of", "2", "runs", "-", "-"]
+    assert mine.split()[:3] == ["mine", "finished", "2/2"]
+    assert main(["runs", "--all", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 3
+
+
+def test_long_names_have_lines_of_their_own(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / ("long" * 20))
+    heading, name, row = list_runs(Runs(tmp_path)).splitlines()
+    assert name == "long" * 20
+    assert row.split()[:2] == ["finished", "2/2"]
+    assert len(heading) == len(row) <= 80
+
+
 def test_folder_without_runs_is_told(tmp_path):
     assert list_runs(Runs(tmp_path)) == f"There are no runs in {tmp_path}."
-    with pytest.raises(InputError, match="there is no folder"):
-        list_runs(Runs(tmp_path / "nowhere"))
