@@ -204,6 +204,16 @@ def test_resumed_run_equals_one_never_stopped(images, finished, tmp_path):
     assert records.read_steps(out) == records.read_steps(finished)
 
 
+def test_finished_run_is_resumed_without_compiling(
+    images, finished, monkeypatch, capsys
+):
+    monkeypatch.setattr(loop, "compile_program", None)
+    before = (finished / "provenance.json").read_text()
+    run(images, finished, "--resume")
+    assert "after 3 epochs in " in capsys.readouterr().out
+    assert (finished / "provenance.json").read_text() == before
+
+
 def test_resuming_with_other_options_is_refused(images, finished, capsys):
     arguments = ["run", "--data", images, *TINY, "--out", str(finished), "--resume"]
     assert main([*arguments, "--low-loss-momentum", "0.5"]) == 2

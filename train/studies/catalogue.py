@@ -1,6 +1,7 @@
 """The named studies: which arms are run on what, and what each is compared with."""
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -267,7 +268,12 @@ STUDIES = {
 def describe() -> str:
     """The studies and their questions, as text."""
     return "\n".join(
-        f"{name}: {study.question} ({_seeds_text(*study.seeds)})"
+        textwrap.fill(
+            f"{name}: {study.question} ({_seeds_text(*study.seeds)})",
+            80,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
         for name, study in STUDIES.items()
     )
 
