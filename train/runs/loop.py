@@ -208,18 +208,14 @@ class _Training:
     def _begin(self, stack: contextlib.ExitStack) -> None:
         """Takes up the last checkpoint, and notes what goes on from here."""
         spec, config = self._spec, self._config
-        snapshot = Snapshot(
-            jax.tree.map(lambda x: np.empty(x.shape, x.dtype), self._state),
-            self._metrics,
-            np.empty((), np.float32),
-        )
         if self.folder is not None:
             self._checkpoints = stack.enter_context(
                 Checkpoints(self.folder, config.keep_checkpoints, self._digest)
             )
-            if self._done:
-                snapshot = checkpoint.restore(self.folder, self._done, snapshot)
         if self._done:
+            snapshot = self._snapshot()
+            if self.folder is not None:
+                snapshot = checkpoint.restore(self.folder, self._done, snapshot)
             snapshot = processes.from_first_process(snapshot)
             self._state = devices.put(snapshot.state, spec.num_devices)
             self._metrics = StepMetrics(*map(np.array, snapshot.metrics))
@@ -470,12 +466,7 @@ class _Training:
             return True
         start = time.perf_counter()
         self._collect()
-        snapshot = Snapshot(
-            # Copied: the next call takes the memory back.
-            jax.tree.map(np.array, self._state),
-            StepMetrics(*(column.copy() for column in self._metrics)),
-            np.array(self._phase_before, np.float32),
-        )
+        snapshot = self._snapshot()
         is_good = self._config.on_nan == "continue" or all(
             np.isfinite(array).all() for array in jax.tree.leaves(snapshot.state)
         )
@@ -484,6 +475,14 @@ class _Training:
             self._saved = time.monotonic()
         self._halted += time.perf_counter() - start
         return is_good
+
+    def _snapshot(self) -> Snapshot:
+        """Where the run is. Copied: the next call takes the memory back."""
+        return Snapshot(
+            jax.tree.map(np.array, self._state),
+            StepMetrics(*map(np.array, self._metrics)),
+            np.array(self._phase_before, np.float32),
+        )
 
     def _end(self, when: str = "") -> NoReturn:
         """Saves and ends the run on a signal."""
