@@ -39,7 +39,7 @@ from train.settings.commands import (
 _DONE_BY = {
     Compare: ("train.studies.compare:compare", ""),
     Evaluate: ("train.runs.evaluate:evaluate", "{}"),
-    Export: ("train.runs.export:export", "{}"),
+    Export: ("train.runs.trained:export", "{}"),
     Plot: ("train.studies.plotting:plot", "picture: {}"),
     Presets: ("train.settings.presets:describe", "{}"),
     Report: ("train.studies.report:report", "report: {}"),

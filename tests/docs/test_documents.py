@@ -19,9 +19,9 @@ from flax.training import train_state
 import lcam_optax
 import train.data.sources
 import train.runs.evaluate
-import train.runs.export
 import train.runs.listing
 import train.runs.processes
+import train.runs.trained
 import train.studies.plotting
 import train.studies.report
 import train.studies.study
@@ -106,7 +106,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.studies.report, "report", stop)
     monkeypatch.setattr(train.studies.plotting, "plot", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
-    monkeypatch.setattr(train.runs.export, "export", stop)
+    monkeypatch.setattr(train.runs.trained, "export", stop)
     monkeypatch.setattr(train.runs.listing, "list_runs", stop)
     if command in ("presets", "studies"):
         assert main([command]) == 0

@@ -110,15 +110,10 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
         _goes_on(out, config, resume=False)
         out.mkdir(parents=True, exist_ok=True)
         _write_claim(out, _as_text(_claim(config, facts)))
-    except FileExistsError:
-        raise InputError(
-            f"--out {out} is a file, or another run just started there: name another "
-            "folder."
-        ) from None
     except OSError as error:
-        raise InputError(
-            f"cannot write to --out {out}: {error.strerror}. {_ELSE}"
-        ) from None
+        is_late = isinstance(error, FileExistsError)
+        reason = "another run just started there" if is_late else error.strerror
+        raise InputError(f"cannot write to --out {out}: {reason}. {_ELSE}") from None
     return out
 
 

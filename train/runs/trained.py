@@ -1,6 +1,7 @@
-"""A trained network: written into the folder of its run, and read back."""
+"""A trained network: written into the folder of its run, read back, and exported."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from models import WideResNet
+from models.torch_weights import to_torch
 from train.data import augmentation
 from train.engine import networks, own
 from train.engine.networks import NetworkSpec
@@ -21,7 +24,8 @@ from train.paths import expand
 from train.runs import checkpoint
 from train.runs.folder import config_as_json
 from train.runs.records import check_is_run, has_finished, reading, steps_in
-from train.runs.writing import replace
+from train.runs.writing import check_output, replace
+from train.settings.commands import Export
 from train.settings.options import Model
 
 NETWORK = "network.json"
@@ -211,3 +215,30 @@ def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.S
     leaves = [jnp.asarray(found[name]) for name in shapes]
     filled = jax.tree_util.tree_unflatten(tree, leaves)
     return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(filled))
+
+
+def export(config: Export) -> str:
+    """Writes weights and running statistics; returns what is printed."""
+    path = check_output("OUT", config.out, config.overwrite)
+    network = load_run(config.folder, config.step)
+    if isinstance(network.module, WideResNet):
+        arrays, kind = to_torch(network.module), "PyTorch"
+    else:
+        state = nnx.state(network.module, nnx.Not(nnx.RngState))
+        arrays, kind = checkpoint.by_path(pure(nnx.as_pure(state))), "Flax"
+    # safetensors writes the memory of a transposed view, and so scrambles it.
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save
+
+        content = save(arrays)
+    else:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        content = buffer.getvalue()
+    replace(path, content)
+    return (
+        f"{path}: {len(arrays)} arrays, "
+        f"{sum(array.size for array in arrays.values()):,} numbers, of step "
+        f"{network.step}, with the names of {kind}"
+    )

@@ -19,7 +19,7 @@ from train.__main__ import main
 from train.data.sources import load_dataset
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
-from train.runs import export, records, trained
+from train.runs import records, trained
 from train.runs.evaluate import evaluate
 from train.runs.listing import list_runs
 from train.runs.loop import run
@@ -237,7 +237,7 @@ def test_numbers_are_scored_in_percent_of_the_variance(tmp_path):
 
 def test_arrays_of_other_networks_have_the_names_of_flax(finished, tmp_path):
     path = tmp_path / "out.safetensors"
-    assert "6 arrays" not in export.export(Export(finished, path))  # one hidden layer
+    assert "6 arrays" not in trained.export(Export(finished, path))  # one hidden layer
     arrays, module = load_file(path), train.load_run(finished).module
     assert sorted(arrays) == [
         f"layers/{layer}/{name}" for layer in (0, 1) for name in ("bias", "kernel")
@@ -253,9 +253,9 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
     expected = seeded.weights({name: a.shape for name, a in to_torch(zeros).items()})
     spec = NetworkSpec(Model("wide_resnet"), (8, 8, 1), 3)
     network = trained.TrainedNetwork(spec, from_torch(expected), None, None, 5)
-    monkeypatch.setattr(export, "load_run", lambda *_: network)
+    monkeypatch.setattr(trained, "load_run", lambda *_: network)
     path = tmp_path / f"out.{ending}"
-    text = export.export(Export(tmp_path, path))
+    text = trained.export(Export(tmp_path, path))
     assert "of step 5, with the names of PyTorch" in text
     found = load_file(path) if ending == "safetensors" else dict(np.load(path))
     assert found.keys() == expected.keys()
@@ -276,7 +276,7 @@ def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, make):
 
     def write(**more):
         options = make(finished, path, **more)
-        (export.export if isinstance(options, Export) else evaluate)(options)
+        (trained.export if isinstance(options, Export) else evaluate)(options)
 
     with pytest.raises(InputError, match=r"is there already: .* --overwrite"):
         write()
