@@ -60,8 +60,8 @@ def evaluate(config: Evaluate) -> str:
         lines.append("These data have no y_test: there are predictions only.")
     else:
         lines += _scores(network, tested)
-        if network.spec.num_outputs > 1 and tested.targets.ndim == 1:
-            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, network)]
+        if (number := network.spec.num_outputs) > 1 and tested.targets.ndim == 1:
+            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, number)]
     if path is not None:
         _write_predictions(path, outputs, tested.targets)
         lines += ["", f"predictions: {path}"]
@@ -156,11 +156,8 @@ def _scores(network: TrainedNetwork, tested: _TestSet) -> list[str]:
     ]
 
 
-def _by_class(
-    predicted: np.ndarray, targets: np.ndarray, network: TrainedNetwork
-) -> list[str]:
+def _by_class(predicted: np.ndarray, targets: np.ndarray, number: int) -> list[str]:
     """The error of each class that occurs; a confusion matrix of a few classes."""
-    number = network.spec.num_outputs
     counts = np.zeros((number, number), np.int64)
     np.add.at(counts, (targets, predicted), 1)
     totals = counts.sum(axis=1)
