@@ -32,7 +32,7 @@ LONG = 3600.0  # seconds from which a run is called long
 STOPPING = "stopping and saving; once more to stop at once"
 
 
-class Display:
+class Display(contextlib.ExitStack):
     """Shows how far a run is. A context.
 
     Args:
@@ -45,6 +45,7 @@ class Display:
         from rich.console import Console
         from rich.progress import BarColumn, Progress
 
+        super().__init__()
         self._bar_only, self._says = bar_only, not (quiet or bar_only)
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._is_live = is_terminal and not quiet
@@ -72,20 +73,15 @@ class Display:
         self._first: float | None = None  # when the first steps were done
         self._columns: list[str] = []
         self._is_stopping = self._is_length_known = False
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Display":
         """Begins to show."""
         if self._is_live:
-            self._stack.enter_context(self._bar)
+            self.enter_context(self._bar)
             # Rich hides the cursor, and a killed process could not bring it back.
             self._console.show_cursor(True)
-        self._stack.enter_context(notes.shown_by(self._note))
+        self.enter_context(notes.shown_by(self._note))
         return self
-
-    def __exit__(self, *exception: Any) -> None:
-        """Takes the live lines away."""
-        self._stack.__exit__(*exception)
 
     def stage(self, text: str) -> None:
         """What is being done now; the bar is there in training and in its tests."""

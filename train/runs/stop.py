@@ -1,5 +1,6 @@
 """Ends a run on a signal, between two calls, so that it can be saved."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ from train.errors import StoppedError
 from train.runs.display import say_at_once
 
 
-class Stop:
+class Stop(contextlib.ExitStack):
     """Whether a signal asks a run to end. A context, in which a signal is only noted.
 
     SIGINT (Ctrl-C), SIGTERM (as of a cluster that takes a machine back) or SIGHUP (of a
@@ -27,10 +28,10 @@ class Stop:
     """
 
     def __init__(self, announce: Callable[[], None]):
+        super().__init__()
         self._announce = announce
         self.signal: signal.Signals | None = None
         self._calls = 0
-        self._handlers = {}
 
     def __enter__(self) -> "Stop":
         """Watches out for signals, which only the main thread can."""
@@ -41,13 +42,9 @@ class Stop:
             # Of several processes JAX's runtime notes SIGTERM itself, and tells all.
             if jax.process_count() == 1:
                 numbers.append(signal.SIGTERM)
-            self._handlers = {n: signal.signal(n, self._note) for n in numbers}
+            for number in numbers:
+                self.callback(signal.signal, number, signal.signal(number, self._note))
         return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Puts back what signals did before."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
