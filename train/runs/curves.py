@@ -81,7 +81,6 @@ class Curves(NamedTuple):
 
 def read_curves(folder: Path) -> Curves:
     """Reads what is drawn of a run."""
-    check_drawable(folder)
     wait = "If a run is writing it, wait for its next epoch."
     with records.reading(f"metrics.jsonl and steps.csv in {folder}", wait):
         rows = records.read_metrics(folder)

@@ -22,7 +22,7 @@ from train.paths import expand
 from train.runs.loop import test_columns
 from train.runs.records import reading
 from train.runs.trained import TrainedNetwork, load_run
-from train.runs.writing import check_output, replace
+from train.runs.writing import replace
 from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
@@ -42,10 +42,7 @@ class _TestSet(NamedTuple):
 
 def evaluate(config: Evaluate) -> str:
     """Tests the network of a run; returns what is printed."""
-    folder = expand(config.folder)
-    path = None
-    if config.predictions is not None:
-        path = check_output("--predictions", config.predictions, config.overwrite)
+    folder, path = expand(config.folder), config.predictions
     network = load_run(folder, config.step)
     tested = _load(folder, config.data)
     _check_fits(tested, network)
@@ -63,6 +60,7 @@ def evaluate(config: Evaluate) -> str:
         if (number := network.spec.num_outputs) > 1 and tested.targets.ndim == 1:
             lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, number)]
     if path is not None:
+        path = expand(path)
         _write_predictions(path, outputs, tested.targets)
         lines += ["", f"predictions: {path}"]
     elif tested.targets is None:

@@ -24,7 +24,7 @@ from train.paths import expand
 from train.runs import checkpoint
 from train.runs.folder import config_as_json
 from train.runs.records import check_is_run, has_finished, reading, steps_in
-from train.runs.writing import check_output, replace
+from train.runs.writing import replace
 from train.settings.commands import Export
 from train.settings.options import Model
 
@@ -219,8 +219,7 @@ def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.S
 
 def export(config: Export) -> str:
     """Writes weights and running statistics; returns what is printed."""
-    path = check_output("OUT", config.out, config.overwrite)
-    network = load_run(config.folder, config.step)
+    path, network = expand(config.out), load_run(config.folder, config.step)
     if isinstance(network.module, WideResNet):
         arrays, kind = to_torch(network.module), "PyTorch"
     else:

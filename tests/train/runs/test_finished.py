@@ -263,25 +263,17 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda folder, path, **more: Export(folder, path, **more),
-        lambda folder, path, **more: Evaluate(folder, predictions=path, **more),
-    ],
-)
-def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, make):
+@pytest.mark.parametrize("words", ["export {}", "evaluate {} --predictions"])
+def test_file_that_is_there_is_replaced_if_asked_only(
+    finished, tmp_path, capsys, words
+):
     path = tmp_path / "out.npz"
     path.write_text("mine")
-
-    def write(**more):
-        options = make(finished, path, **more)
-        (trained.export if isinstance(options, Export) else evaluate)(options)
-
-    with pytest.raises(InputError, match=r"is there already: .* --overwrite"):
-        write()
+    command = [*words.format(finished).split(), str(path)]
+    assert main(command) == 2
+    assert "is there already: name a new file, or add --ov" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    write(overwrite=True)
+    assert main([*command, "--overwrite"]) == 0
     assert len(np.load(path).files) > 1
 
 
