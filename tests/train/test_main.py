@@ -376,12 +376,6 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
             ["--batch-size", "53"],
             "--batch-size must be at most 52, the number of training examples",
         ),
-        (
-            ["--low-loss-momentum", "1.5"],
-            "--low-loss-momentum must be in [0, 1), got 1.5",
-        ),
-        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
-        (["--data", "npz:/nowhere.npz"], "no file /nowhere.npz"),
         (["--data", "digits", "--normalize", "imagenet"], "needs images of 3 channels"),
         (["--out", "/dev/null/run"], "cannot write to --out /dev/null/run"),
     ],

@@ -160,13 +160,8 @@ def check_claim(
 ) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
 
-    Args:
-      folder: of the run.
-      config: the options.
-      only_saved: leave out options that it did not know, as of a run that has ended:
-        they were at their defaults.
-      free: names of options that may be other whole numbers than they were.
-      **facts: what else must agree.
+    With `only_saved` options are left out that it did not know, as of a run that has
+    ended: they were at their defaults. Those in `free` may be other whole numbers.
     """
     path = folder / "config.json"
     with reading(path, f"Move {folder} away, or name another folder with --out."):

@@ -45,6 +45,8 @@ def run(
 ) -> Path | None:
     """Trains, from the last checkpoint or from nothing, to the end.
 
+    Returns the folder; None in a process that leaves writing to another.
+
     Args:
       config: the experiment.
       dataset: its data.
@@ -52,9 +54,6 @@ def run(
       quiet: one of many runs: a terminal has a live line, and nothing stays. A signal
         at its end says that no other is to begin.
       light: leave no checkpoint when the run has finished.
-
-    Returns:
-      The folder; None in a process that leaves writing to another.
 
     Raises:
       BusyError: another process is at work in the folder.

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from train import notes
 from train.errors import InputError
 from train.settings.options import Cluster
 
@@ -28,10 +29,9 @@ def connect(cluster: Cluster) -> None:
         options["coordinator_address"] = cluster.coordinator
         options["num_processes"] = cluster.num_processes
         options["process_id"] = cluster.process_id
-    print(
+    notes.say(
         f"waiting for the other processes, for at most {JOINING // 60} minutes; then "
-        "JAX ends this one",
-        file=sys.stderr,
+        "JAX ends this one"
     )
     # JAX waits in C++, where a handler in Python would not run: a signal ends it.
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -120,11 +120,8 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
     """The network of a run, in evaluation mode, with its normalisation.
 
     A network of a user's own is made by `network.py` in the folder, which is executed:
-    load such a run only if you trust whoever made it.
-
-    Args:
-      folder: of the run.
-      step: steps taken at the checkpoint; None for the newest.
+    load such a run only if you trust whoever made it. Without `step` the checkpoint is
+    the newest.
 
     Raises:
       InputError: there is no run or no checkpoint, or one is damaged; or a user's own

@@ -2,17 +2,16 @@
 
 import contextlib
 import io
-import os
 import re
 import sys
 
 import pytest
 from rich.console import Console
 
-from tests.train.pseudo_terminal import on_terminal, text_of
+from tests.train.pseudo_terminal import text_of
 from train import notes
 from train.runs import display
-from train.runs.display import Display, Patient, as_clock, as_rate
+from train.runs.display import Display, as_clock, as_rate
 
 ROW = {
     "epoch": 2,
@@ -249,38 +248,3 @@ def test_terminal_that_can_do_nothing_gets_lines(screen, monkeypatch):
     with showing_on(screen) as shown:
         begun(shown).epoch(ROW)
     assert screen.getvalue().startswith("epoch 2/3: train loss")
-
-
-SCRIPT = """
-from train.runs.display import Display
-from tests.train.runs.test_display import ROW
-with Display() as shown:
-    shown.stage("loading")
-    shown.begin(3, 10, 0, "CPU")
-    shown.advanced(12, 1.5, 4.25)
-    shown._bar.refresh()
-    shown.epoch(ROW)
-    shown.summary(["test error 3 %"])
-"""
-
-
-@pytest.mark.parametrize("size", [(24, 80), (0, 0)], ids=str)
-def test_pseudo_terminal_shows_all(size, tmp_path):
-    code, text = on_terminal("-c", SCRIPT, size=size, folder=tmp_path)
-    assert code == 0
-    for shown in ("loading  0 s", "step 2 of 10", "6.11 %", "test error 3 %"):
-        assert shown in text
-    assert max(map(len, text.split("\n"))) <= 80
-
-
-# --- Nobody reads ---------------------------------------------------------------------
-
-
-def test_stream_that_nobody_reads_does_no_harm():
-    ours, theirs = os.pipe()
-    os.close(ours)
-    with open(theirs, "w") as stream:
-        patient = Patient(stream)
-        patient.print("a line")
-        patient.print("another")
-    assert patient.lost is None

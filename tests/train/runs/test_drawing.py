@@ -103,9 +103,7 @@ def test_home_that_cannot_be_written_to_is_no_news():
     ("arm", "kind"),
     [
         ("sgd", "sgd"),
-        ("sgd:momentum=0.95", "sgd"),
         ("lcam", "lcam"),
-        ("lcam:low-loss-momentum=0.95", "lcam"),
         ("lcam:low-loss-momentum=0.9", "sgd"),
         ("lcam:low-loss-momentum=0.8", "lcam-reversed"),
         ("lcam:phase=chance,low-loss-share=0.7", "chance"),
@@ -124,7 +122,6 @@ def test_options_tell_the_kind_of_an_arm(arm, kind):
     ("arm", "kind"),
     [
         ("sgd-0.9", "sgd"),
-        ("lcam-reversed", "lcam-reversed"),
         ("borrowed", "borrowed"),
         ("twin", "borrowed"),
         ("run", "lcam"),
