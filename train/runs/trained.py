@@ -1,5 +1,6 @@
 """A trained network: written into the folder of its run, read back, and exported."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -32,28 +33,18 @@ NETWORK = "network.json"
 SOURCE = "network.py"  # a copy of the file of a user's own network
 
 
+@dataclasses.dataclass(eq=False)
 class TrainedNetwork:
-    """A network with the weights of a checkpoint, in evaluation mode. Callable.
+    """A network with the weights of a checkpoint, in evaluation mode. Callable."""
 
-    Attributes:
-      spec: what it is made from.
-      module: the Flax module.
-      mean: float32 [channels], of pixels in [0, 1]; None if the inputs are no images.
-      std: float32 [channels]; the same.
-      step: training steps taken.
-    """
+    spec: NetworkSpec  # what it is made from
+    module: nnx.Module
+    mean: np.ndarray | None  # float32 [channels], of pixels in [0, 1]; None: no images
+    std: np.ndarray | None  # the same
+    step: int  # training steps taken
 
-    def __init__(
-        self,
-        spec: NetworkSpec,
-        module: nnx.Module,
-        mean: np.ndarray | None,
-        std: np.ndarray | None,
-        step: int,
-    ):
-        self.spec, self.module, self.step = spec, module, step
-        self.mean, self.std = mean, std
-        graph, self._state = nnx.split(module)
+    def __post_init__(self):
+        graph, self._state = nnx.split(self.module)
         self._outputs = jax.jit(
             lambda state, inputs: nnx.merge(graph, state)(
                 self._normalized(inputs), train=False
