@@ -254,6 +254,7 @@ ACCEPTED = {
     "run --data npz:w_nchw.npz": "warning: 3 x 8 pixels with 8 channels: are these cha",
     "run --data npz:w_y1.npz": "data: 100 images of 8 x 8 pixels, 3 channels, 10 class",
     "run --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
+    "run --quiet --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
     "run --data npz:w_dark.npz": "warning: no pixel is above 1, and white is 255",
     "run --data npz:w_sorted.npz": "warning: the test set has 1 of 10 classes",
     "run --out runs/digits-lcam-seed0 --resume --epochs 25": "data: 1,437 images",
