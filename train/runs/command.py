@@ -32,11 +32,10 @@ def check(config: Command) -> None:
         case Export() | Plot(out=Path()):
             option = "OUT" if isinstance(config, Export) else "--out"
             check_output(option, config.out, config.overwrite)
-        case Compare():
+        case Run() if config.cluster.coordinator is not None:
+            pass  # another process may have the folder
+        case Compare() | Run():
             check_folder(config.out, config, resume=config.resume)
-        case Run() if config.cluster.coordinator is None:
-            free = config.changeable
-            check_folder(config.out, config, resume=config.resume, free=free)
 
 
 def run(config: Run) -> None:

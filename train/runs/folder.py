@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,14 @@ FREE_OPTIONS = (
 _ELSE = "Name a folder that can be made and written to."
 
 
-def _goes_on(
-    out: Path, config: Any, *, resume: bool, free: Container[str] = (), **facts: Any
-) -> bool:
+def _goes_on(out: Path, config: Any, *, resume: bool, **facts: Any) -> bool:
     """Whether something in a folder is to be continued; refuses what cannot be used."""
     parent = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise InputError(f"cannot write to --out {out}: {parent} is a file. {_ELSE}")
     is_claimed = (out / "config.json").exists()
     if is_claimed and resume:
-        check_claim(out, config, free=free, **facts)
+        check_claim(out, config, **facts)
         return True
     is_free = not out.exists() or not any(out.iterdir())
     if resume and not is_free:
@@ -64,11 +62,9 @@ def _goes_on(
     return False
 
 
-def check_folder(
-    out: Path | None, config: Any, *, resume: bool, free: Container[str] = ()
-) -> None:
+def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
     """Makes sure that `--out` can be used, as far as can be told without the data."""
-    if out is None or _goes_on(out := expand(out), config, resume=resume, free=free):
+    if out is None or _goes_on(out := expand(out), config, resume=resume):
         return
     if resume:
         where = printable(str(out))
@@ -83,13 +79,11 @@ def check_folder(
         ) from None
 
 
-def open_folder(
-    config: Any, default_name: str, *, free: Container[str] = (), **facts: Any
-) -> Path:
+def open_folder(config: Any, default_name: str, **facts: Any) -> Path:
     """A new folder, claimed, or the one that `--resume` continues."""
     if config.resume:
         out = expand(config.out)
-        if _goes_on(out, config, resume=True, free=free, **facts):
+        if _goes_on(out, config, resume=True, **facts):
             return out
     return new_folder(config.out, default_name, config, **facts)
 
@@ -151,18 +145,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_claim(
-    folder: Path,
-    config: Any,
-    *,
-    only_saved: bool = False,
-    free: Container[str] = (),
-    **facts: Any,
+    folder: Path, config: Any, *, only_saved: bool = False, **facts: Any
 ) -> None:
     """Makes sure that the run in a folder is this one, before going on with it.
 
-    With `only_saved` options are left out that it did not know, as of a run that has
-    ended: they were at their defaults. Those in `free` may be other whole numbers.
+    A run that goes on may change some options. With `only_saved`, for one that has
+    ended, options are left out that it did not know: they were at their defaults.
     """
+    free = () if only_saved else getattr(config, "changeable", ())
     path = folder / "config.json"
     with reading(path, f"Move {folder} away, or name another folder with --out."):
         saved = _flat(json.loads(path.read_text()))

@@ -118,9 +118,7 @@ class _Training:
         config = self._config
         kind = config.data.data.partition(":")[0]
         name = config.preset or f"{kind}-{config.optimizer.optimizer}"
-        folder = open_folder(
-            config, f"{name}-seed{config.seed}", free=config.changeable, **self._facts
-        )
+        folder = open_folder(config, f"{name}-seed{config.seed}", **self._facts)
         with locked(folder):
             change_epochs(folder, config, self._spec.steps_per_epoch, **self._facts)
             write_network(folder, self._spec.network, self._data.mean, self._data.std)
