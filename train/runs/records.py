@@ -48,7 +48,7 @@ def check_is_run(folder: Path) -> None:
             f"{folder} holds no run: name the folder of a run, which has a config.json."
             " The command `python -m train runs` lists the runs below a folder."
         )
-    if (folder / "runs").is_dir():
+    if (folder / "runs").is_dir() and not (folder / "metrics.jsonl").exists():
         raise InputError(
             f"{folder} is the folder of a comparison or a study: name one of its runs. "
             f"The command `python -m train runs {folder}` lists them."
@@ -105,12 +105,16 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
 
 def seal(folder: Path) -> dict[str, tuple[int, str]]:
     """Length in bytes and SHA-256 sum of each file of rows, as they are now."""
-    seals = {}
-    for name in ROWS:
-        path = folder / name
-        content = path.read_bytes() if path.exists() else b""
-        seals[name] = len(content), hashlib.sha256(content).hexdigest()
-    return seals
+    contents = {name: _content(folder / name) for name in ROWS}
+    return {name: (len(x), _sha256(x)) for name, x in contents.items()}
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def cut_rows(folder: Path, seals: dict[str, Sequence]) -> None:
@@ -121,9 +125,9 @@ def cut_rows(folder: Path, seals: dict[str, Sequence]) -> None:
     kept = {}
     for name in ROWS:
         path = folder / name
-        length, sha256 = seals.get(name, (0, hashlib.sha256().hexdigest()))
-        content = path.read_bytes()[:length] if path.exists() else b""
-        if len(content) < length or hashlib.sha256(content).hexdigest() != sha256:
+        length, sha256 = seals.get(name, (0, _sha256(b"")))
+        content = _content(path)[:length]
+        if len(content) < length or _sha256(content) != sha256:
             raise InputError(
                 f"{path} was changed or damaged: it does not hold the rows that were "
                 "there when the last checkpoint was saved. Take it from a copy, or "

@@ -105,6 +105,11 @@ def another_network(folder):
     (folder / "network.json").write_text(json.dumps(about))
 
 
+def comparison(folder):
+    (folder / "metrics.jsonl").unlink()
+    (folder / "runs").mkdir()
+
+
 def without_checkpoints(folder):
     shutil.rmtree(folder / "checkpoints")
 
@@ -118,7 +123,7 @@ def unfinished(folder):
     ("spoil", "step", "message"),
     [
         (shutil.rmtree, None, "holds no run: name the folder of a run"),
-        (lambda f: (f / "runs").mkdir(), None, "or a study: .* train runs .*copy"),
+        (comparison, None, "or a study: .* train runs .*copy"),
         (checkpoint_that_changed, None, "cannot read the checkpoint .* Name an earl"),
         (another_network, None, r"is of another network than network\.json"),
         (without_checkpoints, None, "kept no checkpoint. .* --keep-checkpoints 1"),
