@@ -21,9 +21,9 @@ import train.data.sources
 import train.reports.plot_folders
 import train.reports.report
 import train.runs.evaluate
-import train.runs.export
 import train.runs.listing
 import train.runs.processes
+import train.runs.trained
 import train.studies.study
 from train.__main__ import main
 
@@ -93,6 +93,8 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     (tmp_path / "cnn.py").write_text(example)
     for folder in {"runs", *re.findall(r"runs/\S+", command.partition("--out")[0])}:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "metrics.jsonl"):  # as of a run
+            (tmp_path / folder / name).touch()
 
     # Stops where data or runs are read: all options are parsed and checked by then.
     def stop(*_):
@@ -104,7 +106,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.reports.report, "report", stop)
     monkeypatch.setattr(train.reports.plot_folders, "plot", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
-    monkeypatch.setattr(train.runs.export, "export", stop)
+    monkeypatch.setattr(train.runs.trained, "export", stop)
     monkeypatch.setattr(train.runs.listing, "list_runs", stop)
     if command in ("presets", "studies"):
         assert main([command]) == 0

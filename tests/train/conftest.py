@@ -27,7 +27,7 @@ def _hangs_up():
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Runs draw none, which would take as long as all else that they do here."""
-    monkeypatch.setattr("train.runs.plot.plot_run", lambda folder: folder)
+    monkeypatch.setattr("train.runs.drawing.plot_run", lambda folder: folder)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from train.reports.rows import (
     write_about,
     write_csv,
 )
-from train.runs.task import Task, make_task
+from train.runs.curves import Task, make_task
 from train.runs.writing import writing
 
 OUTCOMES = {

@@ -11,9 +11,9 @@ from train.paths import printable
 from train.reports.outcomes import Result
 from train.reports.tables import span
 from train.runs import drawing
+from train.runs.curves import Task
 from train.runs.drawing import plt
 from train.runs.palette import kind_of
-from train.runs.task import Task
 
 COLUMNS = ("test_error", "train_loss", "low_loss_share", "mean_momentum")
 WIDTH = 12.5  # of a picture, in inches

@@ -13,8 +13,7 @@ from train.reports.panels import Line
 from train.reports.rows import read_study
 from train.runs import drawing
 from train.runs.curves import Curves, read_curves
-from train.runs.drawing import plt
-from train.runs.plot import draw_loss, draw_momentum
+from train.runs.drawing import draw_loss, draw_momentum, plt
 from train.runs.writing import check_output
 from train.settings.commands import Plot
 

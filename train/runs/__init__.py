@@ -1,8 +1,7 @@
 """One run: its loop, its folder, its checkpoints, its signals, its picture.
 
-Imports the rooms below: `train.engine`, `train.data`, `train.settings`. A new picture
-of a run is a function in `plot.py`; a new file of a run is written in `records.py` and
-read back there.
+Imports the rooms below: `train.engine`, `train.data`, `train.settings`. `loop.py`
+trains, `records.py` writes and reads rows, `command.py` is the command `run`.
 """
 
 import logging

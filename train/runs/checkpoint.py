@@ -1,4 +1,9 @@
-"""Checkpoints, by Orbax: the whole training state after a step."""
+"""Checkpoints, by Orbax: the whole training state after a step.
+
+A checkpoint is a folder, `checkpoints/STEP`: Orbax renames it into place when it is
+written, so it is whole or absent. `about` in it says which run and step it is of, and
+has checksums: Orbax does not notice a bit that has changed on the disk.
+"""
 
 import contextlib
 import functools
@@ -20,48 +25,34 @@ from train.runs import records
 from train.runs.records import CHECKPOINTS
 from train.runs.writing import no_link
 
+_GO_ON = "Move {} away to continue from an earlier one, or from the beginning."
+
 
 class Snapshot(NamedTuple):
     """Where a run is: all that its next step depends on, and what it has to report.
 
     Its arrays are whole and on the host, so that any number of devices can go on.
-
-    Attributes:
-      state: after the step.
-      metrics: of the epoch's steps so far, [steps per epoch]; NaN beyond.
-      phase_before: float32 [], the phase before the epoch's first step, as in
-        `StepMetrics`.
     """
 
     state: TrainState
-    metrics: StepMetrics
-    phase_before: np.ndarray
-
-    def is_finite(self) -> bool:
-        """Whether the state holds no NaN and no infinity."""
-        return all(np.isfinite(array).all() for array in jax.tree.leaves(self.state))
+    metrics: StepMetrics  # of the epoch's steps so far, [steps per epoch]; NaN beyond
+    phase_before: np.ndarray  # float32 [], before the epoch's first step
 
 
-class Checkpoints:
-    """The checkpoints of a run, newest last.
-
-    A checkpoint is whole or absent: Orbax renames it into place when it is written.
-    Saving goes on in the background; leaving the context waits for it.
+class Checkpoints(contextlib.AbstractContextManager):
+    """Saves in the background. A context: leaving it waits for the disk.
 
     Args:
       folder: of the run.
       keep: how many are kept, at least 1.
       run: says which run it is, the same whenever it goes on.
-
-    Raises:
-      InputError: their folder is a link, or cannot be made.
     """
 
     def __init__(self, folder: Path, keep: int, run: str):
         import orbax.checkpoint as ocp  # takes two seconds: not for `--help`
 
         _expect_noise()
-        self._ocp, self._folder, self._run = ocp, folder, run
+        self._args, self._folder, self._run = ocp.args, folder, run
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
@@ -73,132 +64,80 @@ class Checkpoints:
         )
         # Orbax insists on an absolute path.
         self._path = no_link(folder.resolve() / CHECKPOINTS)
-        with _explained(
-            self._path, "write", "Is the disk full, or the folder read-only?"
-        ):
+        with self._writing(" Or is the folder read-only?"):
             self._path.mkdir(exist_ok=True)
-            for path in self._path.iterdir():
-                no_link(path)
             self._manager = ocp.CheckpointManager(self._path, options=options)
         # Orbax would ask JAX too whether it is time to stop, with steps where
         # `train.runs.stop` counts calls: the processes would never agree.
         self._manager.reached_preemption = lambda step: False
 
-    def __enter__(self) -> "Checkpoints":
-        """Returns itself."""
-        return self
-
     def __exit__(self, *exception: object) -> None:
         """Waits for checkpoints on their way to the disk."""
-        with _explained(self._path, "write", "Is the disk full?"):
+        with self._writing():
             self._manager.close()
 
-    def last_step(self) -> int:
-        """Steps taken at the newest checkpoint; 0 without one."""
-        return self._manager.latest_step() or 0
-
     def save(self, step: int, epochs: int, snapshot: Snapshot) -> None:
-        """Saves where the run is. The arrays must not change any more.
+        """Saves where the run is, after so many steps. The arrays must not change.
 
-        Args:
-          step: steps that are taken.
-          epochs: that are done: trained, tested, and in the rows.
-          snapshot: what to save.
-
-        Raises:
-          InputError: this checkpoint, or one before, cannot be written.
+        `epochs` are done: trained, tested, and in the rows.
         """
-        about = {
-            "run": self._run,
-            "step": step,
-            "epochs": epochs,
-            "rows": records.seal(self._folder),
-            "crc32": _crc32(snapshot),
-        }
-        args = self._ocp.args
-        with _explained(self._path, "write", "Is the disk full?"):
-            self._manager.save(
-                step,
-                args=args.Composite(
-                    snapshot=args.StandardSave(snapshot), about=args.JsonSave(about)
-                ),
-            )
-
-    def restore(
-        self, step: int, like: Snapshot
-    ) -> tuple[Snapshot, int, dict[str, records.Seal]]:
-        """Restores where the run was after `step` steps.
-
-        Args:
-          step: as `last_step` says.
-          like: has the structure, shapes and dtypes.
-
-        Returns:
-          What was saved, the epochs that were done, and what sealed the rows.
-
-        Raises:
-          InputError: the checkpoint is damaged, of another run or step, or was written
-            by another version.
-        """
-        advice = (
-            f"Move {self._path / str(step)} away to continue from an earlier one, or "
-            "from the beginning."
+        about = {"run": self._run, "step": step, "epochs": epochs}
+        about |= {"rows": records.seal(self._folder), "crc32": _crc32(snapshot)}
+        items = self._args.Composite(
+            snapshot=self._args.StandardSave(snapshot),
+            about=self._args.JsonSave(about),
         )
-        args = self._ocp.args
-        with _explained(self._path, "read", advice):
-            restored = self._manager.restore(
-                step,
-                args=args.Composite(
-                    snapshot=args.StandardRestore(like), about=args.JsonRestore()
-                ),
-            )
-            snapshot, about = restored["snapshot"], restored["about"]
-            _check_sum(step, about, snapshot)
-            if about["run"] != self._run:
-                raise ValueError(f"step {step} is of another run.")
-            return snapshot, about["epochs"], about["rows"]
+        with self._writing():
+            self._manager.save(step, args=items)
 
-    def discard(self) -> None:
-        """Deletes all checkpoints, when the context has been left."""
-        for step in records.steps_in(self._folder):
-            shutil.rmtree(self._path / str(step), ignore_errors=True)
-        with contextlib.suppress(OSError):  # somebody else's files are in it
-            self._path.rmdir()
+    def _writing(self, more: str = "") -> contextlib.AbstractContextManager[None]:
+        return _explained(self._path, "write", f"Is the disk full?{more}")
 
 
-def read_network(folder: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads weights and running statistics of a checkpoint, as nested dicts.
+def read_about(folder: Path, step: int, run: str) -> tuple[int, dict[str, Any]]:
+    """The epochs that were done at a checkpoint of a run, and what sealed the rows."""
+    for path in (folder / CHECKPOINTS, *(folder / CHECKPOINTS).iterdir()):
+        no_link(path)
+    path = (folder / CHECKPOINTS / str(step)).resolve()
+    with _explained(path, "read", _GO_ON.format(path)):
+        about = _about(path)
+        if about["run"] != run:
+            raise ValueError(f"step {step} is of another run.")
+        return about["epochs"], about["rows"]
 
-    It needs neither the optimizer nor the data of the run, and disturbs no process
-    that is at work on it.
 
-    Raises:
-      InputError: the checkpoint is damaged, or was written by another version.
-    """
+def restore(folder: Path, step: int, like: Snapshot | None = None) -> Any:
+    """Restores what was saved: as nested dicts, or with the structure of `like`."""
     import orbax.checkpoint as ocp
 
     _expect_noise()
     path = (folder / CHECKPOINTS / str(step)).resolve()
     advice = "Name an earlier one with --step, or repeat the run."
-    with _explained(path, "read", advice):
+    with _explained(path, "read", advice if like is None else _GO_ON.format(path)):
         with ocp.StandardCheckpointer() as reader:
-            snapshot = reader.restore(path / "snapshot")
+            snapshot = reader.restore(path / "snapshot", like)
+        if _about(path)["crc32"] != _crc32(snapshot):
+            raise ValueError(f"step {step} has changed since it was saved.")
+    return snapshot
+
+
+def discard(folder: Path) -> None:
+    """Deletes all checkpoints of a run."""
+    for step in records.steps_in(folder):
+        shutil.rmtree(folder / CHECKPOINTS / str(step), ignore_errors=True)
+    with contextlib.suppress(OSError):  # somebody else's files are in it
+        (folder / CHECKPOINTS).rmdir()
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: that it is the one of its step."""
+    try:
         about = json.loads((path / "about" / "metadata").read_text())
-        _check_sum(step, about, snapshot)
-    return snapshot["state"]["params"], snapshot["state"]["batch_stats"]
-
-
-def _check_sum(step: int, about: Any, snapshot: Any) -> None:
-    """Makes sure that arrays are those that were saved at a step.
-
-    Orbax does not notice a bit that has changed on the disk.
-    """
-    if "step" not in about:
-        raise ValueError("it was written by another version.")
-    if about["step"] != step:
-        raise ValueError(f"it is of step {about['step']}, and not of {step}.")
-    if about["crc32"] != _crc32(snapshot):
-        raise ValueError(f"step {step} has changed since it was saved.")
+    except FileNotFoundError:
+        raise ValueError("it was written by another version.") from None
+    if about["step"] != int(path.name):
+        raise ValueError(f"it is of step {about['step']}, and not of {path.name}.")
+    return about
 
 
 @contextlib.contextmanager
@@ -206,8 +145,6 @@ def _explained(path: Path, verb: str, advice: str) -> Iterator[None]:
     """Says in one line that a checkpoint cannot be read or written."""
     try:
         yield
-    except InputError:
-        raise
     except Exception as error:  # Orbax raises all kinds, Exception itself included
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(

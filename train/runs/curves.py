@@ -1,14 +1,17 @@
-"""Reads the curves of a run back for a picture, and checks that a run wrote them."""
+"""What pictures show of a run, finished or not, and what they say above it."""
 
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from train.errors import InputError
 from train.paths import printable
 from train.runs import records
-from train.runs.task import Task, read_about
+from train.runs.palette import kind_of
 
 METRICS = (
     *("epoch", "train_loss", "train_error", "test_error"),
@@ -16,35 +19,70 @@ METRICS = (
 )
 
 
+class Task(NamedTuple):
+    """What is learned. Runs of one task can be drawn on common axes."""
+
+    data: str = ""  # name of the data set
+    network: str = ""  # as papers write it
+    batch_size: int = 0
+    num_tests: int | None = None  # predictions that a test error is a share of, if so
+    is_squared: bool = False  # whether errors are squared ones, of numbers
+    data_sha256: str = ""
+
+    @property
+    def error(self) -> str:
+        """What an error axis shows."""
+        return "squared error" if self.is_squared else "error"
+
+    @property
+    def loss(self) -> str:
+        """What a loss is."""
+        return "half the squared error" if self.is_squared else "nats"
+
+    def title(self, epochs: Sequence[int], planned: int | None = None) -> str:
+        """Data, network and epochs in words; a run may not have done all `planned`."""
+        low, high = min(epochs), max(epochs)
+        number = f"{low} to {high}" if low < high else f"{low}"
+        if planned is not None and planned > high:
+            number += f" of {planned}"
+        number += " epoch" if number == "1" else " epochs"
+        return ", ".join(filter(None, [self.data, self.network, number]))
+
+
+def make_task(experiment: Mapping[str, Any], facts: Mapping[str, Any]) -> Task:
+    """The task of a run, by its options and its provenance, as far as it is known."""
+    data = experiment["data"]
+    kind, _, path = data["data"].partition(":")
+    name = Path(path).name or kind
+    if data.get("every", 1) > 1:
+        name += f" (one in {data['every']})"
+    num_tests = facts.get("num_test_predictions")
+    return Task(
+        printable(name),
+        printable(facts.get("network") or ""),
+        experiment["batch_size"],
+        num_tests,
+        "num_test_predictions" in facts and num_tests is None,
+        str(facts.get("data_sha256")),
+    )
+
+
 class Curves(NamedTuple):
-    """What is drawn of a run.
+    """What is drawn of a run."""
 
-    Attributes:
-      name: of its folder.
-      metrics: columns of `metrics.jsonl`; NaN where there is no such thing.
-      steps: columns of `steps.csv`.
-      epochs: epochs completed after each step.
-      task: that it learns.
-      kind: of its optimizer; see `train.runs.palette`.
-      planned: its epochs when it is done; None if that is not known.
-    """
-
-    name: str
-    metrics: dict[str, np.ndarray]
-    steps: dict[str, np.ndarray]
-    epochs: np.ndarray
+    name: str  # of its folder
+    metrics: dict[str, np.ndarray]  # by column; NaN where there is no such thing
+    steps: dict[str, np.ndarray]  # by column
+    epochs: np.ndarray  # completed after each step
     task: Task
-    kind: str
-    planned: int | None
+    kind: str  # of its optimizer; see `train.runs.palette`
+    planned: int | None  # its epochs when it is done, if that is known
 
 
 def read_curves(folder: Path) -> Curves:
-    """Reads a run, finished or not.
-
-    Raises:
-      InputError: there is none, or no epoch of it is done, or a file is damaged.
-    """
-    try:
+    """Reads what is drawn of a run."""
+    wait = "If a run is writing it, wait for its next epoch."
+    with records.reading(f"metrics.jsonl and steps.csv in {folder}", wait):
         rows = records.read_metrics(folder)
         columns = records.read_steps(folder)
         steps = {name: np.array(column) for name, column in columns.items()}
@@ -52,54 +90,32 @@ def read_curves(folder: Path) -> Curves:
         metrics = {
             name: np.array([row.get(name) for row in rows], float) for name in METRICS
         }
-        _check_drawable(metrics, steps)
-    except (FileNotFoundError, NotADirectoryError):
-        if (folder / "config.json").exists():
-            raise InputError(
-                f"the run in {folder} has not finished an epoch: wait for its first "
-                "one, or name another folder."
-            ) from None
-        raise InputError(
-            f"{folder} holds no run, comparison or study (neither metrics.jsonl nor "
-            "study.json): name the folder of one."
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror}.") from None
-    except records.DAMAGED:
-        raise InputError(
-            f"cannot read metrics.jsonl and steps.csv in {folder}: they are damaged, "
-            "or a run is writing them; wait for its next epoch."
-        ) from None
     name = printable(folder.resolve().name)
     # In a study the arm gives the folder its name.
-    task, kind, planned = read_about(folder, name.rpartition("-seed")[0])
+    arm = name.rpartition("-seed")[0]
+    task, kind, planned = Task(), kind_of(arm, {}), None
+    with contextlib.suppress(*records.UNREADABLE):  # captions and colours only
+        config = json.loads((folder / "config.json").read_text())
+        origin = json.loads((folder / "provenance.json").read_text())[-1]
+        task = make_task(config, origin | {"data_sha256": config["data_sha256"]})
+        kind, planned = kind_of(arm, config["optimizer"]), int(config["epochs"])
     return Curves(name, metrics, steps, epochs, task, kind, planned)
 
 
-def _check_drawable(
-    metrics: dict[str, np.ndarray], steps: dict[str, np.ndarray]
-) -> None:
-    """Makes sure of what is drawn: that a run has written it.
-
-    Raises:
-      ValueError: a run has not.
-    """
-    numbered = (metrics["epoch"], steps["step"])
-    if not all(
-        len(column) and np.array_equal(column, np.arange(1, len(column) + 1))
-        for column in numbered
-    ):
-        raise ValueError("epochs or steps are not numbered from 1")
-    largest = np.finfo(np.float32).max
-    for column in (*metrics.values(), *steps.values()):
-        if column.ndim != 1 or (np.abs(column[np.isfinite(column)]) > largest).any():
-            raise ValueError("there are others than float32 numbers")
-    # AdamW has neither phase nor momentum; losses may be infinite, if it diverged.
-    phase, momentum = steps["phase"], steps["momentum"]
-    if not (np.isin(phase, (0, 1)).all() or np.isnan(phase).all()):
-        raise ValueError("phases are others than 0 and 1")
-    for column in (momentum, metrics["mean_momentum"]):
-        if not (((column >= 0) & (column <= 1)).all() or np.isnan(column).all()):
-            raise ValueError("momentum is not in [0, 1]")
-    if any(np.isinf(column).any() for column in metrics.values()):
-        raise ValueError("metrics are infinite, which would be null")
+def check_drawable(folder: Path) -> None:
+    """Refuses a folder without a run, comparison or study that has begun."""
+    drawn = ("study.json", "report/study.json", "runs.csv", "metrics.jsonl")
+    if any((folder / name).exists() for name in drawn):
+        return
+    if (folder / "config.json").exists():
+        raise InputError(
+            f"the run in {folder} has not finished an epoch: wait for its first one, "
+            "or name another folder."
+        )
+    below = "name the folder of one."
+    if any(folder.glob("*/config.json")):
+        below = f"it is full of them: `python -m train runs {folder}` lists them."
+    raise InputError(
+        f"{folder} holds no run, comparison or study (neither metrics.jsonl nor "
+        f"study.json); {below}"
+    )

@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from train import notes
@@ -28,11 +29,10 @@ _DISPENSABLE = ("train error", "images/s", "switches", "low-loss", "train loss")
 BETWEEN_LINES = 30.0  # seconds, within an epoch, where there is no terminal
 SOON = 3.0  # seconds of training after which the time left can be told
 LONG = 3600.0  # seconds from which a run is called long
-OF_TRAINING = ("training", "testing")  # stages with a bar
 STOPPING = "stopping and saving; once more to stop at once"
 
 
-class Display:
+class Display(contextlib.ExitStack):
     """Shows how far a run is. A context.
 
     Args:
@@ -45,6 +45,7 @@ class Display:
         from rich.console import Console
         from rich.progress import BarColumn, Progress
 
+        super().__init__()
         self._bar_only, self._says = bar_only, not (quiet or bar_only)
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._is_live = is_terminal and not quiet
@@ -66,32 +67,26 @@ class Display:
         self._bar.get_renderables = self._live_lines
         self._bar.add_task("", total=None, visible=False, step="")
         [self._task] = self._bar.tasks
-        self._stage, self._since = "", time.monotonic()
+        self._stage, self._about, self._device = "", "", ""
+        self._since = self._printed = time.monotonic()
         self._epochs = self._steps = 0
-        self._device, self._about = "", ""
         self._first: float | None = None  # when the first steps were done
-        self._printed = time.monotonic()
         self._columns: list[str] = []
         self._is_stopping = self._is_length_known = False
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Display":
         """Begins to show."""
         if self._is_live:
-            self._stack.enter_context(self._bar)
+            self.enter_context(self._bar)
             # Rich hides the cursor, and a killed process could not bring it back.
             self._console.show_cursor(True)
-        self._stack.enter_context(notes.shown_by(self.note))
+        self.enter_context(notes.shown_by(self._note))
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        """Takes the live lines away."""
-        self._stack.__exit__(*exception)
-
     def stage(self, text: str) -> None:
-        """What is being done now."""
+        """What is being done now; the bar is there in training and in its tests."""
         self._stage, self._since = text, time.monotonic()
-        if text not in OF_TRAINING:
+        if text not in ("training", "testing"):
             self._bar.update(self._task.id, visible=False)
         self._bar.refresh()
 
@@ -105,20 +100,13 @@ class Display:
         else:
             self._out.print(text)
 
-    def note(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         """A remark, on stderr; rich shows it above the live lines."""
         if not self._bar_only:
             Patient(sys.stderr).print(text)
 
     def begin(self, epochs: int, steps_per_epoch: int, done: int, device: str) -> None:
-        """Training begins, or goes on.
-
-        Args:
-          epochs: of the run.
-          steps_per_epoch: its steps.
-          done: steps that were taken before, by a run that goes on.
-          device: CPU, GPU or TPU.
-        """
+        """Training goes on after `done` steps; `device` is CPU, GPU or TPU."""
         self._epochs, self._steps, self._device = epochs, steps_per_epoch, device
         total = epochs * steps_per_epoch
         self._bar.reset(self._task.id, total=total, completed=done, visible=True)
@@ -126,13 +114,7 @@ class Display:
         self.stage("training")
 
     def advanced(self, done: int, loss: float, rate: float) -> None:
-        """More steps are done.
-
-        Args:
-          done: steps of the run.
-          loss: of the last of them.
-          rate: examples a second in this epoch.
-        """
+        """So many steps of the run are done; the rate is examples a second."""
         self._stage = "training"
         self._about = f"{as_rate(rate)} images/s  loss {loss:.4f}"
         self._bar.update(self._task.id, completed=done)
@@ -143,7 +125,12 @@ class Display:
         if left is not None and not self._is_length_known:
             self._is_length_known = True
             if left >= LONG:
-                self.note(_long_run(left, self._device))
+                hours, faster = left / 3600, " or a GPU" * (self._device == "CPU")
+                self._note(
+                    f"This run takes about {hours:,.{1 if hours < 10 else 0}f} hours "
+                    f"on this {self._device}. Fewer --epochs, a smaller network{faster}"
+                    " take less.\nCtrl-C saves it. The message then says how to go on."
+                )
         is_old = time.monotonic() - self._printed >= BETWEEN_LINES
         if not self._is_live and is_old and step < self._steps:  # else its row comes
             about = self._about.replace("  ", ", ")
@@ -156,28 +143,25 @@ class Display:
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done: its row of `metrics.jsonl`."""
         self._stage = "training"  # again
+        cells = dict.fromkeys(_COLUMNS, "-")
+        for name, show in _COLUMNS.items():
+            with contextlib.suppress(KeyError, TypeError):  # no test, or no phases
+                cells[name] = show(row)
         if not self._is_live:
-            test = "no test"
-            if "test_error" in row:
-                test = f"test error {row['test_error']:.2f} %"
-            self.line(
-                f"epoch {row['epoch']}/{self._epochs}: "
-                f"train loss {row['train_loss']:.4f}, "
-                f"train error {row['train_error']:.2f} %, {test}, "
-                f"{as_rate(row['images_per_second'])} images/s"
-            )
+            told = ("train loss", "train error", "test error")
+            parts = [f"{name} {cells[name]}" for name in told]
+            if "test_error" not in row:
+                parts[-1] = "no test"
+            parts.append(f"{cells['images/s']} images/s")
+            self.line(f"epoch {row['epoch']}/{self._epochs}: {', '.join(parts)}")
             return
         if not self._columns:
-            self._columns = _fitting(self._console.width)
+            self._columns = list(_COLUMNS)
+            for name in _DISPENSABLE:
+                if len("  ".join(self._columns)) > self._console.width:
+                    self._columns.remove(name)
             self.line("  ".join(self._columns))
-        cells = []
-        for name in self._columns:
-            try:
-                cell = _COLUMNS[name](row)
-            except (KeyError, TypeError):  # no test, or no phases
-                cell = "-"
-            cells.append(cell.rjust(len(name)))
-        self.line("  ".join(cells))
+        self.line("  ".join(cells[name].rjust(len(name)) for name in self._columns))
 
     def stopping(self) -> None:
         """A signal came. Called in the midst of anything: it takes no lock."""
@@ -186,11 +170,7 @@ class Display:
             say_at_once(f"\n{STOPPING}\n")
 
     def summary(self, lines: list[str]) -> None:
-        """The run is done: what it came to.
-
-        Raises:
-          OSError: a part of the output is lost, as on a full disk.
-        """
+        """What the run came to; raises `OSError` if a part of the output is lost."""
         self._bar.stop()
         for line in lines:
             self._out.print(line)
@@ -230,27 +210,6 @@ class Display:
         return [*lines, Text(text, no_wrap=True, overflow="ellipsis")]
 
 
-def _fitting(width: int) -> list[str]:
-    """The columns that fit a terminal."""
-    names = list(_COLUMNS)
-    for name in _DISPENSABLE:
-        if len("  ".join(names)) <= width:
-            break
-        names.remove(name)
-    return names
-
-
-def _long_run(seconds: float, device: str) -> str:
-    """Says how long a run takes, and what to do about it."""
-    hours = seconds / 3600
-    faster = " or a GPU" if device == "CPU" else ""
-    return (
-        f"This run takes about {hours:,.{1 if hours < 10 else 0}f} hours on this "
-        f"{device}. Fewer --epochs, a smaller network{faster} take less.\n"
-        "Ctrl-C saves it. The message then says how to go on."
-    )
-
-
 def as_clock(seconds: float) -> str:
     """Seconds as H:MM:SS."""
     minutes, rest = divmod(round(seconds), 60)
@@ -268,8 +227,8 @@ def as_rate(rate: float) -> str:
 class Patient:
     """A stream that nobody need read: training is worth more than its output.
 
-    Attributes:
-      lost: why what somebody may want to read is lost, as for a full disk; else None.
+    Once it fails, all that follows goes nowhere. `lost` is then the error, if somebody
+    may want to read what is lost, as for a full disk.
     """
 
     def __init__(self, stream: TextIO):
@@ -281,25 +240,21 @@ class Patient:
 
     def write(self, text: str) -> int:
         """Writes, or gives up."""
-        with self._giving_up():
-            self._stream.write(text)
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
         """Flushes, or gives up."""
-        with self._giving_up():
-            self._stream.flush()
+        self._try(self._stream.flush)
 
     def print(self, text: str) -> None:
         """Prints a line."""
         self.write(text + "\n")
         self.flush()
 
-    @contextlib.contextmanager
-    def _giving_up(self) -> Any:
-        """Lets all that follows go nowhere, once the stream fails."""
+    def _try(self, act: Callable[..., Any], *words: str) -> None:
         try:
-            yield
+            act(*words)
         except OSError as error:
             # After `| tee` died, or of a terminal that is gone, there is no reader.
             if error.errno not in (errno.EPIPE, errno.EIO):

@@ -1,4 +1,4 @@
-"""Axes, lines and files that the pictures of runs and of studies share."""
+"""Pictures: axes, lines and files that all of them share, and the picture of a run."""
 
 import io
 import math
@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-from train.runs.palette import ARM_COLORS
+from train.runs.curves import Curves, read_curves
+from train.runs.palette import ARM_COLORS, PHASE_COLORS
 from train.runs.writing import replace
 
 plt.switch_backend("agg")
@@ -24,6 +25,10 @@ LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = (".", "^", "s", "x", "d", "v")
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "fontsize": "small"}
 
+# Drawn as pixels: there may be 100,000 of them.
+_DOTS: dict[str, Any] = {"ls": "", "marker": ".", "ms": 3, "rasterized": True}
+_PHASES = dict(zip(PHASE_COLORS, ("low loss", "high loss"), strict=True))
+
 
 def line_styles(kinds: Sequence[str], epochs: int) -> list[dict[str, Any]]:
     """The lines of arms or runs of these kinds: a kind has one colour."""
@@ -32,14 +37,12 @@ def line_styles(kinds: Sequence[str], epochs: int) -> list[dict[str, Any]]:
     for kind in kinds:
         round_, dashes = divmod(before[kind], len(LINE_STYLES))
         before[kind] += 1
+        has_marker = round_ or epochs < 30  # one epoch draws no line
         styles.append(
             {
                 "color": ARM_COLORS[kind],
                 "linestyle": LINE_STYLES[dashes],
-                # One epoch draws no line.
-                "marker": MARKERS[round_ % len(MARKERS)]
-                if round_ or epochs < 30
-                else None,
+                "marker": MARKERS[round_ % len(MARKERS)] if has_marker else None,
                 "markevery": max(1, epochs // 30),
                 "markersize": 4 if round_ else None,
             }
@@ -56,10 +59,7 @@ def epoch_axis(axes: plt.Axes) -> None:
 def floor_of(numbers: np.ndarray, num_tests: int | None = None) -> float:
     """Where a logarithmic axis ends: what is less is drawn there.
 
-    Args:
-      numbers: that are drawn.
-      num_tests: predictions that an error in percent is a share of: the floor is half
-        of one. None: the floor is the smallest number above 0.
+    It is half of one wrong prediction of `num_tests`, or the smallest number above 0.
     """
     if num_tests:
         return 50 / num_tests
@@ -71,11 +71,8 @@ def log_scale(
 ) -> None:
     """A logarithmic axis, with ticks that can be read however little it spans.
 
-    Args:
-      axes: whose lines are not below the floor.
-      numbers: all that is drawn, before it was put on the floor.
-      floor: where the axis ends, if a number is below; its tick says "≤".
-      unit: of the ticks.
+    `numbers` are all that is drawn, before what is less was put on the floor. The tick
+    of the floor says "≤".
     """
     numbers = numbers[np.isfinite(numbers)]
     if not numbers.size or not math.isfinite(floor):
@@ -103,11 +100,7 @@ def log_scale(
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    """Writes a picture whole and lets it go; returns the path.
-
-    Raises:
-      InputError: the disk does not take it.
-    """
+    """Writes a picture whole and lets it go; returns the path."""
     picture = io.BytesIO()
     kind = path.suffix[1:].lower()
     about = {"Software": SOFTWARE} if kind == "png" else {}
@@ -124,3 +117,76 @@ def is_ours(path: Path) -> bool:
     """Whether this program drew a picture that is there."""
     with path.open("rb") as file:
         return f"Software\0{SOFTWARE}".encode() in file.read(2000)
+
+
+def plot_run(folder: Path) -> Path:
+    """Draws loss with the phases, momentum, and errors of one run into `curves.png`."""
+    run = read_curves(folder)
+    figure, (loss_axes, momentum_axes, error_axes) = plt.subplots(
+        3, 1, figsize=(9, 9), sharex=True, height_ratios=(3, 1, 2), layout="constrained"
+    )
+    draw_loss(loss_axes, run)
+    about = run.task.title([len(run.metrics["epoch"])], run.planned)
+    figure.suptitle(f"{run.name}\n{about}", fontsize="medium")
+    draw_momentum(momentum_axes, run)
+    _draw_errors(error_axes, run)
+    epoch_axis(error_axes)
+    figure.align_ylabels()
+    return save(figure, folder / "curves.png")
+
+
+def draw_loss(axes: plt.Axes, run: Curves) -> None:
+    """Draws every step's loss, in the colour of its phase, and the average."""
+    epochs, phase = run.epochs, run.steps["phase"]
+    numbers = np.concatenate([run.steps["loss"], run.steps["average_loss"]])
+    floor = floor_of(numbers)
+    loss = np.maximum(run.steps["loss"], floor)
+    if np.isnan(phase).all():  # AdamW
+        axes.plot(epochs, loss, color="black", label="a step", **_DOTS)
+    else:
+        for each, color in PHASE_COLORS.items():
+            chosen = phase == each
+            label = f"{_PHASES[each]}: {100 * np.mean(chosen):.0f} %"
+            axes.plot(epochs[chosen], loss[chosen], color=color, label=label, **_DOTS)
+        average = np.maximum(run.steps["average_loss"], floor)
+        axes.plot(epochs, average, color="black", linewidth=1, label="its average")
+    log_scale(axes, numbers, floor)
+    axes.set_ylabel(f"loss of a step ({run.task.loss})")
+    axes.legend(markerscale=3, **BESIDE)
+
+
+def draw_momentum(axes: plt.Axes, run: Curves) -> None:
+    """Draws every step's coefficient and each epoch's mean."""
+    momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
+    axes.set_ylabel("b1" if run.kind == "adamw" else "momentum")
+    if np.isnan(momentum).all():  # AdamW
+        axes.text(0.5, 0.5, "AdamW: none", ha="center", transform=axes.transAxes)
+        axes.set_yticks([])
+        return
+    axes.plot(run.epochs, momentum, color="#999999", label="a step", **_DOTS)
+    form, label = ".-" if len(epochs) < 30 else "-", "mean of\nthe epoch"
+    axes.plot(epochs, run.metrics["mean_momentum"], form, color="black", label=label)
+    # A fixed coefficient gets an axis like the others', not one of rounding errors.
+    axes.set_ylim(np.nanmin(momentum) - 0.01, np.nanmax(momentum) + 0.01)
+    axes.legend(**BESIDE)
+
+
+def _draw_errors(axes: plt.Axes, run: Curves) -> None:
+    """Draws test and training error, in the colour of the run's kind."""
+    columns = {name: run.metrics[f"{name}_error"] for name in ("test", "train")}
+    numbers = np.concatenate(list(columns.values()))
+    floor = floor_of(numbers, run.task.num_tests)
+    for (name, errors), dashes in zip(columns.items(), ("-", ":"), strict=True):
+        tested = np.isfinite(errors)
+        epochs, errors = run.metrics["epoch"][tested], errors[tested]
+        axes.plot(
+            epochs,
+            np.maximum(errors, floor),
+            color=ARM_COLORS[run.kind],
+            linestyle=dashes,
+            marker="." if len(epochs) < 30 else None,
+            label=name + (f": {errors[-1]:.2f} %" if errors.size else ""),
+        )
+    log_scale(axes, numbers, floor, " %")
+    axes.set_ylabel(run.task.error)
+    axes.legend(title="last epoch", title_fontsize="small", **BESIDE)

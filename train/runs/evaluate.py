@@ -1,6 +1,5 @@
 """Tests the network of a run, and writes its predictions."""
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -17,10 +16,10 @@ from train.engine.program import Spec, TrainState, compile_program, no_scores
 from train.engine.variables import split
 from train.errors import InputError
 from train.paths import expand
-from train.runs.epoch_rows import test_columns
-from train.runs.records import UNREADABLE
+from train.runs.loop import test_columns
+from train.runs.records import reading
 from train.runs.trained import TrainedNetwork, load_run
-from train.runs.writing import check_output, replace
+from train.runs.writing import replace
 from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
@@ -29,37 +28,24 @@ MOST_CLASSES = 20  # of a confusion matrix that a terminal can show
 _BATCH = 500
 
 
-class TestSet(NamedTuple):
-    """What is tested on.
+class _TestSet(NamedTuple):
+    """What is tested on; without targets if they are not known."""
 
-    Attributes:
-      name: as in `--data`.
-      inputs: as in `Dataset`.
-      targets: as in `Dataset`; None if they are not known.
-      batch_size: of a test step.
-    """
-
-    __test__ = False  # not a test, whatever pytest thinks of the name
-
-    name: str
+    name: str  # as in `--data`
     inputs: np.ndarray
     targets: np.ndarray | None
     batch_size: int = _BATCH
 
 
 def evaluate(config: Evaluate) -> str:
-    """Tests the network of a run; returns what is printed.
-
-    Raises:
-      InputError: the run, the data or the file for the predictions cannot be used.
-    """
-    folder = expand(config.folder)
-    path = None
-    if config.predictions is not None:
-        path = check_output("--predictions", config.predictions, config.overwrite)
+    """Tests the network of a run; returns what is printed."""
+    folder, path = expand(config.folder), config.predictions
     network = load_run(folder, config.step)
-    tested = _load(folder, config.data, network)
-    outputs = _outputs(network, tested)
+    tested = _load(folder, config.data)
+    _check_fits(tested, network)
+    size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
+    parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
+    outputs = np.concatenate(parts)[: len(tested.inputs)]
     lines = [
         f"{folder}, step {network.step}: {networks.describe(network.spec)}",
         f"{len(tested.inputs):,} test examples of {tested.name}",
@@ -68,9 +54,10 @@ def evaluate(config: Evaluate) -> str:
         lines.append("These data have no y_test: there are predictions only.")
     else:
         lines += _scores(network, tested)
-        if network.spec.num_outputs > 1 and tested.targets.ndim == 1:
-            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, network)]
+        if (number := network.spec.num_outputs) > 1 and tested.targets.ndim == 1:
+            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, number)]
     if path is not None:
+        path = expand(path)
         _write_predictions(path, outputs, tested.targets)
         lines += ["", f"predictions: {path}"]
     elif tested.targets is None:
@@ -78,22 +65,15 @@ def evaluate(config: Evaluate) -> str:
     return "\n".join(lines)
 
 
-# --- Data -----------------------------------------------------------------------------
-
-
-def _load(folder: Path, asked: str | None, network: TrainedNetwork) -> TestSet:
-    try:
-        config = json.loads((folder / "config.json").read_text())
+def _load(folder: Path, asked: str | None) -> _TestSet:
+    """The data that are asked for, or the run's own."""
+    path = folder / "config.json"
+    with reading(path, "Take the folder from a copy."):
+        config = json.loads(path.read_text())
         data = dict(config["data"])
         data.pop("label_noise", None)  # an option of older versions
         own = Data(**data | {"data_dir": Path(data["data_dir"])})
-        batch_size = int(config["eval_batch_size"])
-        data_sha256 = config["data_sha256"]
-    except (InputError, *UNREADABLE):
-        raise InputError(
-            f"cannot read {folder / 'config.json'}: it was changed or damaged. Take "
-            "the folder from a copy."
-        ) from None
+        batch_size, data_sha256 = config["eval_batch_size"], config["data_sha256"]
     if asked is None:
         dataset = sources.load_dataset(own)
         if fingerprint(dataset) != data_sha256:
@@ -101,57 +81,44 @@ def _load(folder: Path, asked: str | None, network: TrainedNetwork) -> TestSet:
                 f"the data of the run, {own.data}, have changed since it was trained. "
                 "Name the data to test on with --data."
             )
-        tested = TestSet(own.data, dataset.test_inputs, dataset.test_targets)
-        tested = tested._replace(batch_size=min(batch_size, len(tested.inputs)))
-    elif asked.startswith("npz:"):
-        images, labels = sources.load_test_images(
-            expand(Path(asked.removeprefix("npz:")))
-        )
-        tested = TestSet(asked, sources.shrink_images(images, own.shrink), labels)
-    else:
-        options = {"shrink": own.shrink} if own.shrink > 1 else {}
-        dataset = sources.load_dataset(
-            Data(data=asked, data_dir=own.data_dir, **options)
-        )
-        tested = TestSet(asked, dataset.test_inputs, dataset.test_targets)
-    _check_fits(tested, network)
-    return tested
+        size = min(batch_size, len(dataset.test_inputs))
+        return _TestSet(own.data, dataset.test_inputs, dataset.test_targets, size)
+    if asked.startswith("npz:"):
+        file = expand(Path(asked.removeprefix("npz:")))
+        images, labels = sources.load_test_images(file)
+        return _TestSet(asked, sources.shrink_images(images, own.shrink), labels)
+    options = {"shrink": own.shrink} if own.shrink > 1 else {}
+    dataset = sources.load_dataset(Data(data=asked, data_dir=own.data_dir, **options))
+    return _TestSet(asked, dataset.test_inputs, dataset.test_targets)
 
 
-def _check_fits(tested: TestSet, network: TrainedNetwork) -> None:
+def _check_fits(tested: _TestSet, network: TrainedNetwork) -> None:
     """Refuses data of another kind than the network was trained on."""
     expected, found = network.spec.input_shape, tested.inputs.shape[1:]
-    if found != expected:
-        raise InputError(
-            f"--data {tested.name} has inputs of the shape {found}, and the network "
-            f"takes {expected}: name data like those of the run."
-        )
     targets, number = tested.targets, network.spec.num_outputs
-    if targets is None:
+    if found != expected:
+        problem = (
+            f"has inputs of the shape {found}, and the network takes {expected}: name "
+            "data like those of the run."
+        )
+    elif targets is None:
         return
-    if (targets.dtype.kind == "f") != (number == 1):
-        raise InputError(
-            f"--data {tested.name} has other targets than the data of the run: numbers "
-            "in one of them, and classes in the other."
+    elif (targets.dtype.kind == "f") != (number == 1):
+        problem = (
+            "has other targets than the data of the run: numbers in one of them, and "
+            "classes in the other."
         )
-    if number > 1 and targets.max() >= number:
-        raise InputError(
-            f"--data {tested.name} has a label {targets.max()}, and the network knows "
-            f"the classes 0 to {number - 1}."
+    elif number > 1 and targets.max() >= number:
+        problem = (
+            f"has a label {targets.max()}, and the network knows the classes 0 to "
+            f"{number - 1}."
         )
+    else:
+        return
+    raise InputError(f"--data {tested.name} {problem}")
 
 
-# --- Scores ---------------------------------------------------------------------------
-
-
-def _outputs(network: TrainedNetwork, tested: TestSet) -> np.ndarray:
-    """Of all examples, in batches of one size: one program."""
-    size = min(tested.batch_size, len(tested.inputs))
-    parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
-    return np.concatenate(parts)[: len(tested.inputs)]
-
-
-def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
+def _scores(network: TrainedNetwork, tested: _TestSet) -> list[str]:
     """Loss and error, by the program that tests during training: the same numbers."""
     spec = Spec(
         network=network.spec,
@@ -184,11 +151,8 @@ def _scores(network: TrainedNetwork, tested: TestSet) -> list[str]:
     ]
 
 
-def _by_class(
-    predicted: np.ndarray, targets: np.ndarray, network: TrainedNetwork
-) -> list[str]:
+def _by_class(predicted: np.ndarray, targets: np.ndarray, number: int) -> list[str]:
     """The error of each class that occurs; a confusion matrix of a few classes."""
-    number = network.spec.num_outputs
     counts = np.zeros((number, number), np.int64)
     np.add.at(counts, (targets, predicted), 1)
     totals = counts.sum(axis=1)
@@ -207,16 +171,11 @@ def _by_class(
     return lines
 
 
-# --- Predictions ----------------------------------------------------------------------
-
-
 def _write_predictions(
     path: Path, outputs: np.ndarray, targets: np.ndarray | None
 ) -> None:
     """A row an example: prediction, probabilities, and the target if it is known."""
-    columns: dict[str, np.ndarray] = {}
-    if targets is not None:
-        columns["target"] = targets
+    columns = {} if targets is None else {"target": targets}
     if outputs.shape[-1] == 1:
         columns["prediction"] = outputs[:, 0]
     else:
@@ -231,13 +190,12 @@ def _write_predictions(
         raise InputError(
             "predictions of text have a row a character: write them to a .npz file."
         )
+    probabilities = columns.pop("probabilities", np.empty((len(outputs), 0)))
+    heads = ["example", *columns, *(f"p{n}" for n in range(probabilities.shape[1]))]
+    numbers = [np.arange(len(outputs)), *columns.values(), probabilities]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [name for name in columns if name != "probabilities"]
-    probabilities = columns.get("probabilities", np.empty((len(outputs), 0)))
-    heads = [f"p{label}" for label in range(probabilities.shape[1])]
-    writer.writerow(["example", *names, *heads])
-    for index, row in enumerate(probabilities):
-        chances = [f"{chance:.9g}" for chance in row]  # float32, whole
-        writer.writerow([index, *(columns[name][index] for name in names), *chances])
+    # With nine digits a float32 is whole.
+    np.savetxt(
+        text, np.column_stack(numbers), "%.9g", ",", header=",".join(heads), comments=""
+    )
     replace(path, text.getvalue())

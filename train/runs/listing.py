@@ -9,29 +9,33 @@ from typing import Any
 
 import filelock
 
-from train.errors import InputError
 from train.paths import expand, printable
 from train.runs import records
 from train.settings.commands import Runs
 
+_WIDTH = 80
+
 
 def list_runs(config: Runs) -> str:
-    """The runs as a table or as JSON.
-
-    Raises:
-      InputError: there is no such folder.
-    """
+    """The runs as a table or as JSON; a comparison or a study counts as one."""
     folder = expand(config.folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}: name one with runs in it.")
-    runs = [about for path in _folders(folder) if (about := _describe(folder, path))]
+    found = {path: _describe(path, folder) for path in _folders(folder)}
+    for whole in [path for path in found if found[path]["state"] is None]:
+        if config.all or whole == folder:
+            del found[whole]
+            continue
+        parts = [found.pop(path) for path in [*found] if whole in path.parents]
+        done = sum(part["state"] == "finished" for part in parts)
+        found[whole]["state"] = f"{done} of {len(parts)} runs"
+        found[whole]["seconds"] = sum(part["seconds"] for part in parts)
+    runs = list(found.values())
     if config.json:
         return json.dumps(runs, indent=2)
     return "\n".join(_table(runs)) if runs else f"There are no runs in {folder}."
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folders that may be of runs, sorted."""
+    """The folders that may be of runs, comparisons or studies, sorted."""
     for path, names, files in os.walk(folder):
         names.sort()
         if "config.json" in files:
@@ -40,17 +44,18 @@ def _folders(folder: Path) -> Iterator[Path]:
             names.clear()
 
 
-def _describe(folder: Path, path: Path) -> dict[str, Any] | None:
-    """What is told of a run; None of a study or a comparison."""
+def _describe(path: Path, folder: Path) -> dict[str, Any]:
+    """What is told of a run; a comparison or a study has no state of its own."""
     rows, epochs, state = [], None, "damaged"
     with contextlib.suppress(*records.UNREADABLE):
         config = json.loads((path / "config.json").read_text())
-        if "seed" not in config:
-            return None
-        epochs = int(config["epochs"])
-        if (path / "metrics.jsonl").exists():
-            rows = records.read_metrics(path)
-        state = _state(path, rows, config["on_nan"])
+        if "seed" in config:
+            epochs = int(config["epochs"])
+            if (path / "metrics.jsonl").exists():
+                rows = records.read_metrics(path)
+            state = _state(path, rows, config["on_nan"])
+        else:
+            state = None
     tests = [row["test_error"] for row in rows if row.get("test_error") is not None]
     return {
         "name": str(path.relative_to(folder)) if path != folder else path.name,
@@ -81,25 +86,27 @@ def _state(path: Path, rows: list[dict[str, Any]], on_nan: str) -> str:
 
 
 def _table(runs: list[dict[str, Any]]) -> list[str]:
-    """Columns that fit 80 letters, as far as the names do."""
+    """Columns; a name that would make its row too long has a line of its own."""
     rows = [("run", "state", "epochs", "test error", "time")]
     for run in runs:
-        error = run["test_error"]
-        minutes, seconds = divmod(round(run["seconds"]), 60)
+        name, state, done, epochs, error, seconds = run.values()
+        parts = state.endswith("runs")
         rows.append(
             (
-                printable(run["name"]),
-                run["state"],
-                f"{run['epochs_done']}/{run['epochs'] or '?'}",
+                printable(name),
+                state,
+                "-" if parts else f"{done}/{epochs or '?'}",
                 "-" if error is None else f"{error:.2f} %",
-                f"{minutes}:{seconds:02}",
+                "{}:{:02}".format(*divmod(round(seconds), 60)),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    first = min(first, max(3, _WIDTH - sum(widths) - 2 * len(widths)))
+    lines = []
+    for name, state, *cells in rows:
+        if len(name) > first:
+            lines.append(name)
+            name = ""
+        cells = map(str.rjust, cells, widths[1:])
+        lines.append("  ".join([name.ljust(first), state.ljust(widths[0]), *cells]))
+    return lines

@@ -35,12 +35,7 @@ _BY_PHASE |= {"borrowed": "borrowed", "shuffled": "shuffled"}
 
 
 def kind_of(name: str, options: Mapping[str, Any]) -> str:
-    """The kind of an arm or of a run: a key of `ARM_COLORS`.
-
-    Args:
-      name: of the arm.
-      options: of its optimizer; where there are none, the name decides.
-    """
+    """The kind of an arm: a key of `ARM_COLORS`, by its optimizer's options or name."""
     if name in _BY_NAME:
         return _BY_NAME[name]
     optimizer = options.get("optimizer", name if name in ARM_COLORS else "")

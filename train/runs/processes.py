@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from train import notes
 from train.errors import InputError
 from train.settings.options import Cluster
 
@@ -22,20 +23,15 @@ JOINING, GOODBYE = 300, 5
 
 
 def connect(cluster: Cluster) -> None:
-    """Joins the processes that train together. Before anything else is asked of JAX.
-
-    Raises:
-      InputError: they do not find each other.
-    """
+    """Joins the processes that train together. Before anything else is asked of JAX."""
     options = {}
     if cluster.coordinator != "auto":
         options["coordinator_address"] = cluster.coordinator
         options["num_processes"] = cluster.num_processes
         options["process_id"] = cluster.process_id
-    print(
+    notes.say(
         f"waiting for the other processes, for at most {JOINING // 60} minutes; then "
-        "JAX ends this one",
-        file=sys.stderr,
+        "JAX ends this one"
     )
     # JAX waits in C++, where a handler in Python would not run: a signal ends it.
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -43,14 +39,13 @@ def connect(cluster: Cluster) -> None:
     try:
         jax.distributed.initialize(**options, initialization_timeout=JOINING)
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:200].rstrip(". ")
         if not options:
             reason = "no SLURM, Open MPI, Kubernetes or Cloud TPU is found"
         raise InputError(
             f"--coordinator {cluster.coordinator}: cannot join the other processes: "
-            f"{reason[:200].rstrip('. ')}. Start every process with the address of the "
-            "first, on a free port, --num-processes, and a --process-id of its own "
-            "from 0."
+            f"{reason}. Start every process with the address of the first, on a free "
+            "port, --num-processes, and a --process-id of its own from 0."
         ) from None
     finally:
         signal.signal(signal.SIGINT, before[signal.SIGINT])
@@ -78,13 +73,9 @@ def from_first_process(tree: Any) -> Any:
 
 
 def check_same(digest: str) -> None:
-    """Makes sure that all processes are about to train the same.
+    """Refuses, in every process, to train what is not the same in all.
 
-    Args:
-      digest: hexadecimal, the same for equal options and data.
-
-    Raises:
-      InputError: they are not, in every process.
+    `digest` is hexadecimal, the same for equal options and data.
     """
     ours = np.frombuffer(bytes.fromhex(digest), np.uint8)
     found = np.atleast_2d(multihost_utils.process_allgather(ours))

@@ -1,5 +1,6 @@
 """Records where a result comes from: command, commit, machine and versions."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -11,16 +12,16 @@ from typing import Any
 
 
 def environment(*more_packages: str) -> dict[str, Any]:
-    """Command, commit, time, hardware and versions: where a figure comes from.
-
-    Args:
-      *more_packages: whose versions are also given, as far as they are installed.
-    """
+    """Command, commit, time, hardware, and versions of packages that are installed."""
     import jax  # late: whoever only looks into a folder does not need it
 
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]
+    versions = {}
+    for package in (*packages, *more_packages):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return {
         "command": ["python", "-m", name, *sys.argv[1:]],
         "commit": _commit(),
@@ -29,43 +30,23 @@ def environment(*more_packages: str) -> dict[str, Any]:
         "num_devices": jax.device_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "threads": num_threads(),
+        # Of XLA's pool on a CPU. Sums are split by this number, and round by it.
+        "threads": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
         "python": platform.python_version(),
-        "versions": {
-            name: version
-            for name in (*packages, *more_packages)
-            if (version := _version(name))
-        },
+        "versions": versions,
     }
-
-
-def num_threads() -> int:
-    """The threads of XLA's pool on a CPU: the cores that the process may use.
-
-    Sums are split by this number, so other numbers of threads round otherwise.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:
     """The checkout's commit, `+` behind it if its files changed; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.check_output(
-            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-        changed = subprocess.check_output(
-            [*git, "status", "--porcelain", "--untracked-files=no"]
+        commit, changed = (
+            subprocess.check_output([*git, *words], stderr=subprocess.DEVNULL)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+" if changed else "")
+    return commit.decode().strip() + ("+" if changed else "")

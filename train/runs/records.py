@@ -9,9 +9,9 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from train.errors import InputError
 from train.paths import expand
 from train.runs.writing import replace, writing
 
-# What reading a file raises that is damaged, or another than it should be.
-DAMAGED = (
-    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+# What reading a file raises that is missing, damaged, or another than it should be.
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
     *(RecursionError, csv.Error),
 )
-UNREADABLE = (OSError, *DAMAGED)
 
 FINISHED = "finished.json"
 CHECKPOINTS = "checkpoints"
@@ -32,11 +31,28 @@ ROWS = ("metrics.jsonl", "steps.csv")
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
 
 
-class Seal(NamedTuple):
-    """Tells whether a file of rows is what it was."""
+@contextlib.contextmanager
+def reading(what: Path | str, advice: str) -> Iterator[None]:
+    """Says in one line that a file cannot be read, whatever is wrong with it."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or "it was changed or damaged"
+        raise InputError(f"cannot read {what}: {reason}. {advice}") from None
 
-    length: int  # bytes
-    sha256: str
+
+def check_is_run(folder: Path) -> None:
+    """Refuses a folder that is not that of a run."""
+    if not (folder / "config.json").exists():
+        raise InputError(
+            f"{folder} holds no run: name the folder of a run, which has a config.json."
+            " The command `python -m train runs` lists the runs below a folder."
+        )
+    if (folder / "runs").is_dir() and not (folder / "metrics.jsonl").exists():
+        raise InputError(
+            f"{folder} is the folder of a comparison or a study: name one of its runs. "
+            f"The command `python -m train runs {folder}` lists them."
+        )
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -74,15 +90,10 @@ def read_steps(folder: Path) -> dict[str, list[float]]:
 
 
 def read_phases(folder: Path, num_steps: int) -> np.ndarray:
-    """Reads the phases of a run: float32 [num_steps], 0 or 1.
-
-    Raises:
-      InputError: there are none, or not of so many steps.
-    """
-    try:
+    """Reads the phases of a run, which must have so many: float32, 0 or 1."""
+    phases = np.array([])
+    with contextlib.suppress(*UNREADABLE):
         phases = np.array(read_steps(expand(folder))["phase"])
-    except UNREADABLE:
-        phases = np.array([])
     if len(phases) != num_steps or not np.isin(phases, (0, 1)).all():
         raise InputError(
             f"--phases-of {folder} must be a run of {num_steps} steps with phases, got "
@@ -92,28 +103,31 @@ def read_phases(folder: Path, num_steps: int) -> np.ndarray:
     return phases.astype(np.float32)
 
 
-def seal(folder: Path) -> dict[str, Seal]:
-    """Length and SHA-256 sum of each file of rows, as they are now."""
-    seals = {}
-    for name in ROWS:
-        path = folder / name
-        content = path.read_bytes() if path.exists() else b""
-        seals[name] = Seal(len(content), hashlib.sha256(content).hexdigest())
-    return seals
+def seal(folder: Path) -> dict[str, tuple[int, str]]:
+    """Length in bytes and SHA-256 sum of each file of rows, as they are now."""
+    contents = {name: _content(folder / name) for name in ROWS}
+    return {name: (len(x), _sha256(x)) for name, x in contents.items()}
 
 
-def cut_rows(folder: Path, seals: dict[str, Seal]) -> None:
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def cut_rows(folder: Path, seals: dict[str, Sequence]) -> None:
     """Cuts the rows to what they were when they were sealed; without a seal to none.
 
-    Raises:
-      InputError: they were changed, or are missing; nothing is dropped then.
+    Where they were changed, or are missing, nothing is dropped, and that is told.
     """
     kept = {}
     for name in ROWS:
         path = folder / name
-        length, sha256 = seals.get(name, (0, hashlib.sha256().hexdigest()))
-        content = path.read_bytes()[:length] if path.exists() else b""
-        if len(content) < length or hashlib.sha256(content).hexdigest() != sha256:
+        length, sha256 = seals.get(name, (0, _sha256(b"")))
+        content = _content(path)[:length]
+        if len(content) < length or _sha256(content) != sha256:
             raise InputError(
                 f"{path} was changed or damaged: it does not hold the rows that were "
                 "there when the last checkpoint was saved. Take it from a copy, or "

@@ -1,5 +1,6 @@
 """Ends a run on a signal, between two calls, so that it can be saved."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,28 +10,28 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
+from train.errors import StoppedError
 from train.runs.display import say_at_once
 
 
-class Stop:
-    """Whether a signal asks a run to end.
+class Stop(contextlib.ExitStack):
+    """Whether a signal asks a run to end. A context, in which a signal is only noted.
 
     SIGINT (Ctrl-C), SIGTERM (as of a cluster that takes a machine back) or SIGHUP (of a
     terminal that goes away, unless it is ignored, as under nohup).
 
-    A context. In it a signal is only noted: an exception in the middle of a compilation
-    or of a checkpoint could be lost or leave a thread waiting. A second one ends the
-    process at once.
+    An exception in the middle of a compilation or of a checkpoint could be lost or
+    leave a thread waiting. A second signal ends the process at once.
 
     Args:
       announce: says that a signal came; it must be safe in the midst of anything.
     """
 
     def __init__(self, announce: Callable[[], None]):
+        super().__init__()
         self._announce = announce
         self.signal: signal.Signals | None = None
         self._calls = 0
-        self._handlers = {}
 
     def __enter__(self) -> "Stop":
         """Watches out for signals, which only the main thread can."""
@@ -41,13 +42,9 @@ class Stop:
             # Of several processes JAX's runtime notes SIGTERM itself, and tells all.
             if jax.process_count() == 1:
                 numbers.append(signal.SIGTERM)
-            self._handlers = {n: signal.signal(n, self._note) for n in numbers}
+            for number in numbers:
+                self.callback(signal.signal, number, signal.signal(number, self._note))
         return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Puts back what signals did before."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -67,3 +64,7 @@ class Stop:
                 return True
             return False
         return self.signal is not None
+
+    def error(self, text: str) -> StoppedError:
+        """What ends the run: it says where."""
+        return StoppedError(f"{self.signal.name}: {text}", code=128 + self.signal)

@@ -10,11 +10,7 @@ from train.paths import expand
 
 
 def replace(path: Path, content: str | bytes) -> None:
-    """Writes a file as `write_whole` does.
-
-    Raises:
-      DiskError: the disk does not take it.
-    """
+    """Writes a file as `write_whole` does; a full disk is a `DiskError`."""
     with writing(path.parent):
         write_whole(path, content)
 
@@ -27,12 +23,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
     new.replace(path)
 
 
-def no_link(path: Path) -> Path:
-    """The path, which must not lead out of the folder that it is in.
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Says where, and what to do, if the disk does not take what is written."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"cannot write into {folder}: {error.strerror}. Free some space, or make "
+            "the folder writable, and repeat the command."
+        ) from None
 
-    Raises:
-      InputError: it is a link.
-    """
+
+def no_link(path: Path) -> Path:
+    """The path, which must not lead out of the folder that it is in."""
     if path.is_symlink():
         raise InputError(
             f"{path} is a link, and nothing outside of its folder is written or "
@@ -42,11 +46,7 @@ def no_link(path: Path) -> Path:
 
 
 def check_output(option: str, path: Path, overwrite: bool) -> Path:
-    """Makes sure that a file of the user's can be written; returns its path.
-
-    Raises:
-      InputError: it is there and may not be replaced, or there is no such folder.
-    """
+    """The path of a file of the user's, which can be written and is not there yet."""
     path = expand(path)
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder: name a file.")
@@ -59,19 +59,3 @@ def check_output(option: str, path: Path, overwrite: bool) -> Path:
             f"{option} {path}: there is no folder {path.parent} that can be written to."
         )
     return path
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Says where, and what to do, if the disk does not take what is written.
-
-    Raises:
-      DiskError: it does not.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise DiskError(
-            f"cannot write into {folder}: {error.strerror}. Free some space, or make "
-            "the folder writable, and repeat the command."
-        ) from None

@@ -263,12 +263,17 @@ class Export(Options):
 class Runs(Options):
     """Lists the runs below a folder: state, epochs, test error, time.
 
+    A comparison or a study is one line, which says how many of its runs have finished.
+
     Examples:
+      python -m train runs --all  # also the runs in comparisons and studies
       python -m train runs --json  # for a program
     """
 
     #: Where to look.
     folder: Path = option(Path("runs"), alone=True)
+    #: List the runs in comparisons and studies too, each on its own.
+    all: bool = option(False, group="output")
     #: Print JSON instead of a table.
     json: bool = option(False, group="output")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.train.runs.test_faults import OPTIONS, STEPS, images, result, stop_at
 from train.__main__ import main
 from train.engine import calls, program
-from train.runs import records, training
+from train.runs import loop, records
 
 __all__ = ["images"]  # a fixture
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures", "accelerator")
 @pytest.fixture
 def accelerator(monkeypatch):
     """Its way of calling, compiled anew."""
-    for module in (calls, program, training):
+    for module in (calls, program, loop):
         monkeypatch.setattr(module, "is_counted", lambda: False)
     for cached in (program.compile_program, calls.steps_per_call):
         cached.cache_clear()
@@ -48,7 +48,7 @@ def test_run_is_that_of_a_cpu_but_for_rounding_and_goes_on_bit_for_bit(
     assert main([*command, "--out", str(parts), "--resume"]) == 0
     assert result(parts) == result(whole)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (calls, program, training):
+        for module in (calls, program, loop):
             patch.setattr(module, "is_counted", lambda: True)
         program.compile_program.cache_clear()
         assert main(["run", "--data", images, *OPTIONS, "--out", str(cpu)]) == 0
@@ -58,7 +58,7 @@ def test_run_is_that_of_a_cpu_but_for_rounding_and_goes_on_bit_for_bit(
 
 def test_nothing_is_compiled_after_the_start(command, tmp_path, monkeypatch):
     compiled, begun = [], []
-    train_epoch = training.Training._train_epoch
+    train_epoch = loop._Training._train_epoch
 
     def note(self):
         begun.append(len(compiled))
@@ -69,7 +69,7 @@ def test_nothing_is_compiled_after_the_start(command, tmp_path, monkeypatch):
             compiled.append(about)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    monkeypatch.setattr(training.Training, "_train_epoch", note)
+    monkeypatch.setattr(loop._Training, "_train_epoch", note)
     try:
         assert main([*command, "--out", str(tmp_path / "run")]) == 0
     finally:

@@ -2,16 +2,16 @@
 
 import contextlib
 import io
-import os
 import re
+import sys
 
 import pytest
 from rich.console import Console
 
-from tests.train.pseudo_terminal import on_terminal, text_of
+from tests.train.pseudo_terminal import text_of
 from train import notes
 from train.runs import display
-from train.runs.display import Display, Patient, as_clock, as_rate
+from train.runs.display import Display, as_clock, as_rate
 
 ROW = {
     "epoch": 2,
@@ -69,47 +69,37 @@ def now(monkeypatch):
 # --- Lines ----------------------------------------------------------------------------
 
 
-def test_epoch_is_a_line(capsys):
+@pytest.mark.parametrize(
+    ("row", "test"),
+    [
+        (ROW, "test error 6.11 %"),
+        ({name: ROW[name] for name in ROW if name != "test_error"}, "no test"),
+    ],
+)
+def test_epoch_is_a_line(capsys, row, test):
     with Display() as shown:
-        begun(shown).epoch(ROW)
+        begun(shown).epoch(row)
     assert capsys.readouterr().out == (
-        "epoch 2/3: train loss 0.1235, train error 12.30 %, test error 6.11 %, "
-        "54,321 images/s\n"
+        f"epoch 2/3: train loss 0.1235, train error 12.30 %, {test}, 54,321 images/s\n"
     )
 
 
-def test_epoch_without_a_test_says_so(capsys):
-    row = {name: cell for name, cell in ROW.items() if name != "test_error"}
-    with Display() as shown:
-        begun(shown).epoch(row)
-    assert ", no test, " in capsys.readouterr().out
-
-
-def test_long_epoch_has_a_line_every_half_minute(capsys, now):
+def test_long_epoch_has_a_line_every_half_minute_and_none_at_its_end(capsys, now):
     with Display() as shown:
         begun(shown)
-        for seconds, done in ((29.9, 11), (30, 12), (59, 13), (60, 14)):
+        for seconds, done in ((29.9, 11), (30, 12), (59, 13), (60, 14), (99, 20)):
             now[0] = 100 + seconds
             advance(shown, done)
     out = capsys.readouterr().out
-    assert re.findall(r"epoch 2/3: step (\d) of 10, 4.2 images/s, loss 1.5", out) == [
-        "2",
-        "4",
-    ]
-
-
-def test_end_of_an_epoch_has_its_own_line_only(capsys, monkeypatch):
-    monkeypatch.setattr(display, "BETWEEN_LINES", 0)
-    with Display() as shown:
-        advance(begun(shown), 10)
-    assert capsys.readouterr().out == ""
+    steps = re.findall(r"epoch 2/3: step (\d+) of 10, 4.2 images/s, loss 1.5", out)
+    assert steps == ["2", "4"]
 
 
 # --- How long it takes ----------------------------------------------------------------
 
 
 def said(now, calls, *, epochs=3, done=0, device="CPU"):
-    """The last line, with the time left, and what is said of a long run."""
+    """Shows calls, each so many seconds after the one before, and the steps done."""
     with Display() as shown:
         shown.begin(epochs, 10, done, device)
         for seconds, taken in calls:
@@ -118,28 +108,23 @@ def said(now, calls, *, epochs=3, done=0, device="CPU"):
 
 
 @pytest.mark.parametrize(
-    ("calls", "left"),
+    ("calls", "done", "left"),
     [
-        ([(60, 1), (8, 5)], "0:00:50"),  # 25 steps at 2 s; the first call was slow
-        ([(60, 1), (40, 5), (200, 9)], "0:10:30"),  # 21 steps at 30 s
-        ([(60, 1)], None),
-        ([(60, 1), (1, 8)], None),  # too soon
+        ([(60, 1), (8, 5)], 0, "0:00:50"),  # 25 steps at 2 s; the first call was slow
+        ([(60, 1), (40, 5), (200, 9)], 0, "0:10:30"),  # 21 steps at 30 s
+        ([(9, 21), (4, 22)], 20, "0:00:32"),  # goes on: one step in 4 s; 8 are left
+        ([(60, 1)], 0, None),
+        ([(60, 1), (1, 8)], 0, None),  # too soon
     ],
 )
 def test_time_left_is_that_of_the_steps_after_the_first_call(
-    monkeypatch, capsys, now, calls, left
+    monkeypatch, capsys, now, calls, done, left
 ):
     monkeypatch.setattr(display, "BETWEEN_LINES", 0)
-    said(now, calls)
+    said(now, calls, done=done)
     *_, last = capsys.readouterr().out.splitlines()
-    assert last.endswith(f"{left} left") == (left is not None)
+    assert last.endswith(f", {left} left") == (left is not None)
     assert (" left" in last) == (left is not None)
-
-
-def test_run_that_goes_on_counts_its_own_steps_only(monkeypatch, capsys, now):
-    monkeypatch.setattr(display, "BETWEEN_LINES", 0)
-    said(now, [(9, 21), (4, 22)], done=20)  # one step in 4 s; 8 are left
-    assert ", 0:00:32 left" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -177,25 +162,20 @@ def test_quiet_shows_the_summary_and_remarks_only(capsys):
     assert capsys.readouterr() == ("test error 3 %\nfolder: a\n", "odd data\n")
 
 
-def test_run_of_many_prints_nothing_where_no_terminal_is(capsys):
-    with Display(bar_only=True) as shown:
-        shown.line("compiled")
-        advance(begun(shown), 3)
-        shown.epoch(ROW)
+def test_run_of_many_leaves_nothing(screen, capsys):
+    for is_terminal in (False, True):
+        stream = screen if is_terminal else sys.stdout
+        with showing_on(stream, bar_only=True) as shown:
+            shown.line("compiled")
+            advance(begun(shown), 3)
+            shown._bar.refresh()
+            shown.epoch(ROW)
     assert capsys.readouterr() == ("", "")
-
-
-def test_run_of_many_leaves_nothing_on_a_terminal(screen):
-    with showing_on(screen, bar_only=True) as shown:
-        shown.line("compiled")
-        advance(begun(shown), 3)
-        shown._bar.refresh()
-        during = text_of(screen.getvalue())
-        shown.epoch(ROW)
-    assert "epoch 1/3" in during
-    assert "step 3 of 10" in during
-    assert "compiled" not in text_of(screen.getvalue())
-    assert "0.1235" not in text_of(screen.getvalue())
+    text = text_of(screen.getvalue())
+    assert "epoch 1/3" in text
+    assert "step 3 of 10" in text
+    assert "compiled" not in text
+    assert "0.1235" not in text
     assert screen.getvalue().endswith("\x1b[2K")  # the last line is cleared
 
 
@@ -209,60 +189,35 @@ def live(shown):
     return console.file.getvalue().splitlines()
 
 
-def test_terminal_shows_what_is_being_done(screen):
+def test_live_lines_show_what_is_being_done(screen):
     with showing_on(screen) as shown:
         shown.stage("loading digits")
         assert live(shown) == ["loading digits  0 s"]
-
-
-def test_bar_shows_what_is_done(screen):
-    with showing_on(screen) as shown:
         advance(begun(shown), 12)
         first, second = live(shown)
-    assert first.startswith("epoch 2/3 ━")
-    assert first.endswith("step 2 of 10")
-    assert len(first) == 80
-    assert second == "training  4.2 images/s  loss 1.5000"
-
-
-def test_training_goes_on_after_a_test(screen):
-    with showing_on(screen) as shown:
-        advance(begun(shown), 10)
+        assert first.startswith("epoch 2/3 ━")
+        assert first.endswith("step 2 of 10")
+        assert len(first) == 80
+        assert second == "training  4.2 images/s  loss 1.5000"
         shown.stage("testing")
         assert live(shown)[1].startswith("testing  ")
         shown.epoch(ROW)
         assert live(shown)[1].startswith("training  ")
-
-
-def test_signal_is_shown_by_the_next_refresh(screen):
-    with showing_on(screen) as shown:
-        advance(begun(shown), 12)
         shown.stopping()
         assert live(shown)[1].startswith("stopping and saving; once more to stop at on")
 
 
-def test_table_fits_80_columns(screen):
-    with showing_on(screen) as shown:
-        begun(shown)
-        shown.epoch(ROW)
-    table = [line for line in text_of(screen.getvalue()).split("\n") if "  " in line]
-    heading, row = (line for line in table if "0.1235" in line or "low-loss" in line)
-    assert len(heading) == len(row) <= 80
-    assert row.split() == [
-        *("2", "0.1235", "12.30", "%", "6.11", "%", "75%", "1,234", "54,321")
-    ]
-
-
-@pytest.mark.parametrize("width", [20, 40, 60])
-def test_narrow_terminal_leaves_out_columns_but_not_the_test_error(
-    screen, monkeypatch, width
-):
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_table_fits_and_keeps_the_test_error(screen, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     with showing_on(screen) as shown:
-        begun(shown)
-        shown.epoch(ROW)
-    [row] = [x for x in text_of(screen.getvalue()).split("\n") if "6.11 %" in x]
-    assert len(row) <= width
+        begun(shown).epoch(ROW)
+    lines = text_of(screen.getvalue()).split("\n")
+    heading, row = (x for x in lines if "test error" in x or "6.11 %" in x)
+    assert len(heading) == len(row) <= width
+    if width == 80:
+        cells = "2 0.1235 12.30 % 6.11 % 75% 1,234 54,321"
+        assert " ".join(row.split()) == cells
 
 
 def test_optimizer_without_phases_has_dashes(screen):
@@ -272,23 +227,15 @@ def test_optimizer_without_phases_has_dashes(screen):
     assert re.search(r"6\.11 % +- +- +54,321", text_of(screen.getvalue()))
 
 
-def test_summary_stays_on_the_terminal(screen):
-    with showing_on(screen) as shown:
-        begun(shown).summary(["test error 3 %"])
-    assert "test error 3 %" in text_of(screen.getvalue()).split("\n")
-
-
-def test_remark_is_shown_above_the_live_lines(screen):
-    with contextlib.redirect_stderr(screen), showing_on(screen) as shown:
-        begun(shown)
-        notes.say("odd data")
-    assert "odd data" in text_of(screen.getvalue()).split("\n")
-
-
-def test_remark_goes_where_errors_go(screen, capsys):
+def test_remark_is_shown_above_the_live_lines_and_where_errors_go(screen, capsys):
     with showing_on(screen):
         notes.say("odd data")
     assert capsys.readouterr().err == "odd data\n"
+    with contextlib.redirect_stderr(screen), showing_on(screen) as shown:
+        begun(shown)
+        notes.say("odd data")
+        shown.summary(["test error 3 %"])
+    assert {"odd data", "test error 3 %"} <= {*text_of(screen.getvalue()).split("\n")}
 
 
 def test_cursor_is_there_for_who_is_left_by_a_kill(screen):
@@ -301,38 +248,3 @@ def test_terminal_that_can_do_nothing_gets_lines(screen, monkeypatch):
     with showing_on(screen) as shown:
         begun(shown).epoch(ROW)
     assert screen.getvalue().startswith("epoch 2/3: train loss")
-
-
-SCRIPT = """
-from train.runs.display import Display
-from tests.train.runs.test_display import ROW
-with Display() as shown:
-    shown.stage("loading")
-    shown.begin(3, 10, 0, "CPU")
-    shown.advanced(12, 1.5, 4.25)
-    shown._bar.refresh()
-    shown.epoch(ROW)
-    shown.summary(["test error 3 %"])
-"""
-
-
-@pytest.mark.parametrize("size", [(24, 80), (0, 0)], ids=str)
-def test_pseudo_terminal_shows_all(size, tmp_path):
-    code, text = on_terminal("-c", SCRIPT, size=size, folder=tmp_path)
-    assert code == 0
-    for shown in ("loading  0 s", "step 2 of 10", "6.11 %", "test error 3 %"):
-        assert shown in text
-    assert max(map(len, text.split("\n"))) <= 80
-
-
-# --- Nobody reads ---------------------------------------------------------------------
-
-
-def test_stream_that_nobody_reads_does_no_harm():
-    ours, theirs = os.pipe()
-    os.close(ours)
-    with open(theirs, "w") as stream:
-        patient = Patient(stream)
-        patient.print("a line")
-        patient.print("another")
-    assert patient.lost is None

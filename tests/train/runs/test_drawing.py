@@ -1,3 +1,5 @@
+"""Axes, lines, colours and files of pictures."""
+
 import os
 import subprocess
 import sys
@@ -8,7 +10,10 @@ import pytest
 
 from train.runs import drawing
 from train.runs.drawing import plt
-from train.runs.palette import ARM_COLORS
+from train.runs.folder import config_as_json
+from train.runs.palette import ARM_COLORS, kind_of
+from train.settings.arms import parse_arm
+from train.settings.optimizer import Optimizer
 
 
 @pytest.fixture
@@ -89,3 +94,47 @@ def test_home_that_cannot_be_written_to_is_no_news():
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- Colours --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind"),
+    [
+        ("sgd", "sgd"),
+        ("lcam", "lcam"),
+        ("lcam:low-loss-momentum=0.9", "sgd"),
+        ("lcam:low-loss-momentum=0.8", "lcam-reversed"),
+        ("lcam:phase=chance,low-loss-share=0.7", "chance"),
+        ("lcam:phase=fixed", "signal"),
+        ("lcam:lagged=True", "timing"),
+        ("lcam:loss-average=epoch", "timing"),
+        ("lcam:margin=0.1", "average"),
+        ("adamw:high-loss-b1=0.9,low-loss-b1=0.95", "adamw"),
+    ],
+)
+def test_options_tell_the_kind_of_an_arm(arm, kind):
+    assert kind_of(arm, config_as_json(parse_arm(arm))) == kind
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind"),
+    [
+        ("sgd-0.9", "sgd"),
+        ("borrowed", "borrowed"),
+        ("twin", "borrowed"),
+        ("run", "lcam"),
+    ],
+)
+def test_without_options_the_name_tells(arm, kind):
+    assert kind_of(arm, {}) == kind
+
+
+@pytest.mark.parametrize("name", ["matched-step", "mean-momentum"])
+def test_controls_are_told_by_their_names(name):
+    assert kind_of(name, config_as_json(Optimizer("sgd"))) == name
+
+
+def test_no_two_kinds_share_a_colour():
+    assert len(set(ARM_COLORS.values())) == len(ARM_COLORS)

@@ -8,8 +8,8 @@ from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.errors import InputError
 from train.runs import records
-from train.runs.epochs import change_epochs
 from train.runs.folder import new_folder
+from train.runs.loop import change_epochs
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer, Schedule
 
@@ -33,7 +33,7 @@ def whole(command, tmp_path_factory):
     """The result of five epochs at once."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.runs.plot.plot_run", lambda folder: folder)
+        patch.setattr("train.runs.drawing.plot_run", lambda folder: folder)
         assert main([*command, *DROPS, "--epochs", "5", "--out", str(out)]) == 0
     return result(out, 5 * STEPS)
 

@@ -45,10 +45,14 @@ def expected(rows):
     return charts
 
 
+def write(folder, *rows, done=0):
+    with Events(folder, done) as events:
+        for row in rows:
+            events.write(row)
+
+
 def test_charts_hold_the_numbers_of_the_rows_by_step(tmp_path):
-    with Events(tmp_path, 0) as events:
-        events.write(FIRST)
-        events.write(SECOND)
+    write(tmp_path, FIRST, SECOND)
     charts = shown(tmp_path)
     assert charts["train/loss"] == [(22, np.float32(0.3)), (44, np.float32(0.2))]
     assert charts["test/error"] == [(44, 6.25)]  # no test after the first epoch
@@ -58,12 +62,10 @@ def test_charts_hold_the_numbers_of_the_rows_by_step(tmp_path):
 
 def test_what_is_no_number_is_left_out_and_arrays_are_taken_apart(tmp_path):
     seen = {"misread": 0.5, "cosine": [[0.25, None], [1.0, 2.0]]}
-    row = FIRST | {"train_loss": float("nan"), "phase_switches": None, "observed": seen}
-    with Events(tmp_path, 0) as events:
-        events.write(row)
+    nothing = {"train_loss": float("nan"), "phase_switches": None}
+    write(tmp_path, FIRST | nothing | {"observed": seen})
     charts = shown(tmp_path)
-    assert "train/loss" not in charts
-    assert "phase/switches" not in charts
+    assert not {"train/loss", "phase/switches"} & charts.keys()
     assert {tag: chart for tag, chart in charts.items() if "observed" in tag} == {
         "observed/misread": [(22, 0.5)],
         "observed/cosine/0/0": [(22, 0.25)],
@@ -73,14 +75,11 @@ def test_what_is_no_number_is_left_out_and_arrays_are_taken_apart(tmp_path):
 
 
 def test_rows_that_were_dropped_vanish_from_a_board_that_is_open(tmp_path):
-    with Events(tmp_path, 0) as events:
-        events.write(FIRST)
-        events.write(SECOND)
+    write(tmp_path, FIRST, SECOND)
     board = EventAccumulator(str(tmp_path))
     board.Reload()
     again = SECOND | {"train_loss": 0.5}
-    with Events(tmp_path, FIRST["step"]) as events:
-        events.write(again)
+    write(tmp_path, again, done=FIRST["step"])
     board.Reload()
     losses = [(22, np.float32(0.3)), (44, 0.5)]
     assert [(e.step, e.value) for e in board.Scalars("train/loss")] == losses

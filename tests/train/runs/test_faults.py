@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -25,9 +26,9 @@ import pytest
 from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.engine import calls
-from train.runs import records, training
+from train.runs import checkpoint, loop, records
+from train.runs.display import Display
 from train.runs.folder import locked
-from train.runs.training import Training
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -76,7 +77,7 @@ def stopped(images, tmp_path_factory):
 
 def stop_at(patch, step, number=signal.SIGTERM):
     """Sends this process a signal when a run has taken so many steps, one a call."""
-    advanced, taken = Training.advanced, []
+    advanced, taken = Display.advanced, []
 
     def advance_and_stop(self, *progress):
         advanced(self, *progress)
@@ -84,7 +85,7 @@ def stop_at(patch, step, number=signal.SIGTERM):
         if len(taken) == step:
             signal.raise_signal(number)
 
-    patch.setattr(Training, "advanced", advance_and_stop)
+    patch.setattr(Display, "advanced", advance_and_stop)
 
 
 def result(folder, last=EPOCHS * STEPS):
@@ -204,7 +205,7 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
     whole, command, tmp_path, monkeypatch, capsys, epoch
 ):
     command = [*command, "--out", str(tmp_path / "run")]
-    compile_program, begun = training.compile_program, []
+    compile_program, begun = loop.compile_program, []
 
     def compile_and_stop(spec):
         compiled = compile_program(spec)
@@ -222,8 +223,8 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(calls, "SECONDS", 0)  # a batch is a call
-        patch.setattr(training, "compile_program", compile_and_stop)
-        training._paces.cache_clear()
+        patch.setattr(loop, "compile_program", compile_and_stop)
+        loop._paces.cache_clear()
         assert main(command) == 130
     assert begun == [0, 1, 2, 3] * (epoch - 1) + [0, 1, 2]
     said = f"stopped and saved in the test after step {epoch * STEPS} of 32."
@@ -232,11 +233,20 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
     assert result(tmp_path / "run") == result(whole)
 
 
-def test_signal_in_the_last_epoch_ends_as_any_run_that_is_done(
-    whole, command, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(EPOCHS * STEPS, signal.SIGTERM), (5, signal.SIGHUP)],
+    ids=["in the last epoch", "that is to be ignored"],
+)
+def test_signal_that_is_too_late_or_ignored_changes_nothing(
+    whole, command, tmp_path, monkeypatch, step, number
 ):
-    stop_at(monkeypatch, EPOCHS * STEPS)
-    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        stop_at(monkeypatch, step, number)
+        assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert result(tmp_path / "run") == result(whole)
 
 
@@ -250,15 +260,6 @@ def test_run_whose_output_nobody_reads_goes_on_and_is_saved(command, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
-
-
-def test_signal_is_ignored_that_is_to_be_ignored(whole, command, tmp_path, monkeypatch):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        stop_at(monkeypatch, 5, signal.SIGHUP)
-        assert main([*command, "--out", str(tmp_path / "run")]) == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
@@ -278,15 +279,24 @@ def test_signal_at_the_start_ends_with_a_word(
         assert last in ("terminated", "interrupted") or "To continue" in last
 
 
+def python(script):
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+
+
 @pytest.mark.parametrize("moment", ["import", "exit"])
 def test_signal_before_and_after_the_program_has_its_own_way_leaves_no_traceback(
     moment,
 ):
-    script = f"""
+    done = python(f"""
 import atexit, runpy, signal, sys
 class Interrupting:
     def find_spec(name, *_):
-        if name == "train.notes":
+        if name == "train.errors":
             signal.raise_signal(signal.SIGINT)
 if "{moment}" == "import":
     sys.meta_path.insert(0, Interrupting)
@@ -294,31 +304,19 @@ else:
     atexit.register(signal.raise_signal, signal.SIGINT)
 sys.argv[1:] = ["--version"]
 runpy.run_module("train", run_name="__main__", alter_sys=True)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[3],
-    )
+""")
     assert done.returncode == -signal.SIGINT  # which a shell shows as 130
     assert done.stderr == ""
 
 
 def test_signal_between_runs_says_how_to_go_on():
-    script = """
+    done = python("""
 import signal
 from train.__main__ import _terminable
 from train.errors import advising
 with _terminable(), advising("To continue: again."):
     signal.raise_signal(signal.SIGINT)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-    )
+""")
     assert done.returncode == 130
     assert done.stderr == "\nTo continue: again.\ninterrupted\n"
 
@@ -327,7 +325,7 @@ def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
     command, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setattr(
-        "train.runs.plot.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
+        "train.runs.drawing.plot_run", lambda _: signal.raise_signal(signal.SIGINT)
     )
     monkeypatch.setattr(os, "_exit", sys.exit)
     out = tmp_path / "run"
@@ -342,13 +340,13 @@ def test_signal_while_a_picture_is_drawn_says_that_the_run_has_finished(
 def test_signal_while_a_program_compiles_ends_before_training(
     command, tmp_path, monkeypatch, capsys
 ):
-    compile_program = training.compile_program
+    compile_program = loop.compile_program
 
     def compile_and_stop(*arguments):
         signal.raise_signal(signal.SIGTERM)
         return compile_program(*arguments)
 
-    monkeypatch.setattr(training, "compile_program", compile_and_stop)
+    monkeypatch.setattr(loop, "compile_program", compile_and_stop)
     assert main([*command, "--out", str(tmp_path / "run")]) == 143
     errors = capsys.readouterr().err
     assert "SIGTERM: stopped before training, after step 0 of 32. To continue" in errors
@@ -390,8 +388,14 @@ def test_interrupted_comparison_goes_on_within_a_run(
 # --- Damage ---------------------------------------------------------------------------
 
 
+@pytest.fixture
+def folder(stopped, tmp_path):
+    """A copy of the stopped run, which a test may spoil."""
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
 def go_on(command, folder, capsys):
-    """Goes on with a copy of a run; returns the exit code and the error."""
+    """Goes on with a run; returns the exit code and the error, if it was refused."""
     before = contents(folder)
     capsys.readouterr()
     code = main([*command, *ALWAYS, "--out", str(folder), "--resume"])
@@ -406,18 +410,8 @@ def go_on(command, folder, capsys):
     return code, errors
 
 
-def damaged(stopped, tmp_path, files, number, rng):
-    """Copies of the stopped run, with one of the files for each of them."""
-    for index in range(number):
-        folder = tmp_path / f"{index}"
-        shutil.copytree(stopped, folder)
-        found = [path for path in sorted(folder.glob(files)) if path.is_file()]
-        yield folder, rng.choice([path for path in found if path.stat().st_size])
-
-
-def in_last_checkpoint(stopped):
-    last = max(int(path.name) for path in (stopped / "checkpoints").iterdir())
-    return f"checkpoints/{last}/**/*"
+def last_checkpoint(folder):
+    return max((folder / "checkpoints").iterdir(), key=lambda path: int(path.name))
 
 
 @pytest.mark.parametrize("kind", ["flip", "cut"])
@@ -425,8 +419,10 @@ def test_damaged_checkpoint_is_told_and_never_gone_on_with(
     whole, stopped, command, tmp_path, capsys, number_of, rng, kind
 ):
     expected = result(whole)
-    files = in_last_checkpoint(stopped)
-    for folder, path in damaged(stopped, tmp_path, files, number_of(1, 200), rng):
+    for index in range(number_of(1, 200)):
+        folder = shutil.copytree(stopped, tmp_path / f"{index}")
+        files = [path for path in last_checkpoint(folder).rglob("*") if path.is_file()]
+        path = rng.choice([path for path in sorted(files) if path.stat().st_size])
         content = bytearray(path.read_bytes())
         if kind == "flip":
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -436,63 +432,89 @@ def test_damaged_checkpoint_is_told_and_never_gone_on_with(
         code, errors = go_on(command, folder, capsys)
         if code:
             assert "cannot read the checkpoint" in errors
-            # The one before is whole.
-            shutil.rmtree(max((folder / "checkpoints").iterdir(), key=number_in))
+            shutil.rmtree(last_checkpoint(folder))  # the one before is whole
             assert main([*command, "--out", str(folder), "--resume"]) == 0
         assert result(folder) == expected
 
 
-def number_in(path):
-    return int(path.name)
+def changed_crc(folder):
+    """As a bit that changed in a weight, which Orbax has no checksum of."""
+    path = last_checkpoint(folder) / "about" / "metadata"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"crc32": about["crc32"] ^ 1}))
 
 
+def another_version(folder):
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "checkpoints").mkdir()
+    with ocp.CheckpointManager(folder / "checkpoints") as manager:
+        manager.save(22, args=ocp.args.StandardSave({"weights": np.zeros(3)}))
+
+
+def renamed(number):
+    def rename(folder):
+        last_checkpoint(folder).rename(folder / "checkpoints" / f"{number}")
+
+    return rename
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (changed_crc, "step 22 has changed since it was saved. Move"),
+        (another_version, "22 away to continue from an earlier one, or from the"),
+        (renamed(23), "it is of step 22, and not of 23. Move"),
+        (renamed(33), "it is of step 22, and not of 33. Move"),
+    ],
+)
 def test_checkpoint_that_is_not_what_was_written_is_told(
-    stopped, command, tmp_path, capsys
+    folder, command, capsys, spoil, message
 ):
-    # As a bit that changed in a weight, which Orbax has no checksum of.
-    folder = tmp_path / "run"
-    shutil.copytree(stopped, folder)
-    about = max((folder / "checkpoints").iterdir(), key=number_in) / "about"
-    [path] = [path for path in about.iterdir() if "crc32" in path.read_text()]
-    found = json.loads(path.read_text())
-    path.write_text(json.dumps(found | {"crc32": found["crc32"] ^ 1}))
+    spoil(folder)
     code, errors = go_on(command, folder, capsys)
     assert code == 2
-    assert "step 22 has changed since it was saved. Move" in errors
+    assert "cannot read the checkpoint" in errors
+    assert message in errors
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
-def test_cut_rows_are_told_or_made_anew(
-    whole, stopped, command, tmp_path, capsys, number_of, rng, name
+def test_checkpoint_of_another_run_is_told(stopped, command, tmp_path, capsys):
+    folder, command = tmp_path / "run", [*command, "--seed", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 2)
+        assert main([*command, "--out", str(folder)]) == 143
+    shutil.rmtree(folder / "checkpoints")
+    shutil.copytree(stopped / "checkpoints", folder / "checkpoints")
+    for name in records.ROWS:
+        shutil.copy(stopped / name, folder)
+    code, errors = go_on(command, folder, capsys)
+    assert code == 2
+    assert "step 22 is of another run. Move" in errors
+
+
+@pytest.mark.parametrize("name", records.ROWS)
+def test_rows_that_were_cut_or_changed_are_told(
+    folder, command, capsys, number_of, rng, name
 ):
-    expected = result(whole)
-    for folder, path in damaged(stopped, tmp_path, name, number_of(1, 50), rng):
-        size = path.stat().st_size
-        path.write_bytes(path.read_bytes()[: rng.randrange(size)])
+    whole = (folder / name).read_text()
+    digit = max(whole.rindex("1"), whole.rindex("2"))
+    changed = [whole[:digit] + "3" + whole[digit + 1 :]]
+    changed += [whole[: rng.randrange(len(whole))] for _ in range(number_of(1, 50))]
+    for text in changed:
+        (folder / name).write_text(text)
         code, errors = go_on(command, folder, capsys)
         assert code == 2
-        assert f"{path} was changed or damaged" in errors
-    # Rows beyond the checkpoint, the last of them half written, as a kill leaves them.
-    shutil.copytree(stopped, tmp_path / "more")
+        assert f"{folder / name} was changed or damaged: it does not hold" in errors
+
+
+@pytest.mark.parametrize("name", records.ROWS)
+def test_rows_beyond_the_checkpoint_are_made_anew(whole, folder, command, capsys, name):
+    # The last of them half written, as a kill leaves them.
     beyond = (whole / name).read_text().splitlines(keepends=True)
-    kept = len((stopped / name).read_text().splitlines())
-    with (tmp_path / "more" / name).open("a") as file:
+    kept = len((folder / name).read_text().splitlines())
+    with (folder / name).open("a") as file:
         file.write("".join(beyond[kept : kept + 2])[:-3])
-    assert go_on(command, tmp_path / "more", capsys)[0] == 0
-    assert result(tmp_path / "more") == expected
-
-
-def test_other_versions_checkpoint_is_told(stopped, command, tmp_path, capsys):
-    shutil.copytree(stopped, tmp_path / "run")
-    folder = tmp_path / "run" / "checkpoints"
-    shutil.rmtree(folder)
-    folder.mkdir()
-    with ocp.CheckpointManager(folder) as manager:  # as versions before wrote them
-        manager.save(22, args=ocp.args.StandardSave({"weights": np.zeros(3)}))
-    code, errors = go_on(command, tmp_path / "run", capsys)
-    assert code == 2
-    assert "cannot read the checkpoint" in errors
-    assert "22 away to continue from an earlier one, or from the" in errors
+    assert go_on(command, folder, capsys)[0] == 0
+    assert result(folder) == result(whole)
 
 
 def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
@@ -504,42 +526,26 @@ def test_orbax_does_not_ask_whether_to_stop(command, tmp_path, monkeypatch):
     assert not asked
 
 
-@pytest.mark.parametrize("number", [23, 33])
-def test_checkpoint_of_another_step_is_told(stopped, command, tmp_path, capsys, number):
-    folder = tmp_path / "run"
-    shutil.copytree(stopped, folder)
-    last = max((folder / "checkpoints").iterdir(), key=number_in)
-    last.rename(last.with_name(f"{number}"))
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "holds no config.json"),
+        (lambda path: path.write_text("{"), "cannot read"),
+    ],
+    ids=["missing", "cut"],
+)
+def test_folder_without_its_options_is_told(folder, command, capsys, damage, message):
+    damage(folder / "config.json")
     code, errors = go_on(command, folder, capsys)
     assert code == 2
-    assert f"it is of step 22, and not of {number}. Move" in errors
+    assert message in errors
 
 
-def test_checkpoint_of_another_run_is_told(stopped, command, tmp_path, capsys):
-    folder, command = tmp_path / "run", [*command, "--seed", "1"]
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, 2)
-        assert main([*command, "--out", str(folder)]) == 143
-    shutil.rmtree(folder / "checkpoints")
-    shutil.copytree(stopped / "checkpoints", folder / "checkpoints")
-    for name in ("metrics.jsonl", "steps.csv"):
-        shutil.copy(stopped / name, folder)
-    code, errors = go_on(command, folder, capsys)
+def test_two_processes_do_not_share_a_run(folder, command, capsys):
+    with locked(folder):
+        code, errors = go_on(command, folder, capsys)
     assert code == 2
-    assert "step 22 is of another run. Move" in errors
-
-
-@pytest.mark.parametrize("name", ["metrics.jsonl", "steps.csv"])
-def test_changed_numbers_are_told(stopped, command, tmp_path, capsys, name):
-    folder = tmp_path / "run"
-    shutil.copytree(stopped, folder)
-    text = (folder / name).read_text()
-    digit = next(place for place in reversed(range(len(text))) if text[place] in "12")
-    changed = text[:digit] + "3" + text[digit + 1 :]
-    (folder / name).write_text(changed)
-    code, errors = go_on(command, folder, capsys)
-    assert code == 2
-    assert f"{folder / name} was changed or damaged: it does not hold" in errors
+    assert "another process is using" in errors
 
 
 # --- Links ----------------------------------------------------------------------------
@@ -547,10 +553,9 @@ def test_changed_numbers_are_told(stopped, command, tmp_path, capsys, name):
 
 @pytest.mark.parametrize("name", ["checkpoints", "checkpoints/22", ".lock"])
 def test_link_that_leads_out_of_a_run_is_not_followed(
-    stopped, command, tmp_path, capsys, name
+    folder, command, tmp_path, capsys, name
 ):
-    folder, outside = tmp_path / "run", tmp_path / "outside"
-    shutil.copytree(stopped, folder)
+    outside = tmp_path / "outside"
     (folder / name).rename(outside)
     (folder / name).symlink_to(outside)
     if outside.is_file():
@@ -584,11 +589,9 @@ def test_comparison_removes_no_checkpoints_but_its_own(images, tmp_path, monkeyp
     assert len(list(out.glob("runs/npz/*/checkpoints"))) == 1
 
 
-def test_rows_that_are_links_become_the_runs_own(stopped, whole, command, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(stopped, folder)
+def test_rows_that_are_links_become_the_runs_own(folder, whole, command, tmp_path):
     outside = {}
-    for name in ("metrics.jsonl", "steps.csv"):
+    for name in records.ROWS:
         path = tmp_path / name
         (folder / name).rename(path)
         (folder / name).symlink_to(path)
@@ -596,32 +599,6 @@ def test_rows_that_are_links_become_the_runs_own(stopped, whole, command, tmp_pa
     assert main([*command, "--out", str(folder), "--resume"]) == 0
     assert result(folder) == result(whole)
     assert {path: path.read_bytes() for path in outside} == outside
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.unlink(), "holds no config.json"),
-        (lambda path: path.write_text("{}"), "cannot read"),
-    ],
-    ids=["missing", "empty"],
-)
-def test_folder_without_its_options_is_told(
-    stopped, command, tmp_path, capsys, damage, message
-):
-    shutil.copytree(stopped, tmp_path / "run")
-    damage(tmp_path / "run" / "config.json")
-    code, errors = go_on(command, tmp_path / "run", capsys)
-    assert code == 2
-    assert message in errors
-
-
-def test_two_processes_do_not_share_a_run(stopped, command, tmp_path, capsys):
-    shutil.copytree(stopped, tmp_path / "run")
-    with locked(tmp_path / "run"):
-        code, errors = go_on(command, tmp_path / "run", capsys)
-    assert code == 2
-    assert "another process is using" in errors
 
 
 @pytest.mark.torture
@@ -712,14 +689,13 @@ def test_exploding_loss_stops_at_its_step_and_keeps_what_was_good(
 
 def spoil_weights(patch):
     """Makes one NaN of what is to be saved, before any loss shows it."""
-    snapshot = Training.snapshot
+    snapshot = checkpoint.Snapshot
 
-    def spoiled(self):
-        found = snapshot(self)
-        jax.tree.leaves(found.state.params)[0].flat[0] = np.nan
-        return found
+    def spoiled(state, *rest):
+        jax.tree.leaves(state.params)[0].flat[0] = np.nan
+        return snapshot(state, *rest)
 
-    patch.setattr(Training, "snapshot", spoiled)
+    patch.setattr(loop, "Snapshot", spoiled)
 
 
 def test_signal_does_not_save_spoiled_weights(command, tmp_path, monkeypatch, capsys):
@@ -739,6 +715,16 @@ def test_spoiled_weights_do_not_become_the_last_checkpoint(
     options = ["--on-nan", on_nan, "--out", str(tmp_path / "run")]
     assert main([*command, *ALWAYS, *options]) == 0
     assert any((tmp_path / "run" / "checkpoints").iterdir()) == saves
+
+
+def test_weights_that_the_last_step_ruined_are_noticed_in_the_test(
+    command, tmp_path, capsys
+):
+    ruin = ["--learning-rate", "1e6", "--epochs", "1", "--batch-size", "64"]
+    ruin += ["--hidden", *["16"] * 9, "--out", str(tmp_path / "run")]
+    assert main([*command, *ruin]) == 1
+    errors = capsys.readouterr().err
+    assert re.search(r"the test loss is \w+ \(epoch 1\): training diverged", errors)
 
 
 def test_run_goes_on_after_a_loss_that_is_not_finite_if_asked(command, tmp_path):

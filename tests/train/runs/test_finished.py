@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import filelock
 import jax
@@ -16,10 +15,11 @@ import train
 from models import WideResNet
 from models.torch_weights import from_torch, to_torch
 from tests.golden import seeded
+from train.__main__ import main
 from train.data.sources import load_dataset
 from train.engine.networks import NetworkSpec
 from train.errors import InputError
-from train.runs import export, records, trained
+from train.runs import records, trained
 from train.runs.evaluate import evaluate
 from train.runs.listing import list_runs
 from train.runs.loop import run
@@ -77,47 +77,37 @@ def test_pixels_are_normalised_as_in_training(finished):
     assert network.std == pytest.approx([images.std()], rel=1e-6)
 
 
-def test_inputs_of_another_shape_are_refused(finished):
-    with pytest.raises(ValueError, match=r"\[batch, 8, 8, 1\], got the shape \(2, 8\)"):
-        train.load_run(finished)(np.zeros((2, 8), np.uint8))
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((2, 8), np.uint8), r"\[batch, 8, 8, 1\], got the shape \(2, 8\)"),
+        (np.zeros((2, 8, 8, 1)), r"must be uint8, .* got float64\. Pixels from"),
+        (np.zeros((0, 8, 8, 1), np.uint8), r"got the shape \(0, 8, 8, 1\)"),
+    ],
+)
+def test_inputs_that_are_no_such_images_are_refused(finished, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        train.load_run(finished)(inputs)
 
 
-def test_images_that_are_no_pixels_are_refused(finished):
-    with pytest.raises(
-        ValueError, match=r"must be uint8, .* got float64\. Pixels from"
-    ):
-        train.load_run(finished)(np.zeros((2, 8, 8, 1)))
-
-
-def test_no_images_are_refused(finished):
-    with pytest.raises(ValueError, match=r"got the shape \(0, 8, 8, 1\)"):
-        train.load_run(finished)(np.zeros((0, 8, 8, 1), np.uint8))
-
-
-def test_folder_of_a_comparison_is_told(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(InputError, match=f"or a study: .* train runs {tmp_path}"):
-        train.load_run(tmp_path)
-
-
-def test_checkpoint_that_changed_is_refused(copy):
-    [step] = records.steps_in(copy)
-    for path in (copy / "checkpoints" / str(step) / "snapshot").rglob("*"):
+def checkpoint_that_changed(folder):
+    [step] = records.steps_in(folder)
+    for path in (folder / "checkpoints" / str(step) / "snapshot").rglob("*"):
         if path.is_file() and path.parent.name == "d":
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read the checkpoint .* Name an earl"):
-        train.load_run(copy)
 
 
-def test_checkpoint_of_another_network_is_refused(copy):
-    about = json.loads((copy / "network.json").read_text())
+def another_network(folder):
+    about = json.loads((folder / "network.json").read_text())
     about["model"]["hidden"] = [9]
-    (copy / "network.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match=r"is of another network than network\.json"):
-        train.load_run(copy)
+    (folder / "network.json").write_text(json.dumps(about))
+
+
+def comparison(folder):
+    (folder / "metrics.jsonl").unlink()
+    (folder / "runs").mkdir()
 
 
 def without_checkpoints(folder):
@@ -133,6 +123,9 @@ def unfinished(folder):
     ("spoil", "step", "message"),
     [
         (shutil.rmtree, None, "holds no run: name the folder of a run"),
+        (comparison, None, "or a study: .* train runs .*copy"),
+        (checkpoint_that_changed, None, "cannot read the checkpoint .* Name an earl"),
+        (another_network, None, r"is of another network than network\.json"),
         (without_checkpoints, None, "kept no checkpoint. .* --keep-checkpoints 1"),
         (unfinished, None, "has no checkpoint yet"),
         (lambda _: None, 7, "--step must be that of a checkpoint .*: 44; got 7"),
@@ -249,7 +242,7 @@ def test_numbers_are_scored_in_percent_of_the_variance(tmp_path):
 
 def test_arrays_of_other_networks_have_the_names_of_flax(finished, tmp_path):
     path = tmp_path / "out.safetensors"
-    assert "6 arrays" not in export.export(Export(finished, path))  # one hidden layer
+    assert "6 arrays" not in trained.export(Export(finished, path))  # one hidden layer
     arrays, module = load_file(path), train.load_run(finished).module
     assert sorted(arrays) == [
         f"layers/{layer}/{name}" for layer in (0, 1) for name in ("bias", "kernel")
@@ -265,9 +258,9 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
     expected = seeded.weights({name: a.shape for name, a in to_torch(zeros).items()})
     spec = NetworkSpec(Model("wide_resnet"), (8, 8, 1), 3)
     network = trained.TrainedNetwork(spec, from_torch(expected), None, None, 5)
-    monkeypatch.setattr(export, "load_run", lambda *_: network)
+    monkeypatch.setattr(trained, "load_run", lambda *_: network)
     path = tmp_path / f"out.{ending}"
-    text = export.export(Export(tmp_path, path))
+    text = trained.export(Export(tmp_path, path))
     assert "of step 5, with the names of PyTorch" in text
     found = load_file(path) if ending == "safetensors" else dict(np.load(path))
     assert found.keys() == expected.keys()
@@ -275,21 +268,17 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize("command", ["predictions", "export"])
-def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, command):
+@pytest.mark.parametrize("words", ["export {}", "evaluate {} --predictions"])
+def test_file_that_is_there_is_replaced_if_asked_only(
+    finished, tmp_path, capsys, words
+):
     path = tmp_path / "out.npz"
     path.write_text("mine")
-
-    def write(overwrite):
-        if command == "export":
-            export.export(Export(finished, path, overwrite=overwrite))
-        else:
-            evaluate(Evaluate(finished, predictions=path, overwrite=overwrite))
-
-    with pytest.raises(InputError, match=r"is there already: .* --overwrite"):
-        write(False)
+    command = [*words.format(finished).split(), str(path)]
+    assert main(command) == 2
+    assert "is there already: name a new file, or add --ov" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    write(True)
+    assert main([*command, "--overwrite"]) == 0
     assert len(np.load(path).files) > 1
 
 
@@ -297,23 +286,8 @@ def test_file_that_is_there_is_replaced_if_asked_only(finished, tmp_path, comman
     ("place", "message"), [("no/out.npz", "there is no folder"), (".", "is a folder")]
 )
 def test_file_that_cannot_be_written_is_told_first(tmp_path, place, message):
-    out = tmp_path / place if place != "." else tmp_path
     with pytest.raises(InputError, match=message):
-        check_output("OUT", out, overwrite=False)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Export(Path("a"), Path("b.pt")), r"OUT must end in .safetensors or"),
-        (lambda: Evaluate(Path("a"), predictions=Path("b.txt")), "--predictions must"),
-        (lambda: Evaluate(Path("a"), step=0), "--step must be at least 1"),
-        (lambda: Evaluate(Path("a"), data="mnist"), "--data must be"),
-    ],
-)
-def test_bad_options_are_refused(make, message):
-    with pytest.raises(InputError, match=message):
-        make()
+        check_output("OUT", tmp_path / place, overwrite=False)
 
 
 # --- List -----------------------------------------------------------------------------
@@ -364,7 +338,26 @@ def test_table_of_runs_fits_a_terminal(several):
     assert lines[1].split()[:3] == ["a/done", "finished", "2/2"]
 
 
+def test_comparison_is_one_line_unless_all_is_asked_for(finished, tmp_path, capsys):
+    for name in ("mine", "all/runs/digits/a", "all/runs/digits/b"):
+        shutil.copytree(finished, tmp_path / name)
+    (tmp_path / "all/runs/digits/b/finished.json").unlink()
+    (tmp_path / "all/config.json").write_text('{"arms": ["sgd"], "epochs": 2}')
+    assert main(["runs", str(tmp_path)]) == 0
+    _, whole, mine = capsys.readouterr().out.splitlines()
+    assert whole.split()[:7] == ["all", "1", "of", "2", "runs", "-", "-"]
+    assert mine.split()[:3] == ["mine", "finished", "2/2"]
+    assert main(["runs", "--all", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 3
+
+
+def test_long_names_have_lines_of_their_own(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / ("long" * 20))
+    heading, name, row = list_runs(Runs(tmp_path)).splitlines()
+    assert name == "long" * 20
+    assert row.split()[:2] == ["finished", "2/2"]
+    assert len(heading) == len(row) <= 80
+
+
 def test_folder_without_runs_is_told(tmp_path):
     assert list_runs(Runs(tmp_path)) == f"There are no runs in {tmp_path}."
-    with pytest.raises(InputError, match="there is no folder"):
-        list_runs(Runs(tmp_path / "nowhere"))

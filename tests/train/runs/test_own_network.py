@@ -14,6 +14,7 @@ from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.errors import InputError
 from train.runs import records
+from train.runs.checkpoint import by_path
 from train.settings import options as settings
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -53,24 +54,13 @@ def whole(folder):
 
 def state(folder):
     """All arrays of the last checkpoint, by their names."""
-    saved = restore(folder / "checkpoints" / f"{EPOCHS * STEPS}")["state"]
-    found = {}
-
-    def add(tree, name):
-        if isinstance(tree, dict):
-            for key in tree:
-                add(tree[key], f"{name}/{key}")
-        elif not isinstance(tree, list | None):
-            found[name] = np.asarray(tree)
-
-    add(saved, "")
-    return found
+    return by_path(restore(folder / "checkpoints" / f"{EPOCHS * STEPS}")["state"])
 
 
 def test_checkpoint_holds_the_random_numbers_of_dropout(whole):
     # A mask a step.
-    assert state(whole)["/batch_stats/dropout/rngs/count"] == EPOCHS * STEPS
-    assert "/batch_stats/norm/mean" in state(whole)
+    assert state(whole)["batch_stats/dropout/rngs/count"] == EPOCHS * STEPS
+    assert "batch_stats/norm/mean" in state(whole)
 
 
 def test_resumed_run_is_that_of_an_unbroken_one(folder, whole, tmp_path, monkeypatch):

@@ -59,16 +59,6 @@ def test_two_processes_may_write_one_file(tmp_path):
     assert failures.get() + failures.get() == 0
 
 
-def test_empty_options_of_a_killed_process_do_not_block_a_comparison(tmp_path):
-    # A kill between open("x") and the end of the write in new_folder.
-    command = ["compare", *MLP, "--epochs", "1", "--out", str(tmp_path / "out")]
-    assert main([*command, "--budget", "1e-9"]) == 0
-    folder = tmp_path / "out" / "runs" / "digits" / "1-sgd-seed0"
-    folder.mkdir(parents=True)
-    (folder / "config.json").touch()
-    assert main([*command, "--resume"]) == 0
-
-
 def test_tables_of_before_do_not_stay(tmp_path):
     runs = {("lcam", s): run(s + 1.0) for s in range(3)}
     runs |= {("sgd-0.9", s): run(2.0 * s) for s in range(3)}

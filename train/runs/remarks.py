@@ -1,0 +1,89 @@
+"""What is said of a run: that its phase hardly changes, and what it came to."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from train.runs import records
+from train.runs.display import as_clock
+from train.settings.experiment import Run
+from train.settings.optimizer import SIGNALS, Optimizer
+
+# Of an epoch's steps in one phase: there the two coefficients are as good as one.
+NEARLY_ALL = 0.98
+
+# An epoch of fewer steps has one phase by chance.
+FEWEST_STEPS = 10
+
+
+def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
+    """What to say of an epoch whose phase was nearly always the same; None otherwise.
+
+    It is not LCAM that trains then. The row is that of `metrics.jsonl`.
+    """
+    low, high = optimizer.low_loss_momentum, optimizer.high_loss_momentum
+    constant = "LCAM was SGD with momentum"
+    if optimizer.optimizer == "adamw":
+        low, high = optimizer.low_loss_b1, optimizer.high_loss_b1
+        constant = "AdamW had a fixed b1 of"
+    is_switched = optimizer.by_phase and optimizer.phase in SIGNALS
+    if not is_switched or low == high or row["step"] < FEWEST_STEPS * row["epoch"]:
+        return None
+    share = row["low_loss_share"]
+    if max(share, 1 - share) < NEARLY_ALL:
+        return None
+    phase, momentum = ("low", low) if share > 0.5 else ("high", high)
+    if optimizer.margin:
+        advice = "Inside the dead band the phase stays: try a smaller --margin."
+    elif phase == "high":
+        advice = "The loss hardly falls: try a smaller --learning-rate."
+    elif optimizer.loss_average == "epoch":
+        advice = "The average is slower than the loss: try --loss-average ema."
+    else:
+        advice = (
+            "The average is slower than the loss: try an --ema-decay below "
+            f"{optimizer.ema_decay:g}."
+        )
+    return (
+        f"note: {100 * max(share, 1 - share):.0f} % of the steps of epoch "
+        f"{row['epoch']} were in the {phase}-loss phase, so {constant} {momentum:g}. "
+        f"{advice}"
+    )
+
+
+def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[str]:
+    """What a run came to, where it is, and what can be done next, in lines."""
+    rows, optimizer = records.read_metrics(folder), config.optimizer
+    last = rows[-1]
+    loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
+    results = [f"training loss {loss}"]
+    if last.get("test_error") is not None:
+        results.insert(0, f"test error {last['test_error']:.2f} %")
+    clock = as_clock(sum(row["seconds"] for row in rows))
+    epochs = _count(len(rows), "epoch", "s")
+    lines = [f"{', '.join(results)} after {epochs} in {clock}"]
+    if optimizer.by_phase:
+        share = sum(row["low_loss_share"] for row in rows) / len(rows)
+        switches = _count(sum(row["phase_switches"] for row in rows), "switch", "es")
+        lines.append(f"low-loss phase in {share:.0%} of the steps, {switches}")
+    lines.append(f"folder: {folder}")
+    if picture is not None:
+        lines.append(f"picture: {picture}")
+    if config.tensorboard:
+        lines.append(f"charts: tensorboard --logdir {shlex.quote(str(folder))}")
+    if optimizer.phases_of is None:
+        arms = f"sgd {optimizer.optimizer}"
+        if optimizer.optimizer == "sgd":
+            arms = "sgd lcam"
+        elif optimizer.optimizer == "adamw" and optimizer.by_phase:
+            low, high = optimizer.low_loss_b1, optimizer.high_loss_b1
+            arms = f"adamw adamw:high-loss-b1={high:g},low-loss-b1={low:g}"
+        lines.append(
+            f"next: the same with compare --arms {arms} --seeds 0 1 2 in place of run"
+        )
+    return lines
+
+
+def _count(number: int, noun: str, ending: str) -> str:
+    """A number of things, with the noun's ending for several."""
+    return f"{number:,} {noun}{ending if number != 1 else ''}"
