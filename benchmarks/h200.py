@@ -136,12 +136,12 @@ def optimizer_rows(device: jax.Device) -> Iterator[dict[str, Any]]:
         updates, state = optimizer.update(grads, state, params, value=loss)
         return optax.apply_updates(params, updates), state
 
-    numbers = (any_hyperparameters(), _array(jnp.float32))
+    numbers = (any_hyperparameters(METHOD), _array(jnp.float32))
     for case in ("one array", "WRN-28-10"):
         params = [_array(jnp.float32, *shape) for shape in CASES[case]()]
         count = sum(math.prod(array.shape) for array in params)
         for name, make in OPTIMIZERS.items():
-            state = jax.eval_shape(make(any_hyperparameters(), 0.1).init, params)
+            state = jax.eval_shape(make(any_hyperparameters(METHOD), 0.1).init, params)
             args = (params, state, params, _array(jnp.float32), *numbers)
             row = compile_row(
                 device, f"{name}, {case}", partial(update, make), *args, donate=(0, 1)
@@ -181,7 +181,7 @@ def training_row(
     params, stats = jax.eval_shape(make_network_init(network), plan.key)
     state = jax.eval_shape(partial(make_state, spec), params, stats)
     name = f"{describe(network)}, {num_steps} step{'s' * (num_steps > 1)}"
-    args = (state, data, plan, any_hyperparameters(), _array(jnp.int32))
+    args = (state, data, plan, any_hyperparameters(METHOD), _array(jnp.int32))
     train = partial(train_steps, spec, count=num_steps, batch_size=spec.batch_size)
     # A CPU's networks have a convolution that only a CPU needs: models.wide_resnet.
     with mock.patch.object(jax, "default_backend", return_value="gpu"):

@@ -52,7 +52,7 @@ CASES = {
     ],
     "text": [f"{RUN} --data english --every 40 --epochs 1 --layers 1 --dtype bfloat16"],
     "AdamW by phase, test of the rest": [
-        f"{MLP} --optimizer adamw --high-loss-b1 0.9 --low-loss-b1 0.95"
+        f"{MLP} --optimizer optax.adamw --optimizer-options b1=0.9/0.95"
         " --every 2 --test-rest"
     ],
     "phase by examples, mechanism": [

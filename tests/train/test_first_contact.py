@@ -133,7 +133,7 @@ REFUSED = {
     "run --preset figure3-sgd-.9": "Did you mean figure3-sgd-0.9?",
     "run --preset figure5": "Did you mean figure5-cifar10-sgd, figure5-cifar10-lcam, ",
     # Values.
-    "run --optimizer lcamm": "must be sgd, lcam or adamw, got 'lcamm'. Did you",
+    "run --optimizer lcamm": "must be sgd, lcam, optax.NAME, optax.contrib.NAME or",
     "run --epochs 0": "--epochs must be at least 1, got 0.",
     "run --epochs three": "--epochs must be a whole number, got 'three'.",
     "run --epochs 1.5": "--epochs must be a whole number, got '1.5'.",
@@ -233,13 +233,13 @@ REFUSED = {
     "runs --jsn": "runs has no option --jsn. Did you mean --json?",
     "runs runs more": "unexpected 'more': runs takes FOLDER and options only",
     # Arms.
-    "compare --arms sgd lcamx": "--arms lcamx: --optimizer must be sgd, lcam or adamw",
+    "compare --arms sgd lcamx": "--arms lcamx: --optimizer must be sgd, lcam, optax",
     "compare --arms sgd:momentun=0.95 lcam": "Did you mean --momentum?",
     "compare --arms sgd sgd": "--arms must be different, got sgd sgd.",
     "compare --arms sgd sgd:momentum=0.9": "are the same optimizer",
     "compare --arms sgd": "--arms needs 2 or more, got 1.",
     "compare --arms sgd,lcam": "or more, got 1. Put spaces between several.",
-    "compare --arms sgd,lcam adamw": "got 'sgd,lcam'. Put spaces between several.",
+    "compare --arms sgd,lcam lcam": "got 'sgd,lcam'. Put spaces between several.",
     "compare --arms sgd:0.95 lcam": "expected OPTION=VALUE",
     "compare --arms lcam sgd:momentum=0.9,momentum=0.8": "momentum stands there twice",
     "compare --learning-rates 0.1": "--learning-rates needs --validation N: the number",
@@ -250,7 +250,7 @@ REFUSED = {
     "compare --learning-rates 0.1 --validation 9 --seeds 1 2000": "share 2000: what",
     "compare --validation-seeds 3": "--validation-seeds needs --learning-rates.",
     "compare --arms sgd lcam:epochs=3": "all arms share --epochs",
-    "compare --arms sgd adamw:momentum=0.9": "--momentum belongs to --optimizer sgd",
+    "compare --arms sgd lcam:momentum=0.9": "--momentum belongs to --optimizer sgd",
     "compare --arms sgd lcam:momentum=0.8": "--momentum belongs to --optimizer sgd",
 }
 

@@ -233,7 +233,7 @@ COMMANDS = {
 ODD_WORDS = """
 0 1 2 -1 10 64 0.5 .9 nan inf -inf 1e400 1e-400 1_0 0x10 ٣ True False None
 digits english diabetes npz: npz:~nosuch/x npz:/ npz:. ~nosuch/x ~ / . .. - -- --- -x
--h --help --= --no --no-resume = : , sgd lcam adamw sgd:momentum=0.9 lcam:margin=-h
+-h --help --= --no --no-resume = : , sgd lcam optax.lion sgd:nesterov=3 lcam:margin=-h
 lcam:margin=nan .py:f x.py sgd-0.9 borrowed a.png .png [red] [/] {0} %s %()d @file $x$ *
 """
 odd_words = st.one_of(

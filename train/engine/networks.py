@@ -11,7 +11,7 @@ from flax import nnx
 from models import MLP, Transformer, WideResNet
 from train.data.dataset import Dataset
 from train.engine import own
-from train.engine.own import OwnNetwork
+from train.engine.own import OwnFunction
 from train.engine.variables import pure, split
 from train.settings.options import Model, parse_network
 
@@ -22,7 +22,7 @@ class NetworkSpec(NamedTuple):
     model: Model  # its `network` is set
     input_shape: tuple[int, ...]  # of an example
     num_outputs: int  # classes; 1 for numbers
-    own: OwnNetwork | None = None  # None for the program's
+    own: OwnFunction | None = None  # None for the program's
 
     @property
     def is_text(self) -> bool:

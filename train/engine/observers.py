@@ -70,7 +70,9 @@ def _misread(truth: str, method: Method) -> Observer:
         )
 
     def init(_: Any) -> Any:
-        return detector(any_hyperparameters()).init({}), jnp.zeros((2, 2), jnp.float32)
+        return detector(any_hyperparameters(method)).init({}), jnp.zeros(
+            (2, 2), jnp.float32
+        )
 
     def update(observed: Any, step: Step) -> Any:
         state, counts = observed

@@ -1,8 +1,8 @@
 """The optimizers of the program, and their learning rates.
 
 Arms of a comparison are data, not code: SGD is LCAM with equal coefficients, and every
-number enters the compiled step as a traced scalar. All arms of SGD and LCAM with the
-same `Method` share one compilation. The rates of all steps are worked out before a run.
+number enters the compiled step as a traced scalar. All arms with the same `Method`
+share one compilation. The rates of all steps are worked out before a run.
 """
 
 from typing import Literal, NamedTuple
@@ -13,13 +13,14 @@ import numpy as np
 import optax
 
 import lcam_optax
+from train.engine import factories
+from train.engine.factories import Factory
 from train.settings.optimizer import SIGNALS, Optimizer, Schedule
 
 
 class Method(NamedTuple):
     """What about an optimizer is code. Hashable."""
 
-    adaptive: bool  # AdamW instead of LCAM and SGD
     epoch_average: bool  # whether the loss is compared with this epoch's mean
     # What decides the phase, as `value`: the loss of the batch; that of a fixed batch;
     # that of the batch less what was remembered of its examples; or a number of [0, 1),
@@ -27,82 +28,85 @@ class Method(NamedTuple):
     signal: Literal["loss", "fixed", "examples", "noise"]
     lagged: bool  # whether a comparison acts on the next step
     nesterov: bool
-    # Whether the phase picks AdamW's b1; it always picks the momentum of LCAM and SGD.
-    by_phase: bool = True
+    clips: bool
+    factory: Factory | None = None  # of another optimizer than SGD and LCAM
 
 
 class Hyperparameters(NamedTuple):
     """What about an optimizer is data: float32 scalars, and one int32."""
 
     weight_decay: jax.Array
-    high_loss_momentum: jax.Array  # in [0, 1); SGD's momentum; AdamW's b1
+    high_loss_momentum: jax.Array  # in [0, 1); SGD's momentum
     low_loss_momentum: jax.Array  # the same
     ema_decay: jax.Array  # of the loss average, in [0, 1)
     margin: jax.Array  # dead band around the average, relative
     low_loss_share: jax.Array  # of the steps, where chance decides, in [0, 1)
-    adam_b2: jax.Array
-    adam_epsilon: jax.Array
+    clip_norm: jax.Array
+    numbers: tuple[jax.Array, ...]  # of `Factory.numbers`
+    by_phase: tuple[tuple[jax.Array, jax.Array], ...]  # at high and at low loss
     steps_per_epoch: jax.Array  # int32, at least 1
 
 
 def method_of(config: Optimizer) -> Method:
-    """What about an optimizer's options is code; KeyError if it is not known here."""
+    """What about an optimizer's options is code."""
+    factory = None if config.is_lcam else factories.describe(config)[0]
     return Method(
-        adaptive={"sgd": False, "lcam": False, "adamw": True}[config.optimizer],
         epoch_average=config.loss_average == "epoch",
         signal=config.phase if config.phase in SIGNALS else "noise",
         lagged=config.lagged,
         nesterov=config.nesterov,
-        by_phase=config.by_phase or config.optimizer == "sgd",
+        clips=config.clip_norm is not None,
+        factory=factory,
     )
 
 
 def hyperparameters_of(config: Optimizer, steps_per_epoch: int) -> Hyperparameters:
-    """What about an optimizer's options is data; KeyError if it is not known here."""
-    high, low = {
-        "sgd": (config.momentum, config.momentum),
-        "lcam": (config.high_loss_momentum, config.low_loss_momentum),
-        "adamw": (config.high_loss_b1, config.low_loss_b1)
-        if config.by_phase
-        else (config.adam_b1, config.adam_b1),
-    }[config.optimizer]
-    numbers = vars(config) | {"high_loss_momentum": high, "low_loss_momentum": low}
-    scalars = [jnp.float32(numbers[name]) for name in Hyperparameters._fields[:-1]]
-    return Hyperparameters(*scalars, jnp.int32(steps_per_epoch))
+    """What about an optimizer's options is data."""
+    high, low = config.high_loss_momentum, config.low_loss_momentum
+    if config.optimizer == "sgd":
+        high = low = config.momentum
+    numbers, pairs = ((), ()) if config.is_lcam else factories.describe(config)[1:]
+    return Hyperparameters(
+        weight_decay=jnp.float32(config.weight_decay or 0),
+        high_loss_momentum=jnp.float32(high),
+        low_loss_momentum=jnp.float32(low),
+        ema_decay=jnp.float32(config.ema_decay),
+        margin=jnp.float32(config.margin),
+        low_loss_share=jnp.float32(config.low_loss_share),
+        clip_norm=jnp.float32(config.clip_norm or 0),
+        numbers=tuple(map(jnp.float32, numbers)),
+        by_phase=tuple((jnp.float32(high), jnp.float32(low)) for high, low in pairs),
+        steps_per_epoch=jnp.int32(steps_per_epoch),
+    )
 
 
 def make_optimizer(
     method: Method, numbers: Hyperparameters, learning_rate: jax.Array
 ) -> optax.GradientTransformationExtraArgs:
     """Builds the transformation, inside the compiled step: its numbers are traced."""
-    coefficients = numbers.high_loss_momentum, numbers.low_loss_momentum
     phase_options = {
         "loss_average": make_loss_average(method, numbers),
         "margin": numbers.margin,
         "lagged": method.lagged,
     }
-    if not method.adaptive:
+    if method.factory is None:
+        coefficients = numbers.high_loss_momentum, numbers.low_loss_momentum
         options = {"nesterov": method.nesterov, **phase_options}
-        return optax.chain(
+        made = optax.chain(
             optax.add_decayed_weights(numbers.weight_decay),
             lcam_optax.lcam(learning_rate, *coefficients, **options),
         )
-
-    def adamw(momentum: jax.Array) -> optax.GradientTransformation:
-        # `inject_hyperparams` keeps what it is given in the state: the momentum only.
-        return optax.adamw(
+    else:
+        made = factories.make(
+            method.factory,
+            numbers.numbers,
+            numbers.by_phase,
             learning_rate,
-            b1=momentum,
-            b2=numbers.adam_b2,
-            eps=numbers.adam_epsilon,
-            weight_decay=numbers.weight_decay,
+            phase_options,
         )
-
-    if not method.by_phase:
-        return optax.with_extra_args_support(adamw(numbers.high_loss_momentum))
-    return optax.inject_hyperparams(adamw)(
-        lcam_optax.loss_phase_schedule(*coefficients, **phase_options)
-    )
+    if method.clips:
+        return optax.chain(optax.clip_by_global_norm(numbers.clip_norm), made)
+    return made
 
 
 def make_loss_average(
@@ -119,10 +123,31 @@ def make_loss_average(
     return lcam_optax.ema_average(numbers.ema_decay)
 
 
-def any_hyperparameters() -> Hyperparameters:
+def any_hyperparameters(method: Method) -> Hyperparameters:
     """Some numbers, for an initial state: its structure does not depend on them."""
-    numbers = Hyperparameters(*[jnp.float32(0)] * len(Hyperparameters._fields))
-    return numbers._replace(steps_per_epoch=jnp.int32(1))
+    scalars = [jnp.float32(0)] * (len(Hyperparameters._fields) - 3)
+    own = factories.zeros(method.factory) if method.factory else ((), ())
+    return Hyperparameters(*scalars, *own, jnp.int32(1))
+
+
+def seen_in(method: Method, opt_state: optax.OptState) -> dict[str, jax.Array]:
+    """`average_loss`, `phase` and `momentum`, as far as an optimizer has them.
+
+    The momentum is that of SGD and LCAM. Of another optimizer it is the first number
+    that the phase picks. All that the phase picks has the same phase.
+    """
+    names = {"average_loss": "average_loss", "phase": "phase", "momentum": "momentum"}
+    if method.factory is not None:
+        if not method.factory.by_phase:
+            return {}
+        names["momentum"] = method.factory.by_phase[0]
+    found = {}
+    for shown, name in names.items():
+        numbers = optax.tree.get_all_with_path(
+            opt_state, name, filtering=lambda _, leaf: isinstance(leaf, jax.Array)
+        )
+        found[shown] = numbers[0][1]
+    return found
 
 
 def learning_rates(

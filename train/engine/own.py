@@ -1,4 +1,4 @@
-"""A network of a user's own: loads its file, and checks that it can be trained."""
+"""Files of a user's own: loads them, and checks that a network can be trained."""
 
 import contextlib
 import functools
@@ -20,18 +20,18 @@ from train.engine.variables import merge, split
 from train.errors import InputError
 from train.paths import expand
 from train.settings.cli import did_you_mean
-from train.settings.options import Own, read_network
+from train.settings.options import OwnFile, read_own
 
 _BATCH = 2  # examples that a network is tried on
 
 
-class OwnNetwork(NamedTuple):
-    """Where a network comes from: a function of a file of this content. Hashable."""
+class OwnFunction(NamedTuple):
+    """What makes a network or an optimizer: a function of a file. Hashable."""
 
     path: Path  # for messages
     function: str
     source: bytes
-    is_text: bool
+    is_text: bool = False  # whether it makes a network for texts
 
     @property
     def sha256(self) -> str:
@@ -42,21 +42,21 @@ class OwnNetwork(NamedTuple):
         return f"{self.function} of {self.path}"
 
 
-def find_own(asked: Own, *, is_text: bool = False) -> OwnNetwork:
-    """The network that is typed, after its file was imported once."""
-    source = read_network(asked.path)
-    own = OwnNetwork(expand(asked.path), asked.function, source, is_text)
-    _load(own)
+def find_own(asked: OwnFile, *, is_text: bool = False) -> OwnFunction:
+    """What is typed, after its file was imported once."""
+    source = read_own(asked.path)
+    own = OwnFunction(expand(asked.path), asked.function, source, is_text)
+    load(own)
     return own
 
 
 @functools.cache
-def _load(own: OwnNetwork) -> Callable[..., Any]:
-    """The function that makes the network."""
-    module = types.ModuleType(f"network_{own.sha256[:16]}")
+def load(own: OwnFunction) -> Callable[..., Any]:
+    """The function itself."""
+    module = types.ModuleType(f"own_{own.sha256[:16]}")
     module.__file__ = str(own.path)
     sys.modules[module.__name__] = module  # dataclasses look there for their module
-    with _blaming(own, "the file cannot be imported."):
+    with blaming(own, "the file cannot be imported."):
         code = compile(own.source, str(own.path), "exec", dont_inherit=True)
         exec(code, vars(module))
     known = {name: thing for name, thing in vars(module).items() if callable(thing)}
@@ -64,16 +64,16 @@ def _load(own: OwnNetwork) -> Callable[..., Any]:
         raise InputError(
             f"{own.path} has no function {own.function}."
             f"{did_you_mean(own.function, known)} Behind the colon goes the function, "
-            "or the class, that makes your network."
+            "or the class, that makes it."
         )
     return known[own.function]
 
 
 def make(
-    own: OwnNetwork, input_shape: tuple[int, ...], num_outputs: int, key: jax.Array
+    own: OwnFunction, input_shape: tuple[int, ...], num_outputs: int, key: jax.Array
 ) -> nnx.Module:
     """Makes the network with fresh weights."""
-    network = _load(own)(input_shape, num_outputs, rngs=nnx.Rngs(key))
+    network = load(own)(input_shape, num_outputs, rngs=nnx.Rngs(key))
     if not isinstance(network, nnx.Module):
         raise InputError(
             f"{own} must return a flax.nnx.Module, got {type(network).__name__}."
@@ -84,7 +84,7 @@ def make(
 
 
 @functools.cache
-def check(own: OwnNetwork, input_shape: tuple[int, ...], num_outputs: int) -> None:
+def check(own: OwnFunction, input_shape: tuple[int, ...], num_outputs: int) -> None:
     """Makes sure that the network can be trained, without computing anything."""
     dtype = jnp.int32 if own.is_text else jnp.float32
     inputs = jax.ShapeDtypeStruct((_BATCH, *input_shape), dtype)
@@ -92,10 +92,10 @@ def check(own: OwnNetwork, input_shape: tuple[int, ...], num_outputs: int) -> No
     jax.eval_shape(trial, jax.random.key(0), inputs)
 
 
-def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -> None:
+def _try(own: OwnFunction, num_outputs: int, key: jax.Array, inputs: jax.Array) -> None:
     """Makes the network, and calls it as a step and as a test do; see `check`."""
     shape = inputs.shape[1:]
-    with _blaming(own, f"{own.function}({shape}, {num_outputs}, rngs=rngs) failed."):
+    with blaming(own, f"{own.function}({shape}, {num_outputs}, rngs=rngs) failed."):
         network = make(own, shape, num_outputs, key)
     parts = split(network)
     expected = (*inputs.shape[: 2 if own.is_text else 1], num_outputs)
@@ -103,7 +103,7 @@ def _try(own: OwnNetwork, num_outputs: int, key: jax.Array, inputs: jax.Array) -
         call = f"network(inputs, train={train})"
         network = merge(*parts)
         before = {name: value for name, _, value in _arrays(network)}
-        with _blaming(own, f"{call} failed on {_type(inputs)}."):
+        with blaming(own, f"{call} failed on {_type(inputs)}."):
             outputs = network(inputs, train=train)
         for name, kind, value in _arrays(network):
             dtypes = ["float32"] if issubclass(kind, nnx.Param) else np.sctypeDict
@@ -174,7 +174,7 @@ def _depends_on_chance(parts: tuple[Any, ...], inputs: jax.Array) -> bool:
 
 
 @contextlib.contextmanager
-def _blaming(own: OwnNetwork, what: str) -> Iterator[None]:
+def blaming(own: OwnFunction, what: str) -> Iterator[None]:
     """Tells of an error as Python does, with the lines of the user's file alone."""
     try:
         yield

@@ -27,6 +27,7 @@ from train.engine.optimizers import (
     Method,
     any_hyperparameters,
     make_optimizer,
+    seen_in,
 )
 from train.engine.variables import merge, split
 from train.settings.experiment import Experiment
@@ -220,7 +221,8 @@ def _init(spec: Spec, seed: jax.Array) -> TrainState:
 
 def make_state(spec: Spec, params: nnx.State, batch_stats: nnx.State) -> TrainState:
     """The state before the first step of a network with these weights."""
-    optimizer = make_optimizer(spec.method, any_hyperparameters(), jnp.float32(0))
+    numbers = any_hyperparameters(spec.method)
+    optimizer = make_optimizer(spec.method, numbers, jnp.float32(0))
     observer = make_observer(spec.observe, spec.method)
     remembers = spec.method.signal == "examples"
     return TrainState(
@@ -324,7 +326,7 @@ def _step(
     params = optax.apply_updates(state.params, updates)
     memory = state.memory
     if spec.method.signal == "examples":
-        average = optax.tree.get(opt_state, "average_loss")
+        average = seen_in(spec.method, opt_state)["average_loss"]
         above = example_losses(outputs, targets) - average
         # What is not finite would be remembered for ever.
         above = jnp.where(jnp.isfinite(above), above, memory[chosen])
@@ -345,7 +347,7 @@ def _step(
         ),
     )
     error = jnp.mean(example_errors(outputs, targets))
-    metrics = StepMetrics(loss, error, *_diagnostics(opt_state))
+    metrics = StepMetrics(loss, error, *_diagnostics(spec.method, opt_state))
     return TrainState(params, batch_stats, opt_state, observed, memory), metrics
 
 
@@ -407,9 +409,8 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
     return augmentation.normalize(inputs, data.mean, data.std)
 
 
-def _diagnostics(opt_state: optax.OptState) -> list[jax.Array]:
+def _diagnostics(method: Method, opt_state: optax.OptState) -> list[jax.Array]:
     """Average loss, phase and momentum; NaN where the optimizer has no such thing."""
-    # AdamW's momentum by phase: beside the number stands the schedule's state.
-    found = partial(optax.tree.get, filtering=lambda _, x: isinstance(x, jax.Array))
-    numbers = [found(opt_state, name, np.nan) for name in StepMetrics._fields[2:]]
+    seen = seen_in(method, opt_state)
+    numbers = [seen.get(name, np.nan) for name in StepMetrics._fields[2:]]
     return [jnp.asarray(number, jnp.float32) for number in numbers]

@@ -141,7 +141,7 @@ def draw_loss(axes: plt.Axes, run: Curves) -> None:
     numbers = np.concatenate([run.steps["loss"], run.steps["average_loss"]])
     floor = floor_of(numbers)
     loss = np.maximum(run.steps["loss"], floor)
-    if np.isnan(phase).all():  # AdamW
+    if np.isnan(phase).all():  # an optimizer without phases
         axes.plot(epochs, loss, color="black", label="a step", **_DOTS)
     else:
         for each, color in PHASE_COLORS.items():
@@ -158,9 +158,9 @@ def draw_loss(axes: plt.Axes, run: Curves) -> None:
 def draw_momentum(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's coefficient and each epoch's mean."""
     momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
-    axes.set_ylabel("b1" if run.kind == "adamw" else "momentum")
-    if np.isnan(momentum).all():  # AdamW
-        axes.text(0.5, 0.5, "AdamW: none", ha="center", transform=axes.transAxes)
+    axes.set_ylabel("by phase" if run.kind == "other" else "momentum")
+    if np.isnan(momentum).all():
+        axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)
         axes.set_yticks([])
         return
     axes.plot(run.epochs, momentum, color="#999999", label="a step", **_DOTS)

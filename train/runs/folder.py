@@ -23,7 +23,8 @@ from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.records import reading
 from train.runs.writing import no_link, replace, writing
-from train.settings.options import network_sha256
+from train.settings.optimizer import parse_optimizer
+from train.settings.options import own_sha256, parse_network
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (
@@ -35,6 +36,11 @@ FREE_OPTIONS = (
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
     *("quiet", "compile_cache", "tensorboard"),
 )
+# Files of one's own, as options name them: the group of each option, and its reader.
+_OWN = {
+    "network": ("model", parse_network),
+    "optimizer": ("optimizer", parse_optimizer),
+}
 _ELSE = "Name a folder that can be made and written to."
 
 
@@ -156,18 +162,18 @@ def check_claim(
     path = folder / "config.json"
     with reading(path, f"Move {folder} away, or name another folder with --out."):
         saved = _flat(json.loads(path.read_text()))
-        their_function = str(saved.get("network")).rpartition(":")[2]
     ours = _flat(_claim(config, facts))
-    name, sha256 = ours.get("network"), ours.get("network_sha256")
-    if sha256 == saved.get("network_sha256"):
-        if sha256 and their_function == name.rpartition(":")[2]:
-            ours["network"] = saved["network"]  # its file may have been moved
-    elif name == saved.get("network"):
-        raise InputError(
-            f"the file of --network {name} has changed since the run in "
-            f"{folder} began. To continue it, put the old file back: each run has a "
-            "copy, network.py, in its folder. For the new network, name another --out."
-        )
+    for what in _OWN:
+        name, was, sum_ = ours.get(what), str(saved.get(what)), f"{what}_sha256"
+        if ours.get(sum_) == saved.get(sum_):
+            if sum_ in ours and was.rpartition(":")[2] == name.rpartition(":")[2]:
+                ours[what] = saved[what]  # its file may have been moved
+        elif name == was:
+            raise InputError(
+                f"the file of --{what} {name} has changed since the run in {folder} "
+                "began. To continue it, put the old file back: each run has a copy, "
+                f"{what}.py, in its folder. For the new one, name another --out."
+            )
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
@@ -195,18 +201,23 @@ def digest(config: Any, **facts: Any) -> str:
     Options that a resumed run may change do not count.
     """
     options = _flat(_claim(config, facts))
-    if "network_sha256" in options:  # its file may have been moved
-        options["network"] = options["network"].rpartition(":")[2]
+    for what in _OWN:
+        if f"{what}_sha256" in options:  # its file may have been moved
+            options[what] = options[what].rpartition(":")[2]
     free = (*FREE_OPTIONS, *config.changeable)
     fixed = {name: options[name] for name in sorted(options) if name not in free}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
 def _claim(config: Any, facts: dict[str, Any]) -> dict[str, Any]:
-    """All options, with the sum of the file of a network of the user's own."""
+    """All options, with the sums of files of the user's own."""
     options = config_as_json(config) | facts
-    sha256 = network_sha256(options.get("model", options).get("network"))
-    return options | ({} if sha256 is None else {"network_sha256": sha256})
+    for what, (group, parse) in _OWN.items():
+        found = options.get(group, options)  # a study has no groups
+        text = found.get(what) if isinstance(found, dict) else None
+        if text and (own := parse(text)):
+            options[f"{what}_sha256"] = own_sha256(own)
+    return options
 
 
 def config_as_json(config: Any) -> dict[str, Any]:

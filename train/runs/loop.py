@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-import optax
 
 from train import notes
 from train.data.dataset import Dataset, fingerprint
@@ -38,8 +37,11 @@ from train.runs.folder import add_provenance, digest, locked, open_folder, renew
 from train.runs.remarks import same_phase
 from train.runs.stop import Stop
 from train.runs.trained import write_network
+from train.runs.writing import replace as replace_file
 from train.runs.writing import writing
 from train.settings.experiment import Run
+from train.settings.optimizer import parse_optimizer
+from train.settings.options import read_own
 
 
 def run(
@@ -124,11 +126,13 @@ class _Training:
         """Makes the run's folder, or finds it, and keeps other processes out of it."""
         config = self._config
         kind = config.data.data.partition(":")[0]
-        name = config.preset or f"{kind}-{config.optimizer.optimizer}"
+        name = config.preset or f"{kind}-{config.optimizer.short_name}"
         folder = open_folder(config, f"{name}-seed{config.seed}", **self._facts)
         with locked(folder):
             change_epochs(folder, config, self._spec.steps_per_epoch, **self._facts)
             write_network(folder, self._spec.network, self._data.mean, self._data.std)
+            if mine := parse_optimizer(config.optimizer.optimizer):
+                replace_file(folder / "optimizer.py", read_own(mine.path))
             self.folder = folder
             yield
 
@@ -258,8 +262,8 @@ class _Training:
         spec, config, epoch = self._spec, self._config, self._epoch
         if not self._taken:
             self._metrics = _no_metrics(spec)
-            phase = optax.tree.get(self._state.opt_state, "phase", np.nan)
-            self._phase_before = float(jax.device_get(phase))
+            seen = optimizers.seen_in(spec.method, self._state.opt_state)
+            self._phase_before = float(jax.device_get(seen.get("phase", np.nan)))
         self._examples, self._halted = 0, 0.0
         self._start = time.perf_counter()
         plan = self._plan(epoch)

@@ -21,7 +21,7 @@ ARM_COLORS = {
     "timing": "#332288",  # one step late, or the mean of the epoch
     "average": "#999933",  # quicker, slower, or with a dead band
     "signal": "#A6761D",  # another loss than the batch's
-    "adamw": "#888888",
+    "other": "#888888",  # of Optax, or of a file
 }
 
 # What the options of these arms do not tell: they are taken from a run of LCAM.
@@ -39,6 +39,8 @@ def kind_of(name: str, options: Mapping[str, Any]) -> str:
     if name in _BY_NAME:
         return _BY_NAME[name]
     optimizer = options.get("optimizer", name if name in ARM_COLORS else "")
+    if "." in optimizer:
+        return "other"
     if optimizer != "lcam" or "high_loss_momentum" not in options:
         kind = optimizer or name.replace(":", "-").partition("-")[0]
         return kind if kind in ARM_COLORS else "lcam"

@@ -21,11 +21,13 @@ def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
 
     It is not LCAM that trains then. The row is that of `metrics.jsonl`.
     """
-    low, high = optimizer.low_loss_momentum, optimizer.high_loss_momentum
-    constant = "LCAM was SGD with momentum"
-    if optimizer.optimizer == "adamw":
-        low, high = optimizer.low_loss_b1, optimizer.high_loss_b1
-        constant = "AdamW had a fixed b1 of"
+    if optimizer.is_lcam:
+        low, high = optimizer.low_loss_momentum, optimizer.high_loss_momentum
+        constant = "LCAM was SGD with momentum {:g}"
+    else:
+        name, pair = next(iter(optimizer.pairs.items()), ("", (0.0, 0.0)))
+        high, low = pair
+        constant = f"{optimizer.short_name} had a fixed {name} of {{:g}}"
     is_switched = optimizer.by_phase and optimizer.phase in SIGNALS
     if not is_switched or low == high or row["step"] < FEWEST_STEPS * row["epoch"]:
         return None
@@ -46,7 +48,8 @@ def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
         )
     return (
         f"note: {100 * max(share, 1 - share):.0f} % of the steps of epoch "
-        f"{row['epoch']} were in the {phase}-loss phase, so {constant} {momentum:g}. "
+        f"{row['epoch']} were in the {phase}-loss phase, so "
+        f"{constant.format(momentum)}. "
         f"{advice}"
     )
 
@@ -75,9 +78,10 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
         arms = f"sgd {optimizer.optimizer}"
         if optimizer.optimizer == "sgd":
             arms = "sgd lcam"
-        elif optimizer.optimizer == "adamw" and optimizer.by_phase:
-            low, high = optimizer.low_loss_b1, optimizer.high_loss_b1
-            arms = f"adamw adamw:high-loss-b1={high:g},low-loss-b1={low:g}"
+        elif optimizer.optimizer_options:
+            own = ",".join(optimizer.optimizer_options)
+            base = "sgd" if not optimizer.by_phase else optimizer.optimizer
+            arms = f"{base} {optimizer.optimizer}:{own}"
         lines.append(
             f"next: the same with compare --arms {arms} --seeds 0 1 2 in place of run"
         )

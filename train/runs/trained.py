@@ -18,7 +18,7 @@ from models.torch_weights import to_torch
 from train.data import augmentation
 from train.engine import networks, own
 from train.engine.networks import NetworkSpec
-from train.engine.own import OwnNetwork
+from train.engine.own import OwnFunction
 from train.engine.variables import merge, pure
 from train.errors import InputError
 from train.paths import expand
@@ -157,7 +157,7 @@ def _spec_of(about: Mapping[str, Any]) -> NetworkSpec:
     return NetworkSpec(Model(**model), shape, about["num_outputs"])
 
 
-def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork:
+def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnFunction:
     """A user's own network, by the run's copy of its file."""
     path = folder / SOURCE
     source = path.read_bytes() if path.exists() else b""
@@ -166,7 +166,7 @@ def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnNetwork
             f"{path}, the run's copy of its network's file, was changed or is missing. "
             "Take it from a copy of the folder, or copy the file that you trained with."
         )
-    return OwnNetwork(path, function, source, bool(about.get("is_text")))
+    return OwnFunction(path, function, source, bool(about.get("is_text")))
 
 
 def _chosen(folder: Path, step: int | None) -> int:

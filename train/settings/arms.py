@@ -1,34 +1,51 @@
 """The arms of a comparison: optimizers with their options, each as one word."""
 
+import dataclasses
+import re
 from collections.abc import Sequence
 
 from train.errors import InputError
-from train.settings.cli import SPACES, flag, make, parser_of, read, why_not
+from train.settings.cli import SPACES, make, parser_of, read, why_not
 from train.settings.experiment import Experiment
 from train.settings.fields import check
 from train.settings.optimizer import Optimizer
 
+# Options of all optimizers: those that belong to no optimizer.
+_SHARED = [
+    field.name.replace("_", "-")
+    for field in dataclasses.fields(Optimizer)
+    if "optimizer" not in field.metadata.get("of", {})
+]
+
 
 def parse_arm(text: str) -> Optimizer:
     """Parses `NAME` or `NAME:OPTION=VALUE,...`, as if the options were typed."""
-    name, *rest = text.split(":", 1)
-    words = {"--optimizer": name.strip()}
+    name, rest = re.fullmatch(r"([^:]*\.py:\w*|[^:]*)(?::(.*))?", text, re.S).groups()
+    parser = parser_of("run", Optimizer)
+    known = [each[2:] for each in parser._option_string_actions]
+    shared = [each[2:] for each in parser_of("run", Experiment)._option_string_actions]
+    words, own = {"optimizer": name.strip()}, {}
     try:
         check("," not in name, f"NAME must be one optimizer, got {name!r}.{SPACES}")
-        for word in rest[0].split(",") if rest else ():
+        for word in rest.split(",") if rest is not None else ():
             key, equals, value = (part.strip() for part in word.partition("="))
             form = "OPTION=VALUE, as in sgd:momentum=0.95"
             check(equals == "=", f"expected {form}, got {word!r}.")
             check(":" not in value, f"got {word!r}: put a comma between options.")
-            check(flag(key) not in words, f"{key} stands there twice: leave one out.")
-            words[flag(key)] = value
-        parser = parser_of("run", Optimizer)
-        given, unknown = read(parser, [f"{key}={words[key]}" for key in words])
-        if unknown is not None:
-            key = unknown.partition("=")[0]
-            shared = key in parser_of("run", Experiment)._option_string_actions
-            check(not shared, f"all arms share {key}: give it outside of --arms.")
-            raise InputError(why_not(name, key, parser, {}))
+            key = key.replace("_", "-")
+            check(key not in words | own, f"{key} stands there twice: leave one out.")
+            # What is no option of the program is one of the optimizer's own.
+            is_own = "." in name and (key not in _SHARED or "/" in value)
+            check(
+                key not in shared, f"all arms share --{key}: give it outside of --arms."
+            )
+            if not is_own and key not in known:
+                raise InputError(why_not(name, f"--{key}", parser, {}))
+            (own if is_own else words)[key] = value
+        typed = [f"--{key}={value}" for key, value in words.items()]
+        typed += ["--optimizer-options"] * bool(own)
+        typed += [f"{key}={value}" for key, value in own.items()]
+        given, _ = read(parser, typed)
         optimizer = make(Optimizer, given)
         optimizer.check(given)
     except InputError as error:

@@ -30,9 +30,6 @@ _TITLES = (
 
 # Names of our options and commands, and behind each those that other programs have.
 _NAMES = (
-    "adam-b1 beta1 adam-beta1",
-    "adam-b2 beta2 adam-beta2",
-    "adam-epsilon eps adam-eps",
     "batch-size b batch bs train-batch-size per-device-train-batch-size",
     "data dataset",
     "devices gpus",
@@ -41,6 +38,7 @@ _NAMES = (
     "momentum mom mu",
     "network arch model",
     "optimizer opt optim",
+    "optimizer-options beta1 beta2 eps adam-b1 adam-b2 high-loss-b1 low-loss-b1",
     "out folder logdir output output-dir save-dir workdir",
     "resume continue",
     "run train",

@@ -285,7 +285,7 @@ class Presets(Options):
 
 @dataclass(frozen=True)
 class Program(Options):
-    """Trains networks with SGD, LCAM or AdamW, and compares optimizers.
+    """Trains networks with SGD, LCAM or any optimizer of Optax, and compares them.
 
     Examples:
       python -m train run --epochs 10  # LCAM on handwritten digits

@@ -109,10 +109,10 @@ class Run(Experiment):
 
     def check_together(self) -> None:
         """Refuses to observe what is not there."""
-        optimizer, phase = self.optimizer.optimizer, self.optimizer.phase
+        phase = self.optimizer.phase
         check(
-            self.observe == "nothing" or optimizer != "adamw",
-            "--observe measures phases of sgd and lcam, not those of adamw.",
+            self.observe == "nothing" or self.optimizer.is_lcam,
+            "--observe measures phases of sgd and lcam, not those of other optimizers.",
         )
         check(
             self.observe not in ("held_out", "fixed") or phase in SIGNALS,

@@ -1,10 +1,17 @@
-"""The options of the optimizer and of its learning rate."""
+"""The options of the optimizer and of its learning rate.
 
+As in `train.settings.options`, the comment above a field is its help text.
+"""
+
+import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from train.settings.cli import did_you_mean
 from train.settings.fields import Options, at_least, check, option, positive, within
+from train.settings.options import OwnFile, parse_own
 
 DEFAULT_DECAY = 0.9  # that of `lcam_optax.ema_average`
 # Decay of an average that decides nothing: against it SGD's phases are recorded.
@@ -12,54 +19,80 @@ UNUSED_DECAY = 0.99
 SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
 
 # What options belong to.
-_BY_PHASE = " with --high-loss-b1 and --low-loss-b1"
-_SGD, _LCAM, _ADAMW = ({"optimizer": (name,)} for name in ("sgd", "lcam", "adamw"))
+_SGD, _LCAM = ({"optimizer": (name,)} for name in ("sgd", "lcam"))
 _STEP, _EXPONENTIAL = ({"schedule": (name,)} for name in ("step", "exponential"))
-_PHASE = {"form": ("--optimizer lcam", f"--optimizer adamw{_BY_PHASE}")}
+_BY_PHASE = "an option HIGH/LOW"
+_PHASE = {"form": ("--optimizer lcam", f"another optimizer with {_BY_PHASE}")}
 _LOSS = _PHASE | {"phase": tuple(sorted(SIGNALS))}
+
+
+def parse_optimizer(text: str) -> OwnFile | None:
+    """What `--optimizer` names; None for one of the program's or of Optax."""
+    if text in ("sgd", "lcam") or re.fullmatch(r"optax(\.contrib)?\.\w+", text):
+        return None
+    known = "sgd, lcam, optax.NAME, optax.contrib.NAME"
+    hint = did_you_mean(text, ("sgd", "lcam")) or (
+        f" Did you mean optax.{text}?" if text.isidentifier() else ""
+    )
+    return parse_own("--optimizer", text, known, hint)
 
 
 @dataclass(frozen=True)
 class Optimizer(Options):
     """How the weights are updated."""
 
-    #: SGD with a fixed momentum, LCAM, or AdamW (an adaptive baseline).
-    optimizer: Literal["sgd", "lcam", "adamw"] = "lcam"
-    #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for adamw.
+    #: The optimizer.
+    #: - sgd: SGD with a fixed momentum.
+    #: - lcam: LCAM.
+    #: - optax.NAME, optax.contrib.NAME: any of Optax that has a learning_rate, such as
+    #: optax.adamw or optax.contrib.muon.
+    #: - FILE.py:FUNCTION: your own. FUNCTION(learning_rate, **options) returns an Optax
+    #: transformation. docs/optimizers.md has an example.
+    optimizer: str = option("lcam", rule=parse_optimizer)
+    #: Options of another optimizer than sgd and lcam, each KEY=VALUE. KEY is a
+    #: parameter of its function. A number may be HIGH/LOW: the first value while the
+    #: loss is not below its average, the second while it is.
+    optimizer_options: tuple[str, ...] = option(
+        (), of={"form": (f"another optimizer with {_BY_PHASE}", "another optimizer")}
+    )
+    #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for others.
     learning_rate: float | None = positive(
-        None, follows=lambda o: 0.001 if o.optimizer == "adamw" else 0.1
+        None, follows=lambda o: 0.1 if o.is_lcam else 0.001
     )
     #: sgd, lcam: L2 weight decay of every parameter, added to the gradient before the
-    #: momentum. adamw: decoupled weight decay. Default: 5e-4 for sgd and lcam, 0.01 for
-    #: adamw.
+    #: momentum. Default: 5e-4. Others: their own weight_decay, with their own default.
     weight_decay: float | None = at_least(
-        None, 0, follows=lambda o: 0.01 if o.optimizer == "adamw" else 5e-4
+        None, 0, follows=lambda o: 5e-4 if o.is_lcam else None
     )
+    #: Largest norm of the gradient of all weights; a longer one is shortened to it.
+    clip_norm: float | None = positive(None)
     #: sgd: the momentum coefficient, in [0, 1).
     momentum: float = within(0.9, 0, 1, of=_SGD)
     #: lcam: the coefficient while the loss is not below its average, in [0, 1).
     high_loss_momentum: float = within(0.9, 0, 1, of=_LCAM)
     #: lcam: the coefficient while the loss is below its average, in [0, 1).
     low_loss_momentum: float = within(0.93, 0, 1, of=_LCAM)
-    #: lcam, and adamw by phase: which average the loss is compared with.
+    #: By phase: which average the loss is compared with.
     #: - ema: an exponential moving average.
     #: - epoch: the mean of this epoch so far, as the authors do.
     loss_average: Literal["ema", "epoch"] = option("ema", of=_LOSS)
-    #: lcam, and adamw by phase: decay of the moving average per step, in [0, 1). A
-    #: decay d averages over about 1 / (1 - d) steps. Default: 0.9, the library's.
+    #: By phase: decay of the moving average per step, in [0, 1). A decay d averages
+    #: over about 1 / (1 - d) steps. Default: 0.9, the library's.
     ema_decay: float | None = within(
-        *(None, 0, 1),
+        None,
+        0,
+        1,
         of=_LOSS | {"loss_average": ("ema",)},
         follows=lambda o: o._usual_decay,
     )
-    #: lcam, and adamw by phase: dead band around the average, relative to the average,
-    #: at least 0. Inside the band the phase does not change.
+    #: By phase: dead band around the average, relative to the average, at least 0.
+    #: Inside the band the phase does not change.
     margin: float = at_least(0.0, 0, of=_LOSS)
-    #: lcam, and adamw by phase: let a comparison act on the next step (the authors'
-    #: timing), not this one.
+    #: By phase: let a comparison act on the next step (the authors' timing), not this
+    #: one.
     lagged: bool = option(False, of=_PHASE)
-    #: lcam, and adamw by phase: what decides the phase. The last three are controls
-    #: that ignore the loss.
+    #: By phase: what decides the phase. The last three are controls that ignore the
+    #: loss.
     #: - loss: the loss of the batch, compared with its average.
     #: - fixed: the loss on a fixed batch of 256 training examples, free of the noise of
     #: the batch. This costs a forward pass per step.
@@ -79,17 +112,6 @@ class Optimizer(Options):
     phases_of: Path | None = option(None, of=_PHASE)
     #: sgd, lcam: Nesterov momentum.
     nesterov: bool = option(False, of={"optimizer": ("lcam", "sgd")})
-    #: adamw: decay of the mean of the gradients, in [0, 1).
-    adam_b1: float = within(0.9, 0, 1, of={"form": ("--optimizer adamw",)})
-    #: adamw: --adam-b1 while the loss is not below its average, in [0, 1). Give
-    #: --low-loss-b1 too: the phase then picks b1.
-    high_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["low_loss_b1"])
-    #: adamw: --adam-b1 while the loss is below its average, in [0, 1).
-    low_loss_b1: float | None = within(None, 0, 1, of=_ADAMW, needs=["high_loss_b1"])
-    #: adamw: decay of the mean of the squared gradients, in [0, 1).
-    adam_b2: float = within(0.999, 0, 1, of=_ADAMW)
-    #: adamw: added to the denominator, greater than 0.
-    adam_epsilon: float = positive(1e-8, of=_ADAMW)
 
     def check_together(self) -> None:
         """Refuses borrowed phases without a run that lends them, and the reverse."""
@@ -98,17 +120,58 @@ class Optimizer(Options):
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
             "together: give both or neither.",
         )
+        check(
+            "/" in self.own_options.get("learning_rate", "/"),
+            "--optimizer-options learning-rate is for HIGH/LOW: one rate is given by "
+            "--learning-rate.",
+        )
+
+    @property
+    def own_options(self) -> dict[str, str]:
+        """The options that only this optimizer has, by their names in Python."""
+        found = {}
+        if self.weight_decay is not None and not self.is_lcam:
+            found["weight_decay"] = str(self.weight_decay)
+        for word in self.optimizer_options:
+            key, equals, value = (part.strip() for part in word.partition("="))
+            key = key.replace("-", "_")
+            good = equals and key.isidentifier() and value
+            check(good, f"--optimizer-options takes KEY=VALUE, got {word!r}.")
+            check(key not in found, f"{key} stands there twice: leave one out.")
+            found[key] = value
+        return found
+
+    @property
+    def short_name(self) -> str:
+        """What folders are called by: adamw, for optax.adamw."""
+        return re.split("[.:]", self.optimizer)[-1]
+
+    @property
+    def is_lcam(self) -> bool:
+        """Whether it is LCAM, or SGD: LCAM with equal coefficients."""
+        return self.optimizer in ("sgd", "lcam")
+
+    @property
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """The options that the phase picks: at high and at low loss."""
+        pairs = {}
+        for name, text in self.own_options.items():
+            high, slash, low = text.partition("/")
+            with contextlib.suppress(ValueError):
+                pairs |= {name: (float(high), float(low))} if slash else {}
+        return pairs
 
     @property
     def by_phase(self) -> bool:
-        """Whether the phase picks a coefficient."""
-        return self.optimizer == "lcam" or self.high_loss_b1 is not None
+        """Whether the phase picks something."""
+        return self.optimizer == "lcam" or bool(self.pairs)
 
     @property
     def form(self) -> str:
-        """The optimizer as it is typed, with what lets the phase pick its b1."""
-        by_phase = _BY_PHASE * (self.high_loss_b1 is not None)
-        return f"--optimizer {self.optimizer}{by_phase}"
+        """What options belong to."""
+        if self.is_lcam:
+            return f"--optimizer {self.optimizer}"
+        return "another optimizer" + f" with {_BY_PHASE}" * self.by_phase
 
     @property
     def _usual_decay(self) -> float:

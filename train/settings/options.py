@@ -137,42 +137,44 @@ def no_tensorboard(wanted: bool) -> str | None:
     return "needs the package tensorboardX: `pip install tensorboardX` installs it"
 
 
-class Own(NamedTuple):
-    """A network of one's own: a file, and a function in it that makes the network."""
+class OwnFile(NamedTuple):
+    """A network or an optimizer of one's own, as typed: a function of a file."""
 
     path: Path
     function: str
 
 
-def parse_network(text: str) -> Own | None:
-    """What `--network` names; None for a network that the program has."""
-    if text in BUILT_IN:
-        return None
+def parse_own(shown: str, text: str, known: str, hint: str) -> OwnFile:
+    """The function of a file that an option names; `known` is what else it takes."""
     path, _, function = text.rpartition(":")
     check(
         path.endswith(".py") and function.isidentifier(),
-        f"--network must be {listing((*BUILT_IN, f'{FORM}, a network of your own'))}; "
-        f"got {text!r}.{did_you_mean(text, BUILT_IN)}",
+        f"{shown} must be {known} or {FORM}; got {text!r}.{hint}",
     )
-    return Own(Path(path), function)
+    return OwnFile(Path(path), function)
 
 
-@functools.cache  # once by a process, as modules: its runs all have the same network
-def read_network(path: Path) -> bytes:
-    """The content of the file of a network."""
+def parse_network(text: str) -> OwnFile | None:
+    """What `--network` names; None for a network that the program has."""
+    if text in BUILT_IN:
+        return None
+    hint = did_you_mean(text, BUILT_IN)
+    return parse_own("--network", text, ", ".join(BUILT_IN), hint)
+
+
+@functools.cache  # once by a process, as modules: its runs all have the same file
+def read_own(path: Path) -> bytes:
+    """The content of a file of one's own."""
     try:
         return expand(path).read_bytes()
     except (OSError, ValueError) as error:  # or no file can have such a name
         reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"cannot read {path}, the file of --network: {reason}."
-        ) from None
+        raise InputError(f"cannot read {path}: {reason}.") from None
 
 
-def network_sha256(text: str | None) -> str | None:
-    """The SHA-256 sum of the file that `--network` names; None if it names none."""
-    own = text and parse_network(text)
-    return hashlib.sha256(read_network(own.path)).hexdigest() if own else None
+def own_sha256(own: OwnFile | None) -> str | None:
+    """The SHA-256 sum of a file of one's own; None if there is none."""
+    return None if own is None else hashlib.sha256(read_own(own.path)).hexdigest()
 
 
 def _depth(depth: int) -> str | None:
@@ -221,7 +223,7 @@ class Model(Options):
         )
 
     @property
-    def own(self) -> Own | None:
+    def own(self) -> OwnFile | None:
         """The user's own network; None if it is one that the program has."""
         return None if self.network is None else parse_network(self.network)
 

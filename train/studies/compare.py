@@ -11,7 +11,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint
-from train.engine import networks
+from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.reports import tables
@@ -39,6 +39,8 @@ def compare(config: Compare) -> Path:
     another comparison comes first, which chooses the rate of each arm.
     """
     networks.check_own(config.model.network)
+    for optimizer in parse_arms(config.arms).values():
+        optimizers.method_of(optimizer)  # refused before anything is written
     dataset = sources.load_fitting(config)
     networks.make_network_spec(config.model, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
@@ -96,7 +98,7 @@ def _make_block(config: Compare, arms: Sequence[str]) -> Block:
         config.data.data.partition(":")[0],
         Experiment(**shared_options(config)),
         tuple(
-            Arm(name, optimizer, folder=f"{number}-{optimizer.optimizer}")
+            Arm(name, optimizer, folder=f"{number}-{optimizer.short_name}")
             for number, (name, optimizer) in enumerate(parse_arms(arms).items(), 1)
         ),
         reference=arms[0],

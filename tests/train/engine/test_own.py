@@ -7,7 +7,7 @@ import pytest
 from train.__main__ import main
 from train.engine import own
 from train.engine.networks import NetworkSpec, check_own, describe
-from train.engine.own import OwnNetwork
+from train.engine.own import OwnFunction
 from train.errors import InputError
 from train.settings.options import Model
 
@@ -33,7 +33,7 @@ class Net(nnx.Module):
 
 
 def network(end, *, function="make", is_text=False):
-    return OwnNetwork(PATH, function, (TOP + end).encode(), is_text)
+    return OwnFunction(PATH, function, (TOP + end).encode(), is_text)
 
 
 def check(end, **options):
@@ -184,7 +184,7 @@ def test_network_that_is_not_there_is_told(text, message):
 
 
 def test_label_is_the_function_with_the_sum_of_its_file():
-    made = OwnNetwork(Path("my nets/net.py"), "make", b"abc", False)
+    made = OwnFunction(Path("my nets/net.py"), "make", b"abc", False)
     spec = NetworkSpec(Model("my nets/net.py:make"), (4,), 3, made)
     # The SHA-256 sum of "abc", from FIPS 180-2.
     assert describe(spec) == "make of net.py (ba7816bf)"

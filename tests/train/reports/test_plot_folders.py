@@ -121,7 +121,7 @@ def test_adamw_is_drawn_without_phase_and_momentum(tmp_path, drawn):
     loss_axes, momentum_axes = drawn[0].subfigs[1].axes
     assert set(series(loss_axes)) == {"a step"}
     assert series(momentum_axes) == {}
-    assert momentum_axes.texts[0].get_text() == "AdamW: none"
+    assert momentum_axes.texts[0].get_text() == "none"
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg", "PNG"])

@@ -111,7 +111,7 @@ def test_home_that_cannot_be_written_to_is_no_news():
         ("lcam:lagged=True", "timing"),
         ("lcam:loss-average=epoch", "timing"),
         ("lcam:margin=0.1", "average"),
-        ("adamw:high-loss-b1=0.9,low-loss-b1=0.95", "adamw"),
+        ("optax.adamw:b1=0.9/0.95", "other"),
     ],
 )
 def test_options_tell_the_kind_of_an_arm(arm, kind):

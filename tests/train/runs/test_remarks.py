@@ -18,7 +18,7 @@ def lcam(**options):
     return Optimizer("lcam", low_loss_momentum=0.95, ema_decay=0.99, **options)
 
 
-ADAMW = {"high_loss_b1": 0.9, "low_loss_b1": 0.8}
+ADAMW = {"optimizer_options": ("b1=0.9/0.8",)}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ ADAMW = {"high_loss_b1": 0.9, "low_loss_b1": 0.8}
         (0.0, lcam(), ["high-loss phase", "momentum 0.9.", "smaller --learning-rate"]),
         (1.0, lcam(margin=0.1), ["a smaller --margin"]),
         (1.0, Optimizer("lcam", loss_average="epoch"), ["try --loss-average ema"]),
-        (1.0, Optimizer("adamw", **ADAMW), ["so AdamW had a fixed b1 of 0.8."]),
+        (1.0, Optimizer("optax.adamw", **ADAMW), ["so adamw had a fixed b1 of 0.8."]),
     ],
 )
 def test_phase_that_hardly_changes_is_told_with_what_to_change(share, optimizer, parts):
@@ -45,7 +45,7 @@ def test_phase_that_hardly_changes_is_told_with_what_to_change(share, optimizer,
         (row(0.03), lcam()),
         (row(1.0, steps=9), lcam()),
         (row(1.0), Optimizer("sgd")),
-        (row(None), Optimizer("adamw")),
+        (row(None), Optimizer("optax.adamw")),
         (row(1.0), lcam(high_loss_momentum=0.95)),
         (row(1.0), Optimizer("lcam", phase="chance", low_loss_share=0.99)),
     ],
@@ -97,8 +97,8 @@ def test_summary_has_the_result_the_phases_the_folder_and_what_is_next(
     ("ours", "options", "arms", "has_phases"),
     [
         ("sgd", {}, "sgd lcam", False),
-        ("adamw", {}, "sgd adamw", False),
-        ("adamw", ADAMW, "adamw adamw:high-loss-b1=0.9,low-loss-b1=0.8", True),
+        ("optax.adamw", {}, "sgd optax.adamw", False),
+        ("optax.adamw", ADAMW, "optax.adamw optax.adamw:b1=0.9/0.8", True),
     ],
 )
 def test_next_is_a_comparison_with_what_it_differs_from_in_one_thing(

@@ -33,7 +33,13 @@ def test_arm_that_cannot_be_used_is_refused(text, message):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("adamw", Optimizer("adamw")),
+        ("optax.adamw", Optimizer("optax.adamw")),
+        # What sgd has an option for is here the optimizer's own.
+        (
+            "optax.sgd:momentum=0.5/0.9,learning-rate=0.1,lagged=True",
+            Optimizer("optax.sgd", ("momentum=0.5/0.9",), 0.1, lagged=True),
+        ),
+        ("a/b.py:make:beta_1=2", Optimizer("a/b.py:make", ("beta-1=2",))),
         ("sgd:momentum=0.95", Optimizer("sgd", momentum=0.95)),
         (
             "lcam:low-loss-momentum=0.5,lagged=True,loss_average=epoch",

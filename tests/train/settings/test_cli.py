@@ -29,8 +29,8 @@ from train.settings.options import Data, Model
         # Defaults follow from what was typed, not from the default data or optimizer.
         ("run --data cifar10", Run(data=Data("cifar10", crop_padding=4, flip=True))),
         (
-            "run --optimizer adamw",
-            Run(optimizer=Optimizer("adamw", learning_rate=0.001, weight_decay=0.01)),
+            "run --optimizer optax.adamw --optimizer-options b1=0.8 b2=0.9/0.99",
+            Run(optimizer=Optimizer("optax.adamw", ("b1=0.8", "b2=0.9/0.99"), 0.001)),
         ),
         ("run --epochs 3 --epochs=4", Run(epochs=4)),
         ("run --batch_size 5", Run(batch_size=5)),
@@ -44,8 +44,8 @@ from train.settings.options import Data, Model
         ("run --network mlp --hidden", Run(model=Model("mlp", hidden=()))),
         ("run --out ~/a --resume", Run(out=Path("~/a"), resume=True)),
         ("run --schedule step --milestones 2", Run(schedule=Schedule("step", (2,)))),
-        ("compare --arms sgd adamw --seeds 1 2",
-         Compare(arms=("sgd", "adamw"), seeds=(1, 2))),
+        ("compare --arms sgd optax.lion --seeds 1 2",
+         Compare(arms=("sgd", "optax.lion"), seeds=(1, 2))),
         ("study ablation --quick --seeds None", Study(name="ablation", quick=True)),
         ("study --quick ablation", Study(name="ablation", quick=True)),
         ("report a b --out c", Report((Path("a"), Path("b")), out=Path("c"))),

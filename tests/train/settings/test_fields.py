@@ -18,22 +18,23 @@ REFUSED = {
     "--ema-decay nan": "--ema-decay .* got nan",
     "--ema-decay 0.9999999999": "--ema-decay .* got 0.9999999999",  # 1 as float32
     "--margin -0.5": r"--margin must be at least 0, got -0.5",
-    "--optimizer adamw --adam-b2 1": "--adam-b2 must be in",
-    "--optimizer adamw --adam-epsilon 0": "--adam-epsilon must be",
+    "--optimizer adamw": "--optimizer must be sgd, .*; got 'adamw'. .* optax.adamw",
+    "--optimizer optax.adamw --optimizer-options b1": "takes KEY=VALUE, got 'b1'",
+    "--optimizer optax.adamw --optimizer-options b1=0 b1=1": "b1 stands there twice",
+    "--optimizer optax.adamw --weight-decay 0 --optimizer-options weight-decay=0": (
+        "weight_decay stands there twice"
+    ),
+    "--optimizer optax.sgd --optimizer-options learning-rate=1": "one rate is given by",
+    "--optimizer-options b1=0.9": "--optimizer-options belongs to another optimizer",
+    "--clip-norm 0": "--clip-norm must be greater than 0",
     "--low-loss-share 0.7": "--low-loss-share belongs to .* chance",
     "--phase chance --low-loss-share 1": "share must be in",
     "--phase chance --loss-average epoch": "belongs to --phase examples, fixed or loss",
     "--phase shuffled": "--phases-of, .* belong together",
     "--phases-of runs/a": "belong together",
     "--optimizer sgd --margin 0.1": "--margin belongs .* lcam or .* sgd",
-    "--optimizer adamw --margin 0.1": "adamw with --high-loss-b1 .* adamw[.]",
-    "--optimizer adamw --low-loss-b1 0.9": "needs --high-loss-b1",
-    "--optimizer adamw --high-loss-b1 0.9 --low-loss-b1 1": r"in \[0, 1\), got 1",
-    "--optimizer adamw --adam-b1 0.8 --high-loss-b1 0.9 --low-loss-b1 0.9": (
-        "--adam-b1 belongs .* with --optimizer adamw with --high-loss-b1 and"
-    ),
-    "--high-loss-b1 0.9 --low-loss-b1 0.95": "b1 belongs to .* adamw",
-    "--optimizer adamw --nesterov": "--nesterov .*lcam or sgd",
+    "--optimizer optax.adamw --margin 0.1": "belongs .* another .* an option HIGH/LOW",
+    "--optimizer optax.adamw --nesterov": "--nesterov .*lcam or sgd",
     "--schedule step --milestones 0 2": "must be at least 1, got 0",
     "--milestone-factor 0.5": "factor belongs to .* step",
     "--warmup-epochs -1": "--warmup-epochs must be at least 0",
@@ -49,7 +50,7 @@ REFUSED = {
     "--eval-batch-size -1": "--eval-batch-size must be",
     "--steps-per-call 0": "--steps-per-call must be at least 1",
     "--observe held_out --phase chance": "--observe held_out .* --phase chance",
-    "--observe mechanism --optimizer adamw": "--observe measures phases",
+    "--observe mechanism --optimizer optax.adamw": "--observe measures phases",
     "--checkpoint-every -1": "--checkpoint-every must be at least 0",
     "--coordinator here": "--coordinator must be HOST:PORT, .* or auto, got here",
     "--coordinator auto --process-id 0": "give all three, or at most auto",
@@ -61,7 +62,7 @@ REFUSED = {
     "study baseline --seeds 1 1": "--seeds must be different",
     "compare --seeds": "--seeds needs 1 or more, got 0",
     "compare --seeds 4294967296": "--seeds must be in",
-    "compare --arms sgd adamw --observe mechanism": "--observe measures",
+    "compare --arms sgd optax.lion --observe mechanism": "--observe measures",
 }
 
 
@@ -80,7 +81,8 @@ def test_bad_option_is_refused_by_its_name(words, message):
         (Optimizer("lcam", ema_decay=0.5), 0.5),
         # Where no moving average decides, the number is that of all earlier runs.
         (Optimizer("sgd"), 0.99),
-        (Optimizer("adamw"), 0.99),
+        (Optimizer("optax.adamw"), 0.99),
+        (Optimizer("optax.adamw", optimizer_options=("b1=0.9/0.95",)), 0.9),
         (Optimizer("lcam", loss_average="epoch"), 0.99),
         (Optimizer("lcam", phase="chance"), 0.99),
     ],
@@ -94,7 +96,7 @@ def test_decay_is_the_librarys_where_a_moving_average_decides(optimizer, expecte
     [
         (Optimizer("sgd"), {"learning_rate": 0.1, "weight_decay": 5e-4}),
         (Optimizer("lcam"), {"learning_rate": 0.1, "weight_decay": 5e-4}),
-        (Optimizer("adamw"), {"learning_rate": 0.001, "weight_decay": 0.01}),
+        (Optimizer("optax.adamw"), {"learning_rate": 0.001, "weight_decay": None}),
         (Data("cifar10"), {"crop_padding": 4, "flip": True}),
         (Data("cifar100"), {"crop_padding": 4, "flip": True}),
         (Data("digits"), {"crop_padding": 0, "flip": False}),

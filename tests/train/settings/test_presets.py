@@ -156,8 +156,8 @@ def test_options_override_a_preset():
     [
         ("--optimizer sgd", {"optimizer": Optimizer("sgd")}),
         (
-            "--optimizer=adamw --adam-b1 0.8",
-            {"optimizer": Optimizer("adamw", adam_b1=0.8)},
+            "--optimizer=optax.adamw --optimizer-options b1=0.8",
+            {"optimizer": Optimizer("optax.adamw", ("b1=0.8",))},
         ),
         ("--schedule cosine", {"schedule": Schedule("cosine")}),
         ("--network mlp", {"model": Model("mlp")}),

@@ -1,0 +1,198 @@
+"""Optimizers of Optax and of a user's own, made by functions with a `learning_rate`."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import lcam_optax
+from train.engine.own import OwnFunction, blaming, find_own, load
+from train.errors import InputError
+from train.settings.cli import did_you_mean, listing
+from train.settings.optimizer import Optimizer, parse_optimizer
+
+
+class Factory(NamedTuple):
+    """A function that makes an optimizer, and its parameters by what they are."""
+
+    make: Callable[..., Any]
+    code: tuple[tuple[str, Any], ...]  # whole numbers, words: name and value
+    numbers: tuple[str, ...]
+    by_phase: tuple[str, ...]  # numbers that the phase picks
+
+
+def make(
+    factory: Factory,
+    numbers: Sequence[jax.Array],
+    pairs: Sequence[tuple[jax.Array, jax.Array]],
+    learning_rate: jax.Array,
+    phase_options: Mapping[str, Any],
+) -> optax.GradientTransformationExtraArgs:
+    """Calls the factory, with numbers for its `numbers`, pairs for its `by_phase`."""
+    options = dict(factory.code, learning_rate=learning_rate)
+    options |= zip(factory.numbers, numbers, strict=True)
+    by_phase = dict(zip(factory.by_phase, pairs, strict=True))
+    if "learning_rate" in by_phase:  # relative to the peak of the schedule
+        high, low = by_phase["learning_rate"]
+        by_phase["learning_rate"] = learning_rate * high, learning_rate * low
+    if not by_phase:
+        return optax.with_extra_args_support(factory.make(**options))
+
+    def injected(**chosen: jax.Array) -> optax.GradientTransformation:
+        return factory.make(**options | chosen)
+
+    # Optax looks for the names here. It keeps what it is given in the state.
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(name, kind) for name in by_phase]
+    injected.__signature__ = inspect.Signature(parameters)
+    schedules = {
+        name: lcam_optax.loss_phase_schedule(*pair, **phase_options)
+        for name, pair in by_phase.items()
+    }
+    return optax.inject_hyperparams(injected, hyperparam_dtype=jnp.float32)(**schedules)
+
+
+def zeros(factory: Factory) -> tuple[Any, Any]:
+    """Numbers and pairs for an initial state, which does not depend on them."""
+    zero = jnp.float32(0)
+    pairs = [(zero, zero)] * len(factory.by_phase)
+    return tuple([zero] * len(factory.numbers)), tuple(pairs)
+
+
+@functools.cache
+def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, ...]]:
+    """An optimizer's factory, and the values of its numbers and of pairs of them."""
+    name, own = config.optimizer, parse_optimizer(config.optimizer)
+    source = None if own is None else find_own(own)
+    make = _of_optax(name) if source is None else load(source)
+    known = inspect.signature(make).parameters
+    takes_any = any(each.kind == each.VAR_KEYWORD for each in known.values())
+    if "learning_rate" not in known and not takes_any:
+        raise InputError(f"--optimizer {name} takes no learning_rate, and must.")
+    values = {
+        each.name: each.default
+        for each in known.values()
+        if each.default is not each.empty and each.name != "learning_rate"
+    }
+    for key, text in config.own_options.items():
+        if key not in known and not takes_any:
+            others = [each for each in known if each != "learning_rate"]
+            raise InputError(
+                f"{name} has no option {key}.{did_you_mean(key, others)} It has "
+                f"{listing(others, 'and')}."
+            )
+        values[key] = _value(f"{name}:{key}", text, known.get(key))
+    pairs = {key: each for key, each in values.items() if isinstance(each, _Pair)}
+    if "learning_rate" in pairs:
+        peak = config.learning_rate
+        pairs["learning_rate"] = _Pair(
+            *(each / peak for each in pairs["learning_rate"])
+        )
+    floats = {key: each for key, each in values.items() if type(each) is float}
+    code = {
+        key: values[key] for key in values if key not in pairs and key not in floats
+    }
+    code = {key: each for key, each in code.items() if key in config.own_options}
+    factory = Factory(make, tuple(code.items()), tuple(floats), tuple(pairs))
+    if not _can_trace(factory):  # it looks at its numbers in Python
+        factory = factory._replace(code=tuple((code | floats).items()), numbers=())
+        floats = {}
+    _try(name, source, factory)
+    return factory, tuple(floats.values()), tuple(pairs.values())
+
+
+class _Pair(NamedTuple):
+    """A number at high loss, and one at low loss."""
+
+    high: float
+    low: float
+
+
+def _value(shown: str, text: str, parameter: inspect.Parameter | None) -> Any:
+    """What is typed for a parameter: numbers, truth values, words, `HIGH/LOW`."""
+    words = {"True": True, "False": False, "None": None}
+    if text in words:
+        return words[text]
+    usual = parameter.default if parameter else None
+    if type(usual) is bool:
+        raise InputError(f"{shown} must be True or False; got {text!r}.")
+    hint = str(parameter.annotation) if parameter else "Any"
+    high, slash, low = text.partition("/")
+    try:
+        if slash:
+            return _Pair(float(high), float(low))
+        is_whole = type(usual) is int or (usual is None and "float" not in hint)
+        return int(text) if is_whole and text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        takes_words = any(each in hint for each in ("str", "Any", "type", "_empty"))
+        if not slash and (takes_words or isinstance(usual, str)):
+            return text
+        raise InputError(
+            f"{shown} must be a number, or two as in 0.9/0.95; got {text!r}."
+        ) from None
+
+
+def _of_optax(name: str) -> Callable[..., Any]:
+    """A function of Optax that makes an optimizer."""
+    *path, last = name.split(".")
+    module = optax.contrib if "contrib" in path else optax
+    if callable(found := getattr(module, last, None)) and not inspect.isclass(found):
+        return found
+    known = [
+        f"{prefix}.{each}"
+        for prefix, room in (("optax", optax), ("optax.contrib", optax.contrib))
+        for each in dir(room)
+        if "learning_rate" in _parameters(getattr(room, each))
+    ]
+    same = [each for each in known if each.endswith(f".{last}")]
+    hint = f" Did you mean {same[0]}?" if same else did_you_mean(name, known)
+    raise InputError(f"Optax has no optimizer {name}.{hint}")
+
+
+def _parameters(thing: Any) -> Any:
+    with contextlib.suppress(TypeError, ValueError):
+        return inspect.signature(thing).parameters
+    return ()
+
+
+def _can_trace(factory: Factory) -> bool:
+    """Whether the factory takes traced numbers."""
+    try:
+        _step(factory)
+    except jax.errors.ConcretizationTypeError:
+        return False
+    except Exception:  # which `_try` tells
+        return True
+    return True
+
+
+def _try(name: str, own: OwnFunction | None, factory: Factory) -> None:
+    """Makes sure that the optimizer can take a step, without computing anything."""
+    try:
+        with blaming(own, "it failed.") if own else contextlib.nullcontext():
+            _step(factory)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"--optimizer {name} cannot be used here: {reason[:200].rstrip('. ')}. The "
+            "program gives it gradients, parameters, and the loss as `value`."
+        ) from None
+
+
+def _step(factory: Factory) -> Any:
+    """Shapes of the weights after a step, from abstract numbers."""
+    weights = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3)}
+
+    def step(own: Any, rate: jax.Array, value: jax.Array) -> Any:
+        made = make(factory, *own, rate, {})
+        updates, _ = made.update(weights, made.init(weights), weights, value=value)
+        return optax.apply_updates(weights, updates)
+
+    return jax.eval_shape(step, zeros(factory), jnp.float32(0), jnp.float32(0))
