@@ -161,14 +161,26 @@ def _parameters(thing: Any) -> Any:
 
 
 def _can_trace(factory: Factory) -> bool:
-    """Whether the factory takes traced numbers."""
+    """Whether numbers may be data: code and initial state do not look at them."""
+    zero, half = jnp.float32(0), jnp.float32(0.5)
     try:
         _step(factory)
+        return _begins_alike(factory, (zero, zero), (half, zero))
     except jax.errors.ConcretizationTypeError:
         return False
     except Exception:  # which `_try` tells
         return True
-    return True
+
+
+def _begins_alike(factory: Factory, *cases: tuple[jax.Array, jax.Array]) -> bool:
+    """Whether the initial state is the same with these numbers, and learning rates."""
+    factory, weights = factory._replace(by_phase=()), jnp.ones((3, 2))
+    states = [
+        make(factory, [number] * len(factory.numbers), (), rate, {}).init(weights)
+        for number, rate in cases
+    ]
+    pairs = zip(*map(jax.tree.leaves, states), strict=True)
+    return all(bool(jnp.array_equal(x, y, equal_nan=True)) for x, y in pairs)
 
 
 def _try(name: str, own: OwnFunction | None, factory: Factory) -> None:
@@ -176,13 +188,17 @@ def _try(name: str, own: OwnFunction | None, factory: Factory) -> None:
     try:
         with blaming(own, "it failed.") if own else contextlib.nullcontext():
             _step(factory)
+            zero, half = jnp.float32(0), jnp.float32(0.5)
+            if not _begins_alike(factory, (zero, zero), (zero, half)):
+                raise ValueError("its state begins with the learning rate")
     except InputError:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"--optimizer {name} cannot be used here: {reason[:200].rstrip('. ')}. The "
-            "program gives it gradients, parameters, and the loss as `value`."
+            "program gives it gradients, parameters, the loss as `value`, and a rate "
+            "that follows a schedule."
         ) from None
 
 

@@ -5,7 +5,7 @@ number enters the compiled step as a traced scalar. All arms with the same `Meth
 share one compilation. The rates of all steps are worked out before a run.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +148,16 @@ def seen_in(method: Method, opt_state: optax.OptState) -> dict[str, jax.Array]:
         )
         found[shown] = numbers[0][1]
     return found
+
+
+def tested_weights(opt_state: optax.OptState, weights: Any) -> Any:
+    """The weights to test with: those of training, but for schedule-free optimizers."""
+    kind = optax.contrib.ScheduleFreeState
+    states = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kind))
+    for state in states:
+        if isinstance(state, kind):
+            return optax.contrib.schedule_free_eval_params(state, weights)
+    return weights
 
 
 def learning_rates(

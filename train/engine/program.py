@@ -28,6 +28,7 @@ from train.engine.optimizers import (
     any_hyperparameters,
     make_optimizer,
     seen_in,
+    tested_weights,
 )
 from train.engine.variables import merge, split
 from train.settings.experiment import Experiment
@@ -362,9 +363,10 @@ def _test(
 ) -> TestMetrics:
     """Scores some batches of the test set; see `Program`."""
     graph, size = networks.graph_of(spec.network), spec.eval_batch_size
+    params = tested_weights(state.opt_state, state.params)
 
     def body(number: jax.Array, scores: TestMetrics) -> TestMetrics:
-        network = merge(graph, state.params, state.batch_stats)
+        network = merge(graph, params, state.batch_stats)
         inputs = devices.share(data.test_inputs[number], spec.num_devices)
         outputs = network(_normalize(spec, inputs, data), train=False)
         targets = data.test_targets[number]

@@ -79,9 +79,10 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
         if optimizer.optimizer == "sgd":
             arms = "sgd lcam"
         elif optimizer.optimizer_options:
-            own = ",".join(optimizer.optimizer_options)
-            base = "sgd" if not optimizer.by_phase else optimizer.optimizer
-            arms = f"{base} {optimizer.optimizer}:{own}"
+            own, ours = optimizer.optimizer_options, optimizer.optimizer
+            base = ",".join(word for word in own if "/" not in word)
+            base = f"{ours}:{base}".rstrip(":") if optimizer.by_phase else "sgd"
+            arms = f"{base} {ours}:{','.join(own)}"
         lines.append(
             f"next: the same with compare --arms {arms} --seeds 0 1 2 in place of run"
         )

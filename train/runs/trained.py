@@ -11,12 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from models import WideResNet
 from models.torch_weights import to_torch
 from train.data import augmentation
-from train.engine import networks, own
+from train.engine import networks, optimizers, own
 from train.engine.networks import NetworkSpec
 from train.engine.own import OwnFunction
 from train.engine.variables import merge, pure
@@ -138,6 +139,7 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
         own.check(spec.own, spec.input_shape, spec.num_outputs)
     step = _chosen(folder, step)
     trained = checkpoint.restore(folder, step)["state"]
+    trained["params"] = _tested(trained["opt_state"], trained["params"])
     state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
     filled = [
         _fill(folder, abstract, trained[name])
@@ -145,6 +147,19 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
     ]
     module = merge(networks.graph_of(spec), *filled)
     return TrainedNetwork(spec, module, mean, std, step)
+
+
+def _tested(opt_state: Any, weights: Any) -> Any:
+    """The weights to test with; a checkpoint has states as nested dicts and lists."""
+    parts = opt_state if isinstance(opt_state, list | tuple) else ()
+    if isinstance(opt_state, Mapping):
+        if opt_state.keys() == {*optax.contrib.ScheduleFreeState._fields}:
+            opt_state = optax.contrib.ScheduleFreeState(**opt_state)
+            return optimizers.tested_weights(opt_state, weights)
+        parts = opt_state.values()
+    for part in parts:
+        weights = _tested(part, weights)
+    return weights
 
 
 def _spec_of(about: Mapping[str, Any]) -> NetworkSpec:
