@@ -79,12 +79,12 @@ def test_resumed_run_is_that_of_an_unbroken_one(folder, whole, tmp_path, monkeyp
 def test_changed_file_is_not_resumed(folder, whole, capsys):
     before = (folder / "cnn.py").read_text()
     (folder / "cnn.py").write_text(before.replace("Dropout(0.1", "Dropout(0.2"))
-    settings.read_network.cache_clear()  # as in a new process
+    settings.read_own.cache_clear()  # as in a new process
     try:
         assert run(folder, whole, "--resume") == 2
     finally:
         (folder / "cnn.py").write_text(before)
-        settings.read_network.cache_clear()
+        settings.read_own.cache_clear()
     assert "has changed since the run in" in capsys.readouterr().err
     assert (whole / "network.py").read_text() == before
 
