@@ -19,7 +19,10 @@ from train.settings.optimizer import Optimizer
 _TIMES = ("seconds", "images_per_second", "commit", "device", "threads")
 
 _EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer())
-_EXPERIMENT["data"]["label_noise"] = 0.0  # an option of before: parts may have it
+# Options of before, which parts may have.
+_EXPERIMENT["data"]["label_noise"] = 0.0
+_OPTIMIZER |= {"adam_b1": 0.9, "adam_b2": 0.999, "adam_epsilon": 1e-8}
+_OPTIMIZER |= {"high_loss_b1": None, "low_loss_b1": None}
 
 
 def join(parts: Sequence[tuple[Path, Rows]]) -> Rows:
