@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 _shown_by: list[Callable[[str], None]] = []  # the last one shows
+_told: list[Callable[[str], None]] = []  # what is being done
 
 
 def say(text: str) -> None:
@@ -23,11 +24,21 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def doing(text: str) -> None:
+    """Tells what is being done at the moment, where something shows it."""
+    if _told:
+        _told[-1](text)
+
+
 @contextlib.contextmanager
-def shown_by(show: Callable[[str], None]) -> Iterator[None]:
-    """Gives remarks to `show` as long as the context lasts."""
+def shown_by(
+    show: Callable[[str], None], stage: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Gives remarks to `show`, and what is being done to `stage`, in the context."""
     _shown_by.append(show)
+    _told.append(stage)
     try:
         yield
     finally:
         _shown_by.remove(show)
+        _told.remove(stage)

@@ -1,5 +1,7 @@
 """Paths as users write them."""
 
+import os
+import tempfile
 from pathlib import Path
 
 from train.errors import InputError
@@ -24,3 +26,12 @@ def expand(path: Path) -> Path:
         raise InputError(
             f"cannot expand {path}: there is no such user. Write the full path."
         ) from None
+
+
+def cache_folder(name: str) -> Path:
+    """A folder for what can be made again."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # this user has no home
+        cache = Path(tempfile.gettempdir())
+    return cache / "lcam_optax" / name

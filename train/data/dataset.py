@@ -27,6 +27,7 @@ class Dataset:
     test_inputs: np.ndarray
     test_targets: np.ndarray
     num_classes: int  # at least 2; 0 for numbers
+    class_names: tuple[str, ...] = ()  # as many; none where they have no names
 
     @property
     def kind(self) -> str:
@@ -51,7 +52,7 @@ def check_batch(experiment: Experiment, dataset: Dataset) -> None:
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 sum of shapes and contents: equal for equal data only."""
     digest = hashlib.sha256()
-    *arrays, _ = vars(dataset).values()
+    *arrays, _, _ = vars(dataset).values()
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array))

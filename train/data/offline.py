@@ -34,7 +34,7 @@ def load_breast_cancer() -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         rows, labels, test_size=171, stratify=labels, random_state=0
     )
-    x_train, x_test = _standardize(x_train, x_test)
+    x_train, x_test = standardize(x_train, x_test)
     return Dataset(x_train, y_train, x_test, y_test, num_classes=2)
 
 
@@ -48,8 +48,8 @@ def load_diabetes() -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         rows, numbers, test_size=133, random_state=0
     )
-    x_train, x_test = _standardize(x_train, x_test)
-    y_train, y_test = _standardize(y_train, y_test)
+    x_train, x_test = standardize(x_train, x_test)
+    y_train, y_test = standardize(y_train, y_test)
     return Dataset(x_train, y_train, x_test, y_test, num_classes=0)
 
 
@@ -78,7 +78,7 @@ def load_english() -> Dataset:
     return Dataset(*parts, num_classes=len(vocabulary))
 
 
-def _standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:
+def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:
     """To mean 0 and deviation 1 over the training rows, as float32."""
     mean, std = train.mean(axis=0), train.std(axis=0)
     std = np.where(std > 0, std, 1.0)

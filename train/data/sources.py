@@ -30,14 +30,15 @@ def load_fitting(experiment: Experiment) -> Dataset:
 
 def load_dataset(config: Data) -> Dataset:
     """Loads a data set, or the part of it that is asked for."""
-    kind, _, path = config.data.partition(":")
-    if kind == "npz":
-        if not path:
-            raise InputError("--data npz: needs a path behind it, as in npz:mine.npz.")
-        dataset = load_npz(expand(Path(path)))
-    else:  # imported where it is asked for: TensorFlow Datasets takes seconds
-        module, _, function = config.data_set.loader.partition(":")
-        load = getattr(importlib.import_module(f"train.data.{module}"), function)
+    kind, is_file, path = config.data.partition(":")
+    if is_file and not path:
+        raise InputError(f"--data {kind}: needs a path behind it, as in {kind}:mine.")
+    # Imported where it is asked for: TensorFlow Datasets takes seconds.
+    module, _, function = config.data_set.loader.partition(":")
+    load = getattr(importlib.import_module(f"train.data.{module}"), function)
+    if is_file:
+        dataset = load(config)
+    else:
         dataset = load(kind, config.data_dir) if config.data_set.from_tfds else load()
     reduced = choose(dataset, config)
     labels, size = dataset.train_targets, len(reduced.train_targets)
@@ -74,7 +75,8 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     if dataset.kind == "images":
         inputs = shrink_images(inputs, config.shrink)
         test_inputs = shrink_images(test_inputs, config.shrink)
-    return Dataset(inputs, targets, test_inputs, test_targets, dataset.num_classes)
+    classes = dataset.num_classes, dataset.class_names
+    return Dataset(inputs, targets, test_inputs, test_targets, *classes)
 
 
 def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
@@ -90,6 +92,11 @@ def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
     tiles = (-1, height // shrink, shrink, width // shrink, shrink, channels)
     means = np.mean(images.reshape(tiles), axis=(2, 4), dtype=np.float32)
     return np.round(means).astype(np.uint8)
+
+
+def load_file(config: Data) -> Dataset:
+    """The data of an .npz file that is asked for."""
+    return load_npz(expand(Path(config.data.partition(":")[2])))
 
 
 def load_npz(path: Path) -> Dataset:

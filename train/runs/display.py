@@ -80,7 +80,7 @@ class Display(contextlib.ExitStack):
             self.enter_context(self._bar)
             # Rich hides the cursor, and a killed process could not bring it back.
             self._console.show_cursor(True)
-        self.enter_context(notes.shown_by(self._note))
+        self.enter_context(notes.shown_by(self._note, self.stage))
         return self
 
     def stage(self, text: str) -> None:

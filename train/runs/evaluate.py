@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ def evaluate(config: Evaluate) -> str:
     size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
     parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     outputs = np.concatenate(parts)[: len(tested.inputs)]
+    names = network.class_names or [*map(str, range(network.spec.num_outputs))]
     lines = [
         f"{folder}, step {network.step}: {networks.describe(network.spec)}",
         f"{len(tested.inputs):,} test examples of {tested.name}",
@@ -54,11 +56,11 @@ def evaluate(config: Evaluate) -> str:
         lines.append("These data have no y_test: there are predictions only.")
     else:
         lines += _scores(network, tested)
-        if (number := network.spec.num_outputs) > 1 and tested.targets.ndim == 1:
-            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, number)]
+        if len(names) > 1 and tested.targets.ndim == 1:
+            lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, names)]
     if path is not None:
         path = expand(path)
-        _write_predictions(path, outputs, tested.targets)
+        _write_predictions(path, outputs, tested.targets, names)
         lines += ["", f"predictions: {path}"]
     elif tested.targets is None:
         lines.append("Write them with --predictions FILE.csv or FILE.npz.")
@@ -72,7 +74,8 @@ def _load(folder: Path, asked: str | None) -> _TestSet:
         config = json.loads(path.read_text())
         data = dict(config["data"])
         data.pop("label_noise", None)  # an option of older versions
-        own = Data(**data | {"data_dir": Path(data["data_dir"])})
+        paths = {k: Path(data[k]) for k in ("data_dir", "test_file") if data.get(k)}
+        own = Data(**data | paths)
         batch_size, data_sha256 = config["eval_batch_size"], config["data_sha256"]
     if asked is None:
         dataset = sources.load_dataset(own)
@@ -87,7 +90,14 @@ def _load(folder: Path, asked: str | None) -> _TestSet:
         file = expand(Path(asked.removeprefix("npz:")))
         images, labels = sources.load_test_images(file)
         return _TestSet(asked, sources.shrink_images(images, own.shrink), labels)
+    if asked.startswith("csv:"):
+        raise InputError(
+            "--data csv: a table is tested on the run's own test rows only, whose "
+            "columns mean what those of training meant. Leave --data out."
+        )
     options = {"shrink": own.shrink} if own.shrink > 1 else {}
+    if asked.startswith("folder:") and own.source == "folder:":
+        options["image_size"] = own.image_size
     dataset = sources.load_dataset(Data(data=asked, data_dir=own.data_dir, **options))
     return _TestSet(asked, dataset.test_inputs, dataset.test_targets)
 
@@ -151,28 +161,31 @@ def _scores(network: TrainedNetwork, tested: _TestSet) -> list[str]:
     ]
 
 
-def _by_class(predicted: np.ndarray, targets: np.ndarray, number: int) -> list[str]:
+def _by_class(
+    predicted: np.ndarray, targets: np.ndarray, names: Sequence[str]
+) -> list[str]:
     """The error of each class that occurs; a confusion matrix of a few classes."""
+    number, wide = len(names), max(5, *map(len, names))
     counts = np.zeros((number, number), np.int64)
     np.add.at(counts, (targets, predicted), 1)
     totals = counts.sum(axis=1)
-    lines = ["class  examples    error"]
+    lines = [f"{'class':{wide}}  examples    error"]
     for label in np.flatnonzero(totals):
         error = 100 * (1 - counts[label, label] / totals[label])
-        lines.append(f"{label:5}  {totals[label]:8,}  {error:6.2f} %")
+        lines.append(f"{names[label]:>{wide}}  {totals[label]:8,}  {error:6.2f} %")
     if number <= MOST_CLASSES:
         width = max(3, len(str(counts.max())))
-        cells = [f"{label:{width}}" for label in range(number)]
+        cells = [f"{name[:width]:>{width}}" for name in names]
         lines += ["", "true class, and below each prediction how often:"]
-        lines.append(" ".join(["     ", *cells]))
+        lines.append(" ".join([" " * wide, *cells]))
         for label in range(number):
             cells = [f"{count or '.':>{width}}" for count in counts[label]]
-            lines.append(" ".join([f"{label:5} ", *cells]).rstrip())
+            lines.append(" ".join([f"{names[label]:>{wide}} ", *cells]).rstrip())
     return lines
 
 
 def _write_predictions(
-    path: Path, outputs: np.ndarray, targets: np.ndarray | None
+    path: Path, outputs: np.ndarray, targets: np.ndarray | None, names: Sequence[str]
 ) -> None:
     """A row an example: prediction, probabilities, and the target if it is known."""
     columns = {} if targets is None else {"target": targets}
@@ -191,11 +204,14 @@ def _write_predictions(
             "predictions of text have a row a character: write them to a .npz file."
         )
     probabilities = columns.pop("probabilities", np.empty((len(outputs), 0)))
-    heads = ["example", *columns, *(f"p{n}" for n in range(probabilities.shape[1]))]
-    numbers = [np.arange(len(outputs)), *columns.values(), probabilities]
-    text = io.StringIO()
+    names = names if probabilities.size else ()
+    if names:  # classes are told by their names
+        columns = {name: np.array(names)[column] for name, column in columns.items()}
+    import pandas as pd  # takes a second
+
+    table = pd.DataFrame(columns)
+    for name, column in zip(names, probabilities.T, strict=True):
+        table[f"p{name}" if name.isdigit() else f"p_{name}"] = column
     # With nine digits a float32 is whole.
-    np.savetxt(
-        text, np.column_stack(numbers), "%.9g", ",", header=",".join(heads), comments=""
-    )
-    replace(path, text.getvalue())
+    text = table.to_csv(index_label="example", float_format="%.9g", lineterminator="\n")
+    replace(path, text)

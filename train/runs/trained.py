@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class TrainedNetwork:
     mean: np.ndarray | None  # float32 [channels], of pixels in [0, 1]; None: no images
     std: np.ndarray | None  # the same
     step: int  # training steps taken
+    class_names: tuple[str, ...] = ()  # where the data have names for classes
 
     def __post_init__(self):
         graph, self._state = nnx.split(self.module)
@@ -89,7 +90,11 @@ class TrainedNetwork:
 
 
 def write_network(
-    folder: Path, spec: NetworkSpec, mean: np.ndarray, std: np.ndarray
+    folder: Path,
+    spec: NetworkSpec,
+    mean: np.ndarray,
+    std: np.ndarray,
+    class_names: Sequence[str] = (),
 ) -> None:
     """Writes what a run's network is, and how its inputs are normalised.
 
@@ -102,6 +107,8 @@ def write_network(
     }
     if len(spec.input_shape) == 3:  # images
         about |= {"mean": np.asarray(mean).tolist(), "std": np.asarray(std).tolist()}
+    if class_names:
+        about["class_names"] = class_names
     if spec.own is not None:
         about |= {"network_sha256": spec.own.sha256, "is_text": spec.own.is_text}
         replace(folder / SOURCE, spec.own.source)
@@ -146,7 +153,8 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
         for name, abstract in zip(("params", "batch_stats"), state, strict=True)
     ]
     module = merge(networks.graph_of(spec), *filled)
-    return TrainedNetwork(spec, module, mean, std, step)
+    names = tuple(about.get("class_names", ()))
+    return TrainedNetwork(spec, module, mean, std, step, names)
 
 
 def _tested(opt_state: Any, weights: Any) -> Any:

@@ -37,7 +37,12 @@ class DataSet(NamedTuple):
 
 
 _CIFAR = DataSet("images", "cifar:load_cifar", 4, flip=True, from_tfds=True)
-_NPZ = DataSet("images", "sources:load_npz")
+# Files of one's own: what is typed before the colon.
+FILES = {
+    "npz": DataSet("images", "sources:load_file"),
+    "folder": DataSet("images", "folders:load_folder"),
+    "csv": DataSet("rows", "tables:load_table"),
+}
 DATA_SETS = {
     "digits": DataSet("images", "offline:load_digits"),
     "cifar10": _CIFAR,
@@ -51,6 +56,7 @@ NO_IMAGES = tuple(name for name in DATA_SETS if DATA_SETS[name].kind != "images"
 # What options belong to.
 _TFDS = {"data": tuple(name for name in DATA_SETS if DATA_SETS[name].from_tfds)}
 _IMAGES = {"kind": ("images",)}
+_FOLDER, _CSV = ({"source": (f"{name}:",)} for name in ("folder", "csv"))
 _MLP, _WIDE_RESNET, _TRANSFORMER = (
     {"network": (name,)} for name in ("mlp", "wide_resnet", "transformer")
 )
@@ -65,12 +71,26 @@ class Data(Options):
     #: - cifar10, cifar100: through TensorFlow Datasets.
     #: - npz:PATH: your own images, an .npz file with x_train and x_test (uint8; size,
     #: height, width and, if not grey, channels), y_train and y_test (integers from 0).
+    #: - folder:PATH: your own images, in PATH/train/CLASS and PATH/test/CLASS.
+    #: - csv:FILE: your own table, .csv, .tsv or .parquet; see --target.
     #: - breast_cancer: a table with two classes, part of scikit-learn.
     #: - diabetes: a table with a regression target, part of scikit-learn.
     #: - english: text; predict the next character of Python's own help texts.
     data: str = option("digits", rule=lambda source: check_source(source))
     #: Where TensorFlow Datasets keeps cifar10 and cifar100.
     data_dir: Path = option(Path("~/tensorflow_datasets"), of=_TFDS)
+    #: folder: scale the shorter side of each image to N pixels, and cut the middle out.
+    #: Default: the images must be of one size.
+    image_size: int | None = within(None, 1, 4097, of=_FOLDER)
+    #: folder: leave out images that cannot be read.
+    skip_unreadable: bool = option(False, of=_FOLDER)
+    #: csv: the column to predict.
+    target: str | None = option(None, of=_CSV)
+    #: csv: the rows to test on. Default: a fifth of the rows, always the same.
+    test_file: Path | None = option(None, of=_CSV)
+    #: csv: what the target is. Default: classes where it has words or a few whole
+    #: numbers, numbers where it has fractions.
+    task: Literal["classes", "numbers"] | None = option(None, of=_CSV)
     #: Random crops in training: pixels of zero padding on each side, before a crop back
     #: to the original size. With 0 there is no crop. Default: 4 for cifar10 and
     #: cifar100, otherwise 0.
@@ -101,6 +121,10 @@ class Data(Options):
             not self.test_rest or (self.every > 1 and not self.validation),
             "--test-rest needs --every 2 or more, and no --validation.",
         )
+        check(
+            self.source != "csv:" or self.target is not None,
+            "--data csv:FILE needs --target COLUMN, the column to predict.",
+        )
 
     @property
     def tested(self) -> str:
@@ -108,9 +132,15 @@ class Data(Options):
         return "validation" if self.validation else "test"
 
     @property
+    def source(self) -> str:
+        """What options of files of one's own belong to."""
+        kind, colon, _ = self.data.partition(":")
+        return kind + colon
+
+    @property
     def data_set(self) -> DataSet:
         """What is known of the data set."""
-        return DATA_SETS.get(self.data, _NPZ)
+        return DATA_SETS.get(self.data) or FILES.get(self.source[:-1], FILES["npz"])
 
     @property
     def kind(self) -> str:
@@ -119,14 +149,21 @@ class Data(Options):
 
 
 def check_source(source: str) -> None:
-    """Refuses what is neither a data set that is there nor npz:PATH."""
-    kind, _, path = source.partition(":")
+    """Refuses what is neither a data set that is there nor one's own."""
+    kind, colon, path = source.partition(":")
     hint = did_you_mean(source, DATA_SETS)
-    if source.endswith(".npz") or (path and did_you_mean(kind, ["npz"])):
-        hint = f" Did you mean npz:{path or source}?"
+    endings = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "csv"}
+    meant = endings.get(Path(source).suffix, "")
+    if colon and did_you_mean(kind, FILES):
+        meant = did_you_mean(kind, FILES)[len(" Did you mean ") : -1]
+    elif Path(source).is_dir():
+        meant = "folder"
+    if meant:
+        hint = f" Did you mean {meant}:{path if colon else source}?"
+    known = listing((*DATA_SETS, *(f"{each}:PATH" for each in FILES)))
     check(
-        source in DATA_SETS or (kind == "npz" and source != kind),
-        f"--data must be {', '.join(DATA_SETS)} or npz:PATH, got {source!r}.{hint}",
+        source in DATA_SETS or (kind in FILES and colon != ""),
+        f"--data must be {known}; got {source!r}.{hint}",
     )
 
 

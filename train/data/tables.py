@@ -1,0 +1,156 @@
+"""A table of one's own: CSV, TSV or Parquet, of which one column is to be predicted."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+from sklearn.model_selection import train_test_split
+
+from train import notes
+from train.data.dataset import Dataset
+from train.data.offline import standardize
+from train.errors import InputError
+from train.paths import expand
+from train.settings.cli import did_you_mean, listing
+from train.settings.options import Data
+
+MOST_WORDS = 50  # kinds of words in a column; each gets an input of its own
+MOST_NUMBERS = 20  # kinds of whole numbers that are taken for classes unasked
+TEST_SHARE = 0.2  # of the rows, where there is no file for the test
+
+
+def load_table(config: Data) -> Dataset:
+    """Reads the table: numbers standardised, words one-hot, the target as it is."""
+    path = expand(Path(config.data.partition(":")[2]))
+    table = _read(path)
+    if config.target not in table:
+        columns = [*map(str, table.columns)]
+        raise InputError(
+            f"--target must be a column of {path}: {listing(columns)}; got "
+            f"{config.target}.{did_you_mean(str(config.target), columns)}"
+        )
+    table = table[table[config.target].notna()]
+    is_class = _is_class(table[config.target], config)
+    if config.test_file is not None:
+        train, test = table, _read(expand(config.test_file))
+        if others := sorted({*map(str, train)} ^ {*map(str, test)}):
+            raise InputError(
+                f"{config.test_file} and {path} must have the same columns: "
+                f"{others[0]} is in one of them only."
+            )
+        test = test[test[config.target].notna()]
+    else:
+        kinds = table[config.target] if is_class else None
+        try:
+            train, test = train_test_split(
+                table, test_size=TEST_SHARE, random_state=0, stratify=kinds
+            )
+        except ValueError as error:  # a class with one row, or a table of one
+            raise InputError(
+                f"cannot keep a fifth of {path} for the test: {error}"
+            ) from None
+        notes.say(f"note: a fifth of the rows, {len(test):,}, is kept for the test")
+    x_train, x_test = _inputs(train, test, config.target)
+    y_train, y_test, names = _targets(
+        train[config.target], test[config.target], is_class, path
+    )
+    return Dataset(x_train, y_train, x_test, y_test, len(names), names)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except Exception as error:  # of pandas, which raises all kinds
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot read {path}: {reason}.") from None
+
+
+def _is_class(target: pd.Series, config: Data) -> bool:
+    """Whether the target is a class, and no number."""
+    if config.task is not None:
+        return config.task == "classes"
+    if not types.is_numeric_dtype(target) or types.is_bool_dtype(target):
+        return True
+    if (target % 1 != 0).any():
+        return False
+    if target.nunique() > MOST_NUMBERS:
+        raise InputError(
+            f"--target {config.target} has {target.nunique():,} different whole "
+            "numbers: say by --task what they are, classes or numbers."
+        )
+    return True
+
+
+def _inputs(
+    train: pd.DataFrame, test: pd.DataFrame, target: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """All columns but the target, float32 [rows, inputs], as the training rows say."""
+    columns: list[tuple[np.ndarray, np.ndarray]] = []
+    filled = []
+    for name in train.columns.drop(target):
+        ours, theirs = train[name], test[name]
+        if types.is_numeric_dtype(ours) and types.is_numeric_dtype(theirs):
+            if ours.isna().any() or theirs.isna().any():
+                filled.append(str(name))
+            parts = [
+                each.astype(float).fillna(ours.median()) for each in (ours, theirs)
+            ]
+            columns.append(standardize(*(part.to_numpy() for part in parts)))
+            continue
+        words = ours.dropna().astype(str).unique()
+        if types.is_datetime64_any_dtype(ours) or len(words) > MOST_WORDS:
+            what = (
+                "dates"
+                if len(words) <= MOST_WORDS
+                else f"{len(words):,} different words"
+            )
+            raise InputError(
+                f"the column {name} has {what}: numbers, and words of at most "
+                f"{MOST_WORDS} kinds, can be used. Take it out of the table."
+            )
+        for word in sorted(words):
+            columns.append(
+                tuple(
+                    (each.astype(str) == word).to_numpy(np.float32)
+                    for each in (ours, theirs)
+                )
+            )
+    if not columns:
+        raise InputError(f"the table has no column but the target {target}.")
+    if filled:
+        notes.say(
+            f"note: missing numbers of {listing(filled, 'and')} become the median"
+        )
+    x_train, x_test = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
+    return x_train, x_test
+
+
+def _targets(
+    train: pd.Series, test: pd.Series, is_class: bool, path: Path
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Classes by number, with their names; or numbers, standardised, without."""
+    if not is_class:
+        numbers = [
+            pd.to_numeric(each, errors="coerce").to_numpy(float)
+            for each in (train, test)
+        ]
+        if not all(np.isfinite(each).all() for each in numbers):
+            raise InputError(f"--task numbers: {train.name} of {path} holds words.")
+        return *standardize(*numbers), ()
+    names = sorted(train.unique())
+    if others := {*test.unique()} - {*names}:
+        raise InputError(
+            f"{path}: the class {min(map(str, others))} has test rows only."
+        )
+    if len(names) < 2:
+        raise InputError(
+            f"{path}: {train.name} has one class, {names[0]}: two are needed."
+        )
+    places = {name: place for place, name in enumerate(names)}
+    labels = (each.map(places).to_numpy(np.int32) for each in (train, test))
+    return *labels, tuple(map(str, names))
