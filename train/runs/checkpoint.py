@@ -83,6 +83,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         about = {"run": self._run, "step": step, "epochs": epochs}
         about |= {"rows": records.seal(self._folder), "crc32": _crc32(snapshot)}
+        about["sum"] = _sum(about)
         items = self._args.Composite(
             snapshot=self._args.StandardSave(snapshot),
             about=self._args.JsonSave(about),
@@ -135,6 +136,8 @@ def _about(path: Path) -> dict[str, Any]:
         about = json.loads((path / "about" / "metadata").read_text())
     except FileNotFoundError:
         raise ValueError("it was written by another version.") from None
+    if about.pop("sum", None) not in (None, _sum(about)):  # older ones have none
+        raise ValueError(f"step {path.name} has changed since it was saved.")
     if about["step"] != int(path.name):
         raise ValueError(f"it is of step {about['step']}, and not of {path.name}.")
     return about
@@ -178,6 +181,11 @@ def by_path(tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a tree, sorted by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return dict(sorted((path_of(keys), np.asarray(leaf)) for keys, leaf in leaves))
+
+
+def _sum(about: dict[str, Any]) -> int:
+    """A checksum of what a checkpoint says of itself."""
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _crc32(tree: Any) -> int:
