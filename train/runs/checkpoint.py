@@ -57,10 +57,7 @@ class Checkpoints(contextlib.AbstractContextManager):
             max_to_keep=keep,
             create=False,
             cleanup_tmp_directories=True,
-            # Orbax would wait for processes that have nothing to write.
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
-            ),
+            multiprocessing_options=_alone(),
         )
         # Orbax insists on an absolute path.
         self._path = no_link(folder.resolve() / CHECKPOINTS)
@@ -115,7 +112,7 @@ def restore(folder: Path, step: int, like: Snapshot | None = None) -> Any:
     path = (folder / CHECKPOINTS / str(step)).resolve()
     advice = "Name an earlier one with --step, or repeat the run."
     with _explained(path, "read", advice if like is None else _GO_ON.format(path)):
-        with ocp.StandardCheckpointer() as reader:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
             snapshot = reader.restore(path / "snapshot", like)
         if _about(path)["crc32"] != _crc32(snapshot):
             raise ValueError(f"step {step} has changed since it was saved.")
@@ -141,6 +138,15 @@ def _about(path: Path) -> dict[str, Any]:
     if about["step"] != int(path.name):
         raise ValueError(f"it is of step {about['step']}, and not of {path.name}.")
     return about
+
+
+def _alone() -> Any:
+    """Orbax would wait for processes that have nothing to read or write."""
+    from orbax.checkpoint.options import MultiprocessingOptions
+
+    return MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+    )
 
 
 @contextlib.contextmanager
