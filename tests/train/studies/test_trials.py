@@ -16,19 +16,9 @@ from train.runs.folder import locked
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
-from train.studies.arms import (
-    Arm,
-    Block,
-    far_apart_arms,
-    make_arms,
-)
+from train.studies.arms import Arm, Block, far_apart_arms, make_arms
 from train.studies.study import describe_study
-from train.studies.trials import (
-    Clock,
-    Trial,
-    in_order,
-    run_trials,
-)
+from train.studies.trials import Clock, Trial, in_order, run_trials
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
 
@@ -364,3 +354,26 @@ def test_study_without_two_of_its_options_when_it_ran_goes_on(study):
         assert main([*command, "2", "3"]) == 0
     finally:
         path.write_text(before)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time, in a list of one number of seconds."""
+    seconds = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: seconds[0])
+    return seconds
+
+
+def test_runs_that_wait_take_as_long_as_the_mean_of_those_so_far(now):
+    clock = Clock()
+    now[0] += 30
+    assert clock.after_run(3) == pytest.approx(90)
+    now[0] += 10
+    assert clock.after_run(2) == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("budget", "over"), [(None, False), (2, False), (1, True)])
+def test_budget_is_minutes(now, budget, over):
+    clock = Clock(budget)
+    now[0] += 61
+    assert clock.is_over() == over
