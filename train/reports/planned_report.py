@@ -37,7 +37,13 @@ def planned_parts(
         panels.plot_block(out / f"{block['name']}.png", result, block["name"])
         curves.append(f"![Curves of {block['name']}]({block['name']}.png)")
     if plan.saving:
-        answer = _saving_text(*planned.saving(plan, block, errors))
+        factor, low, high = planned.saving(plan, block, errors)
+        claim = "is" if low <= 2 <= high else "is not"
+        answer = (
+            f"LCAM saves epochs by a factor of {factor:.3f}, 95 % interval "
+            f"{low:.3f} to {high:.3f}. No saving is a factor of 1. The claim "
+            f"of the paper, a factor of 2, {claim} in the interval."
+        )
         return [answer, *heading, _errors_table(plan, errors), *curves]
     answers = planned.answer(plan, errors)
     names = answers.question.map(lambda question: question.name)
@@ -133,15 +139,6 @@ def _errors_table(plan: Plan, errors: pd.DataFrame) -> str:
         "and in brackets the 95 % interval of the mean. A diverged run counts as "
         f"{plan.chance:g} %. Arms have other seeds: take differences from the tables "
         "above. All seeds share the training set and the test set.</sub>"
-    )
-
-
-def _saving_text(factor: float, low: float, high: float) -> str:
-    claim = "is" if low <= 2 <= high else "is not"
-    return (
-        f"LCAM saves epochs by a factor of {factor:.3f}, 95 % interval "
-        f"{low:.3f} to {high:.3f}. No saving is a factor of 1. The claim "
-        f"of the paper, a factor of 2, {claim} in the interval."
     )
 
 

@@ -275,7 +275,7 @@ def collect(about: dict[str, Any], folder: Path) -> Rows:
                     ]
                 runs[block["name"], arm["name"], seed] = rows, facts
     found = {"commands": unique(commands), "environments": unique(environments)}
-    with reading(f"the rows of the runs in {folder}"):
+    with reading(f"the runs in {folder}", _repeated("the damaged one")):
         return make_rows(about | found, runs)
 
 
@@ -290,5 +290,5 @@ def read_ended(path: Path, epochs: int) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _repeated(path: Path) -> str:
-    return f"Move {path} away, and this run will be repeated."
+def _repeated(run: Path | str) -> str:
+    return f"Move {run} away, and this run will be repeated."

@@ -57,10 +57,7 @@ class Checkpoints(contextlib.AbstractContextManager):
             max_to_keep=keep,
             create=False,
             cleanup_tmp_directories=True,
-            # Orbax would wait for processes that have nothing to write.
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
-            ),
+            multiprocessing_options=_alone(),
         )
         # Orbax insists on an absolute path.
         self._path = no_link(folder.resolve() / CHECKPOINTS)
@@ -83,6 +80,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         about = {"run": self._run, "step": step, "epochs": epochs}
         about |= {"rows": records.seal(self._folder), "crc32": _crc32(snapshot)}
+        about["sum"] = _sum(about)
         items = self._args.Composite(
             snapshot=self._args.StandardSave(snapshot),
             about=self._args.JsonSave(about),
@@ -114,7 +112,7 @@ def restore(folder: Path, step: int, like: Snapshot | None = None) -> Any:
     path = (folder / CHECKPOINTS / str(step)).resolve()
     advice = "Name an earlier one with --step, or repeat the run."
     with _explained(path, "read", advice if like is None else _GO_ON.format(path)):
-        with ocp.StandardCheckpointer() as reader:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as reader:
             snapshot = reader.restore(path / "snapshot", like)
         if _about(path)["crc32"] != _crc32(snapshot):
             raise ValueError(f"step {step} has changed since it was saved.")
@@ -135,9 +133,20 @@ def _about(path: Path) -> dict[str, Any]:
         about = json.loads((path / "about" / "metadata").read_text())
     except FileNotFoundError:
         raise ValueError("it was written by another version.") from None
+    if about.pop("sum", None) not in (None, _sum(about)):  # older ones have none
+        raise ValueError(f"step {path.name} has changed since it was saved.")
     if about["step"] != int(path.name):
         raise ValueError(f"it is of step {about['step']}, and not of {path.name}.")
     return about
+
+
+def _alone() -> Any:
+    """Orbax would wait for processes that have nothing to read or write."""
+    from orbax.checkpoint.options import MultiprocessingOptions
+
+    return MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+    )
 
 
 @contextlib.contextmanager
@@ -178,6 +187,11 @@ def by_path(tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a tree, sorted by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return dict(sorted((path_of(keys), np.asarray(leaf)) for keys, leaf in leaves))
+
+
+def _sum(about: dict[str, Any]) -> int:
+    """A checksum of what a checkpoint says of itself."""
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _crc32(tree: Any) -> int:

@@ -104,8 +104,7 @@ def read_curves(folder: Path) -> Curves:
 
 def check_drawable(folder: Path) -> None:
     """Refuses a folder without a run, comparison or study that has begun."""
-    drawn = ("study.json", "report/study.json", "runs.csv", "metrics.jsonl")
-    if any((folder / name).exists() for name in drawn):
+    if (folder / "study.json").exists() or (folder / "metrics.jsonl").exists():
         return
     if (folder / "config.json").exists():
         raise InputError(

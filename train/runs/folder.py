@@ -41,14 +41,14 @@ _OWN = {
     "network": ("model", parse_network),
     "optimizer": ("optimizer", parse_optimizer),
 }
-_ELSE = "Name a folder that can be made and written to."
+_ADVICE = "Name a folder that can be made and written to."
 
 
 def _goes_on(out: Path, config: Any, *, resume: bool, **facts: Any) -> bool:
     """Whether something in a folder is to be continued; refuses what cannot be used."""
     parent = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not parent.is_dir():
-        raise InputError(f"cannot write to --out {out}: {parent} is a file. {_ELSE}")
+        raise InputError(f"cannot write to --out {out}: {parent} is a file. {_ADVICE}")
     is_claimed = (out / "config.json").exists()
     if is_claimed and resume:
         check_claim(out, config, **facts)
@@ -81,7 +81,7 @@ def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
             tempfile.TemporaryDirectory(dir=parent).cleanup()
     except OSError as error:
         raise InputError(
-            f"cannot write to --out {out}: {parent}: {error.strerror}. {_ELSE}"
+            f"cannot write to --out {out}: {parent}: {error.strerror}. {_ADVICE}"
         ) from None
 
 
@@ -113,7 +113,7 @@ def new_folder(out: Path | None, default_name: str, config: Any, **facts: Any) -
     except OSError as error:
         is_late = isinstance(error, FileExistsError)
         reason = "another run just started there" if is_late else error.strerror
-        raise InputError(f"cannot write to --out {out}: {reason}. {_ELSE}") from None
+        raise InputError(f"cannot write to --out {out}: {reason}. {_ADVICE}") from None
     return out
 
 

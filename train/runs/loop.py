@@ -1,7 +1,6 @@
 """Trains one network with one optimizer, and writes everything into a folder."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import time
@@ -193,7 +192,7 @@ class _Training:
             optimizers.hyperparameters_of(config.optimizer, spec.steps_per_epoch),
             spec.num_devices,
         )
-        self._pace, self._test_pace = _paces(spec)
+        self._pace, self._test_pace = Pace(), Pace()
         most = config.steps_per_call or steps_per_call(spec)
         self._most = min(most, spec.full_steps)
         sizes = {(self._most, spec.batch_size)}
@@ -554,12 +553,6 @@ def test_columns(test_size: int, test: TestMetrics) -> dict[str, float]:
 def _same_size(pace: Pace) -> int:
     """Of the next call: the same in several processes, whatever their clocks say."""
     return int(processes.from_first_process(np.array([pace.size()]))[0])
-
-
-@functools.cache
-def _paces(spec: Spec) -> tuple[Pace, Pace]:
-    """Of training and testing, kept from run to run."""
-    return Pace(), Pace()
 
 
 def _no_metrics(spec: Spec) -> StepMetrics:

@@ -36,31 +36,23 @@ _REACH_QUICK = (65.0, 55.0)
 
 def make_experiment(study: Study, source: str, load: Load) -> Experiment:
     """The authors' network and schedule; in the quick form what two cores can do."""
-    experiment = _with_own_network(study, source, load)
-    if study.network is not None:
-        experiment = dataclasses.replace(experiment, model=Model(study.network))
-    return experiment
-
-
-def _with_own_network(study: Study, source: str, load: Load) -> Experiment:
     source = study.data or ("digits" if study.quick else source)
-    if source in NO_IMAGES:
-        epochs = study.epochs or (12 if study.quick else 40)
-        return Experiment(data=Data(data=source), epochs=epochs)
     data = _of_source(study, source)
-    if not study.quick:
-        return Experiment(
-            data=_augmented(data, load),
-            model=Model(depth=28, widen=10, dtype="bfloat16"),
-            schedule=Schedule("step", milestones=(31, 61, 91)),
-            epochs=study.epochs or 150,
-            batch_size=128,
-        )
-    epochs = study.epochs or 12
-    if source == "digits":
-        return Experiment(data=data, epochs=epochs, batch_size=32)
-    data = _augmented(dataclasses.replace(data, every=10, shrink=2), load)
-    return Experiment(data=data, epochs=epochs, batch_size=64)
+    if source in NO_IMAGES:
+        epochs, options = 12 if study.quick else 40, {}
+    elif not study.quick:
+        data, epochs = _augmented(data, load), 150
+        model = Model(depth=28, widen=10, dtype="bfloat16")
+        schedule = Schedule("step", milestones=(31, 61, 91))
+        options = {"model": model, "schedule": schedule, "batch_size": 128}
+    elif source == "digits":
+        epochs, options = 12, {"batch_size": 32}
+    else:
+        data = _augmented(dataclasses.replace(data, every=10, shrink=2), load)
+        epochs, options = 12, {"batch_size": 64}
+    if study.network is not None:
+        options["model"] = Model(study.network)
+    return Experiment(data=data, epochs=study.epochs or epochs, **options)
 
 
 def _of_source(study: Study, source: str) -> Data:

@@ -93,10 +93,7 @@ WATCHED = {"misread": 0.25, "pair": [[1.0, 2.0], [3.0, None]]}
     [
         (part(1, block=OTHER_EPOCHS), "digits, options, epochs is 1 and 2"),
         (part(1, block=OTHER_RATE), "arms, lcam, learning_rate is 0.1 and 0.2"),
-        (
-            part(1, block=BLOCK._replace(name="b")),
-            r"blocks is .*digits.* and .*b",
-        ),
+        (part(1, block=BLOCK._replace(name="b")), r"blocks is .*digits.* and .*b"),
         (part(1, block=BLOCK._replace(reference="x")), "reference is lcam and x"),
         (part(1, data_sha256="1" * 64), "digits, data is 0{64} and 1{64}"),
         (part(0, error=5.5), "lcam with seed 0 in digits, epoch 1, test_error is 5.0"),

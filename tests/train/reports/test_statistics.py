@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from train.reports.statistics import (
-    detectable,
-    estimate,
-    holm,
-    paired_difference,
-)
+from train.reports.statistics import detectable, estimate, holm, paired_difference
 
 
 def test_paired_difference_of_a_hand_table():
@@ -41,10 +36,7 @@ def test_equal_differences_are_no_certainty():
     assert math.isnan(difference.detectable)
 
 
-@pytest.mark.parametrize(
-    ("effect", "seeds"),
-    [(0.2, 199), (0.5, 34), (0.8, 15)],
-)
+@pytest.mark.parametrize(("effect", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15)])
 def test_detectable_difference_is_that_of_the_tables(effect, seeds):
     # Cohen's tables for one sample, two-sided 0.05, power 0.8 (also G*Power): so many
     # seeds find the effect, one fewer does not.

@@ -224,7 +224,6 @@ def test_signal_in_a_test_saves_before_its_end_and_the_test_is_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(calls, "SECONDS", 0)  # a batch is a call
         patch.setattr(loop, "compile_program", compile_and_stop)
-        loop._paces.cache_clear()
         assert main(command) == 130
     assert begun == [0, 1, 2, 3] * (epoch - 1) + [0, 1, 2]
     said = f"stopped and saved in the test after step {epoch * STEPS} of 32."

@@ -53,13 +53,6 @@ def test_full_form_is_the_authors_experiment():
     assert arms["lcam"].ema_decay == pytest.approx(0.9897, abs=1e-4)
 
 
-def test_reversed_arm_has_the_coefficients_the_other_way_round():
-    [block] = make_blocks(Study(name="priority", quick=True), load)
-    arms = {arm.name: arm.optimizer for arm in block.arms}
-    assert arms["lcam"].low_loss_momentum == arms["lcam-reversed"].high_loss_momentum
-    assert arms["lcam"].high_loss_momentum == arms["lcam-reversed"].low_loss_momentum
-
-
 def test_priority_in_full_asks_both_data_sets():
     blocks = make_blocks(Study(name="priority"), load)
     assert [block.experiment.data.data for block in blocks] == ["cifar10", "cifar100"]
@@ -79,9 +72,8 @@ def test_given_seeds_and_epochs_take_the_place_of_the_studys():
 
 
 def test_description_names_every_study():
-    assert [line.partition(":")[0] for line in list_studies().splitlines()] == list(
-        STUDIES
-    )
+    lines = [line for line in list_studies().splitlines() if not line.startswith("  ")]
+    assert [line.partition(":")[0] for line in lines] == list(STUDIES)
 
 
 def test_only_the_arms_asked_for_are_left_and_what_they_need():

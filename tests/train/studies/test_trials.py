@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -16,19 +15,9 @@ from train.runs.folder import locked
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
-from train.studies.arms import (
-    Arm,
-    Block,
-    far_apart_arms,
-    make_arms,
-)
+from train.studies.arms import Arm, Block, far_apart_arms, make_arms
 from train.studies.study import describe_study
-from train.studies.trials import (
-    Clock,
-    Trial,
-    in_order,
-    run_trials,
-)
+from train.studies.trials import Clock, Trial, in_order, run_trials
 
 ARMS = ["sgd-0.9", "sgd-0.95", "lcam", "lcam-reversed"]
 
@@ -188,23 +177,6 @@ def test_seed_borrows_as_soon_as_its_donor_is_through_and_never_without():
     ]
 
 
-def test_borrowed_arm_has_the_phases_of_another_seed_as_they_came(study, tmp_path):
-    priority, _ = study
-    options = priority[priority.index("--quick") : priority.index("--out")]
-    command = ["study", "ablation", *options, "--arms", "borrowed"]
-    assert main([*command, "--out", str(tmp_path / "a"), "--seeds", "4", "5"]) == 0
-    phases = {
-        (arm, seed): records.read_steps(
-            tmp_path / "a" / "runs" / "npz" / f"{arm}-seed{seed}"
-        )["phase"]
-        for arm in ("lcam", "borrowed")
-        for seed in (4, 5)
-    }
-    assert phases["borrowed", 4] == phases["lcam", 5]
-    assert phases["borrowed", 5] == phases["lcam", 4]
-    assert phases["lcam", 4] != phases["lcam", 5]
-
-
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
     """The folder of LCAM, its twin and the twin's donor, and SGD for half as long."""
@@ -305,6 +277,21 @@ def test_each_form_of_plan_dose_is_replayed_by_its_own_control(forms, timing, or
         assert replayed["momentum"] == pytest.approx(expected)
 
 
+@pytest.fixture
+def changed(study):
+    """Changes a file of a run of the study until the test ends."""
+    kept = {}
+
+    def change(run, name, make):
+        path = study[1] / "runs" / "npz" / run / name
+        kept[path] = path.read_text()
+        path.write_text(make(kept[path]))
+
+    yield change
+    for path, text in kept.items():
+        path.write_text(text)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -315,52 +302,53 @@ def test_each_form_of_plan_dose_is_replayed_by_its_own_control(forms, timing, or
         ("metrics.jsonl", "3\n"),
     ],
 )
-def test_damaged_run_of_a_study_gets_a_message(study, capsys, name, content):
-    command, out = study
-    path = out / "runs" / "npz" / "lcam-seed3" / name
-    before = path.read_bytes()
-    path.write_text(content)
-    try:
-        assert main([*command, "2", "3"]) == 2
-        message = capsys.readouterr().err
-        assert message.splitlines()[-1].startswith("error: ")
-        assert "lcam-seed3" in message
-    finally:
-        path.write_bytes(before)
+def test_damaged_run_of_a_study_gets_a_message(study, changed, capsys, name, content):
+    changed("lcam-seed3", name, lambda _: content)
+    assert main([*study[0], "2", "3"]) == 2
+    message = capsys.readouterr().err
+    assert message.splitlines()[-1].startswith("error: ")
+    assert "lcam-seed3" in message
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("old", "new", "message"),
     [
-        ("data_sha256", "0" * 64, "data_sha256 was 000"),
-        ("ema_decay", 0.123, "ema_decay was 0.123"),
+        ('"data_sha256": "', '"data_sha256": "000', "data_sha256 was 000"),
+        ('"ema_decay": ', '"ema_decay": 0.123, "was": ', "ema_decay was 0.123"),
     ],
 )
 def test_finished_run_of_other_data_or_options_is_not_compared(
-    study, capsys, key, value, message
+    study, changed, capsys, old, new, message
 ):
-    command, out = study
-    path = out / "runs" / "npz" / "lcam-seed2" / "config.json"
-    before = path.read_text()
-    config = json.loads(before)
-    (config if key in config else config["optimizer"])[key] = value
-    path.write_text(json.dumps(config))
-    try:
-        assert main([*command, "2", "3"]) == 2
-        assert message in capsys.readouterr().err
-    finally:
-        path.write_text(before)
+    changed("lcam-seed2", "config.json", lambda text: text.replace(old, new))
+    assert main([*study[0], "2", "3"]) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_study_without_two_of_its_options_when_it_ran_goes_on(study):
+def test_study_without_one_of_its_options_when_it_ran_goes_on(study, changed):
     # A finished run of an earlier version: the option was at its default.
-    command, out = study
-    path = out / "runs" / "npz" / "lcam-seed2" / "config.json"
-    before = path.read_text()
-    config = json.loads(before)
-    del config["observe"]
-    path.write_text(json.dumps(config))
-    try:
-        assert main([*command, "2", "3"]) == 0
-    finally:
-        path.write_text(before)
+    changed("lcam-seed2", "config.json", lambda text: text.replace('"observe"', '"o"'))
+    assert main([*study[0], "2", "3"]) == 0
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time, in a list of one number of seconds."""
+    seconds = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: seconds[0])
+    return seconds
+
+
+def test_runs_that_wait_take_as_long_as_the_mean_of_those_so_far(now):
+    clock = Clock()
+    now[0] += 30
+    assert clock.after_run(3) == pytest.approx(90)
+    now[0] += 10
+    assert clock.after_run(2) == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("budget", "over"), [(None, False), (2, False), (1, True)])
+def test_budget_is_minutes(now, budget, over):
+    clock = Clock(budget)
+    now[0] += 61
+    assert clock.is_over() == over
