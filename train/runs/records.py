@@ -181,20 +181,6 @@ def read_ended(folder: Path, epochs: int) -> list[dict[str, Any]] | None:
     return None
 
 
-def are_rows(rows: Sequence[Any], *, watched: bool) -> bool:
-    """Whether the rows of a run hold the numbers that outcomes are made of."""
-    # Losses are null where they diverged, the momentum where there is none.
-    names = {"train_loss", "mean_momentum", "seconds"}
-    names |= {"observed"} if watched else set()
-    if not all(isinstance(row, dict) and names <= row.keys() for row in rows):
-        return False
-    numbers = [row["seconds"] for row in rows]
-    if not has_diverged(rows):
-        numbers.append(rows[-1].get("test_error"))
-    numbers += [row["test_error"] for row in rows if row.get("test_error") is not None]
-    return all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
-
-
 def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     """Mean over the epochs of what a run reports; None if it has no such thing."""
     numbers = [row[name] for row in rows]
