@@ -76,16 +76,20 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(pair, images, tmp_path):
-    processes = pair(tmp_path / "two", slurm=True)
-    assert [ended(process)[0] for process in processes] == [0, 0]
-    command = ["run", "--data", images, *OPTIONS, "--devices", "2"]
+def test_two_tasks_of_slurm_train_what_two_devices_of_one_do_and_go_on(
+    pair, images, tmp_path
+):
+    constant = ["--schedule", "constant"]
+    for options in (["--epochs", "4"], ["--resume"]):
+        processes = pair(tmp_path / "two", *constant, *options, slurm=True)
+        assert [ended(process)[0] for process in processes] == [0, 0]
+    command = ["run", "--data", images, *OPTIONS, *constant, "--devices", "2"]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
     two, one = map(records.read_steps, (tmp_path / "two", tmp_path / "one"))
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     assert two["phase"] == one["phase"]
-    [entry] = json.loads((tmp_path / "two" / "provenance.json").read_text())
-    assert entry["num_devices"] == 2
+    entries = json.loads((tmp_path / "two" / "provenance.json").read_text())
+    assert [entry["num_devices"] for entry in entries] == [2, 2]
 
 
 ENDLESS = ["--epochs", "100000", "--checkpoint-every", "1"]
