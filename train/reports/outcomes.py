@@ -20,6 +20,7 @@ from train.reports.rows import (
 )
 from train.runs.curves import Task, make_task
 from train.runs.writing import writing
+from train.settings.optimizer import phase_pair
 
 OUTCOMES = {
     "last_epochs_error": "test error, mean of the last epochs",
@@ -125,8 +126,7 @@ def make_results(rows: Rows) -> list[Result]:
                 bad[arm["name"]] = mine
             elif without:
                 unmatched[arm["name"]] = sorted(without)
-            options = arm["optimizer"]
-            if options["optimizer"] != "lcam" and options.get("high_loss_b1") is None:
+            if not _follows_phase(arm["optimizer"]):
                 watched.append(arm["name"])  # its phases do nothing
         runs, epochs, observed = (
             table[~table.index.isin([*bad, *unmatched], "arm")]
@@ -141,6 +141,16 @@ def make_results(rows: Rows) -> list[Result]:
         if len(runs) or bad:
             results.append(Result(block, runs, epochs, observed, bad, unmatched))
     return results
+
+
+def _follows_phase(options: dict[str, Any]) -> bool:
+    """Whether the phase picks something; `high_loss_b1` was an option of AdamW."""
+    given = (word.partition("=")[2] for word in options.get("optimizer_options", ()))
+    return (
+        options["optimizer"] == "lcam"
+        or options.get("high_loss_b1") is not None
+        or any(phase_pair(text.strip()) for text in given)
+    )
 
 
 def _outcomes(run: pd.DataFrame, reach: Sequence[float]) -> pd.Series:

@@ -37,6 +37,13 @@ def parse_optimizer(text: str) -> OwnFile | None:
     return parse_own("--optimizer", text, known, hint)
 
 
+def phase_pair(text: str) -> tuple[float, float] | None:
+    """HIGH/LOW as two numbers; None if it is something else."""
+    high, slash, low = text.partition("/")
+    with contextlib.suppress(ValueError):
+        return (float(high), float(low)) if slash else None
+
+
 @dataclass(frozen=True)
 class Optimizer(Options):
     """How the weights are updated."""
@@ -154,12 +161,8 @@ class Optimizer(Options):
     @property
     def pairs(self) -> dict[str, tuple[float, float]]:
         """The options that the phase picks: at high and at low loss."""
-        pairs = {}
-        for name, text in self.own_options.items():
-            high, slash, low = text.partition("/")
-            with contextlib.suppress(ValueError):
-                pairs |= {name: (float(high), float(low))} if slash else {}
-        return pairs
+        found = {name: phase_pair(text) for name, text in self.own_options.items()}
+        return {name: pair for name, pair in found.items() if pair is not None}
 
     @property
     def by_phase(self) -> bool:

@@ -1,5 +1,6 @@
 """Runs with an optimizer of a user's own, as examples/own_optimizer.py has one."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_comparison_names_folders_by_the_function(file):
     assert main(["compare", "--arms", *arms, *words]) == 0
     runs = sorted(path.name for path in Path(out, "runs", "digits").iterdir())
     assert runs == ["1-sgd-seed0", "2-make-seed0"]
+
+
+def test_comparison_shows_the_phases_of_an_optimizer_that_follows_them(file):
+    out = str(file.parent / "compare")
+    arms = [f"{file}:make", f"{file}:make:decay=0.5/0.9"]
+    words = ["--network", "mlp", "--epochs", "1", "--out", out]
+    assert main(["compare", "--arms", *arms, *words]) == 0
+    with Path(out, "report", "runs.csv").open() as rows:
+        shares = [row["low_loss_share"] for row in csv.DictReader(rows)]
+    assert shares[0] == ""
+    assert 0 < float(shares[1]) <= 1
 
 
 def test_optimizer_that_cannot_be_used_is_refused_before_anything_runs(file, capsys):
