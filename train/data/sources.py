@@ -32,7 +32,8 @@ def load_dataset(config: Data) -> Dataset:
     """Loads a data set, or the part of it that is asked for."""
     kind, is_file, path = config.data.partition(":")
     if is_file and not path:
-        raise InputError(f"--data {kind}: needs a path behind it, as in {kind}:mine.")
+        mine = f"{kind}:mine{'' if kind == 'folder' else '.' + kind}"
+        raise InputError(f"--data {kind}: needs a path behind it, as in {mine}.")
     # Imported where it is asked for: TensorFlow Datasets takes seconds.
     module, _, function = config.data_set.loader.partition(":")
     load = getattr(importlib.import_module(f"train.data.{module}"), function)

@@ -60,7 +60,7 @@ def test_part_of_before_an_option_was_there_had_it_at_its_default():
     [block] = old.about["blocks"]
     del block["experiment"]["data"]["normalize"]
     for arm in block["arms"]:
-        del arm["optimizer"]["high_loss_b1"], arm["donor"]
+        del arm["optimizer"]["clip_norm"], arm["donor"]
     assert len(join([(A, old), (B, new)]).runs) == 2
     other = BLOCK._replace(experiment=Experiment(data=Data(normalize="none"), epochs=1))
     with pytest.raises(InputError, match="normalize is train and none"):
