@@ -46,6 +46,7 @@ _NAMES = (
     "seed seeds",
     "warmup-epochs warmup",
     "weight-decay wd decay",
+    "widen widen-factor width-factor",
 )
 _ALIASES = {
     alias: ours for ours, *aliases in map(str.split, _NAMES) for alias in aliases

@@ -254,7 +254,7 @@ class Model(Options):
     def check_together(self) -> None:
         """Refuses what cannot be used, or does not go together."""
         check(
-            self.width % self.heads == 0,
+            self.network != "transformer" or self.width % self.heads == 0,
             f"--width must be a multiple of --heads, got {self.width} and "
             f"{self.heads}.",
         )
