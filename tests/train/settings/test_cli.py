@@ -84,7 +84,7 @@ def names_of(kind):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained_once(command):
     text = describe(command, COMMANDS[command]).partition("\nexamples:")[0]
-    heads = re.findall(r"^  ([^\s,]+)(?: .*?)?\n?  +\S", text, re.M)
+    heads = re.findall(r"^  ([^\s,]+)(?: .*?)??\n?  +\S", text, re.M)
     heads = [head.replace("[no-]", "") for head in heads]
     for name in names_of(COMMANDS[command]):
         assert heads.count(name) == 1
