@@ -147,23 +147,6 @@ def test_prepared_data_need_neither_archive_nor_network(name, tmp_path, monkeypa
     assert_equal(first, second)
 
 
-@BOTH
-def test_prepared_data_are_those_of_stock_tfds(name, tmp_path, monkeypatch):
-    data = prepare(name, tmp_path, monkeypatch)
-    stock = tfds.data_source(
-        name,
-        split="train",
-        data_dir=tmp_path,
-        download=False,
-        # Pillow is there, but TFDS would warn that OpenCV is faster.
-        decoders={"image": tfds.decode.SkipDecoding()},
-    )
-    assert [example["label"] for example in stock] == data.train_targets.tolist()
-    assert sorted(example["id"] for example in stock) == [
-        f"train_{index:05d}".encode() for index in range(len(data.train_targets))
-    ]
-
-
 def test_preparing_prints_no_result_and_no_bar_where_there_is_no_terminal(
     tmp_path, monkeypatch, capfd
 ):
@@ -262,13 +245,12 @@ def test_a_prepared_folder_that_lacks_a_file_is_named(part, tmp_path, monkeypatc
         load_cifar("cifar10", tmp_path)
 
 
-@pytest.mark.parametrize("more", [0, 20])
-def test_tfrecord_that_is_cut_short_is_damaged(more, tmp_path, monkeypatch):
+def test_tfrecord_that_is_cut_short_is_damaged(tmp_path, monkeypatch):
     prepare("cifar10", tmp_path, monkeypatch)
     [file] = as_tfrecord("cifar10", tmp_path).glob("*train.tfrecord*")
     data = file.read_bytes()
     [length] = struct.unpack("<Q", data[:8])
-    file.write_bytes(data[: 12 + length + 4 + more])  # an image, or more
+    file.write_bytes(data[: 12 + length + 4])  # one image
     with pytest.raises(InputError, match=r"cannot read .*delete this folder"):
         load_cifar("cifar10", tmp_path)
 

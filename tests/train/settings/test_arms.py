@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from train.errors import InputError
-from train.settings.arms import parse_arm, parse_arms
+from train.settings.arms import at_rate, parse_arm, parse_arms
 from train.settings.optimizer import Optimizer
 
 
@@ -49,3 +51,9 @@ def test_arm_that_cannot_be_used_is_refused(text, message):
 )
 def test_arm_is_an_optimizer_with_its_options(text, expected):
     assert parse_arm(text) == expected
+
+
+@pytest.mark.parametrize("arm", ["sgd", "sgd:momentum=0", "a.py:make", "a.py:make:b=1"])
+def test_arm_gets_another_rate(arm):
+    expected = dataclasses.replace(parse_arm(arm), learning_rate=0.5)
+    assert parse_arm(at_rate(arm, 0.5)) == expected
