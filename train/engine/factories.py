@@ -1,6 +1,5 @@
 """Optimizers of Optax and of a user's own, made by functions with a `learning_rate`."""
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -154,21 +153,11 @@ def _of_optax(name: str) -> Callable[..., Any]:
     module = optax.contrib if "contrib" in path else optax
     if callable(found := getattr(module, last, None)) and not inspect.isclass(found):
         return found
-    known = [
-        f"{prefix}.{each}"
-        for prefix, room in (("optax", optax), ("optax.contrib", optax.contrib))
-        for each in dir(room)
-        if "learning_rate" in _parameters(getattr(room, each))
-    ]
+    known = [f"optax.{each}" for each in dir(optax)]
+    known += [f"optax.contrib.{each}" for each in dir(optax.contrib)]
     same = [each for each in known if each.endswith(f".{last}")]
     hint = f" Did you mean {same[0]}?" if same else did_you_mean(name, known)
     raise InputError(f"Optax has no optimizer {name}.{hint}")
-
-
-def _parameters(thing: Any) -> Any:
-    with contextlib.suppress(TypeError, ValueError):
-        return inspect.signature(thing).parameters
-    return ()
 
 
 def _try(factory: Factory) -> None:

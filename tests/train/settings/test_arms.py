@@ -7,22 +7,17 @@ from train.settings.arms import at_rate, parse_arm, parse_arms
 from train.settings.optimizer import Optimizer
 
 
-@pytest.mark.parametrize(
-    "texts", [("sgd", "sgd:momentum=0.9"), ("lcam:margin=0.1", "lcam: margin = 0.1")]
-)
-def test_arms_that_are_the_same_are_refused(texts):
+def test_arms_that_are_the_same_are_refused():
     with pytest.raises(InputError, match="are the same"):
-        parse_arms(texts)
+        parse_arms(("lcam:margin=0.1", "lcam: margin = 0.1"))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("lcam:optimizer=sgd", "optimizer stands there twice"),
-        ("lcam:margn=1", "lcam has no option --margn. Did you mean --margin[?]"),
         ("lcam:", "expected OPTION=VALUE, as in sgd:mom.*, got ''"),
         ("lcam:margin=0:lagged=True", "put a comma between options"),
-        ("lcam:margin=wide", "margin must be a number, got 'wide'"),
         ("lcam:lagged=maybe", "--lagged is True or False, or stands alone"),
         ("lcam:phase=chance,margin=0", "--margin belongs to --phase examples"),
     ],
