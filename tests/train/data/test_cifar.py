@@ -113,11 +113,6 @@ def _no_network(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-def assert_equal(one, other):
-    for ours, theirs in zip(vars(one).values(), vars(other).values(), strict=True):
-        np.testing.assert_array_equal(ours, theirs, strict=True)
-
-
 def forbid_network(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("the network was touched")
@@ -138,13 +133,35 @@ def test_images_and_labels_are_those_of_the_archive(name, tmp_path, monkeypatch)
     assert data.num_classes == {"cifar10": 10, "cifar100": 100}[name]
 
 
+def as_tfrecord(name, data_dir):
+    """Rewrites prepared data as TFDS writes them with TensorFlow, checksums apart."""
+    [info_file] = data_dir.glob(f"{name}/*/dataset_info.json")
+    info = json.loads(info_file.read_text())
+    assert info["fileFormat"] == "array_record"
+    info_file.write_text(info_file.read_text().replace('"array_record"', '"tfrecord"'))
+    for old in info_file.parent.glob("*.array_record-*"):
+        source = array_record_data_source.ArrayRecordDataSource([str(old)])
+        new = old.with_name(old.name.replace("array_record", "tfrecord"))
+        with new.open("wb") as file:
+            for record in source.__getitems__(range(len(source))):
+                length = struct.pack("<Q", len(record))
+                file.write(length + b"crc1" + record + b"crc2")
+        old.unlink()
+    return info_file.parent
+
+
 @BOTH
-def test_prepared_data_need_neither_archive_nor_network(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("keep", [lambda *_: None, as_tfrecord])
+def test_prepared_data_need_neither_archive_nor_network(
+    name, keep, tmp_path, monkeypatch
+):
     first = prepare(name, tmp_path, monkeypatch)
+    keep(name, tmp_path)
     (tmp_path / "downloads" / "manual" / ARCHIVE[name]).unlink()
     forbid_network(monkeypatch)
     second = load_cifar(name, tmp_path)
-    assert_equal(first, second)
+    for ours, theirs in zip(vars(first).values(), vars(second).values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
 def test_preparing_prints_no_result_and_no_bar_where_there_is_no_terminal(
@@ -206,32 +223,6 @@ def test_a_full_disk_is_one_message_and_a_second_try_works(
         ):
             prepare("cifar10", tmp_path, monkeypatch)
     assert len(load_cifar("cifar10", tmp_path).test_targets) == 3
-
-
-def as_tfrecord(name, data_dir):
-    """Rewrites prepared data as TFDS writes them with TensorFlow, checksums apart."""
-    [info_file] = data_dir.glob(f"{name}/*/dataset_info.json")
-    info = json.loads(info_file.read_text())
-    assert info["fileFormat"] == "array_record"
-    info_file.write_text(info_file.read_text().replace('"array_record"', '"tfrecord"'))
-    for old in info_file.parent.glob("*.array_record-*"):
-        source = array_record_data_source.ArrayRecordDataSource([str(old)])
-        new = old.with_name(old.name.replace("array_record", "tfrecord"))
-        with new.open("wb") as file:
-            for record in source.__getitems__(range(len(source))):
-                length = struct.pack("<Q", len(record))
-                file.write(length + b"crc1" + record + b"crc2")
-        old.unlink()
-    return info_file.parent
-
-
-@BOTH
-def test_data_prepared_as_tfrecord_are_read(name, tmp_path, monkeypatch):
-    expected = prepare(name, tmp_path, monkeypatch)
-    as_tfrecord(name, tmp_path)
-    forbid_network(monkeypatch)
-    actual = load_cifar(name, tmp_path)
-    assert_equal(actual, expected)
 
 
 @pytest.mark.parametrize(
