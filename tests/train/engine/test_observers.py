@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,37 +19,22 @@ def watch(name, params, grads, held_out=(0.0,) * 4, epochs=1, learning_rate=0.5)
     observer = make_observer(name, METHOD)
     optimizer = optimizers.make_optimizer(METHOD, NUMBERS, jnp.float32(learning_rate))
     state, observed = optimizer.init(params), observer.init(params)
-    update = jax.jit(
-        lambda observed, first, loss, held, grads, updates, old, new: observer.update(
-            observed,
-            Step(
-                first,
-                jnp.float32(learning_rate),
-                loss,
-                lambda: held if name == "held_out" else jnp.nan,
-                lambda: held if name == "fixed" else jnp.nan,
-                grads,
-                updates,
-                old,
-                new,
-                NUMBERS,
-            ),
-        )
-    )
     for _ in range(epochs):
         for index, (loss, held) in enumerate(zip(LOSSES, held_out, strict=True)):
             updates, new = optimizer.update(grads[index], state, params, value=loss)
-            observed = update(
-                observed,
-                index == 0,
-                jnp.float32(loss),
-                jnp.float32(held),
-                grads[index],
-                updates,
-                state,
-                new,
+            step = Step(
+                first=index == 0,
+                learning_rate=jnp.float32(learning_rate),
+                loss=jnp.float32(loss),
+                held_out_loss=lambda x=held: x if name == "held_out" else jnp.nan,
+                fixed_loss=lambda x=held: x if name == "fixed" else jnp.nan,
+                grads=grads[index],
+                updates=updates,
+                old_state=state,
+                new_state=new,
+                hyperparameters=NUMBERS,
             )
-            state = new
+            observed, state = observer.update(observed, step), new
     return observer.summarize(observed)
 
 
