@@ -86,13 +86,11 @@ def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, 
                 f"{name} has no option {key}.{did_you_mean(key, others)} It has "
                 f"{listing(others, 'and')}."
             )
-        values[key] = _value(f"{name}:{key}", text, known.get(key))
-    pairs = {key: each for key, each in values.items() if isinstance(each, _Pair)}
+        values[key] = config.pairs.get(key) or _value(name, key, text, known.get(key))
+    pairs = {key: config.pairs[key] for key in values if key in config.pairs}
     if "learning_rate" in pairs:
-        peak = config.learning_rate
-        pairs["learning_rate"] = _Pair(
-            *(each / peak for each in pairs["learning_rate"])
-        )
+        high, low = pairs["learning_rate"]
+        pairs["learning_rate"] = high / config.learning_rate, low / config.learning_rate
     floats = {key: each for key, each in values.items() if type(each) is float}
     code = {key: values[key] for key in values if key not in pairs | floats}
     code = {key: code[key] for key in code if key in config.own_options}
@@ -116,34 +114,24 @@ def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, 
     )
 
 
-class _Pair(NamedTuple):
-    """A number at high loss, and one at low loss."""
-
-    high: float
-    low: float
-
-
-def _value(shown: str, text: str, parameter: inspect.Parameter | None) -> Any:
-    """What is typed for a parameter: numbers, truth values, words, `HIGH/LOW`."""
+def _value(name: str, key: str, text: str, parameter: inspect.Parameter | None) -> Any:
+    """What is typed for a parameter: a number, a truth value, a word."""
     words = {"True": True, "False": False, "None": None}
     if text in words:
         return words[text]
     usual = parameter.default if parameter else None
     if type(usual) is bool:
-        raise InputError(f"{shown} must be True or False; got {text!r}.")
+        raise InputError(f"{name}:{key} must be True or False; got {text!r}.")
     hint = str(parameter.annotation) if parameter else "Any"
-    high, slash, low = text.partition("/")
     try:
-        if slash:
-            return _Pair(float(high), float(low))
         is_whole = type(usual) is int or (usual is None and "float" not in hint)
         return int(text) if is_whole and text.lstrip("-").isdigit() else float(text)
     except ValueError:
         takes_words = any(each in hint for each in ("str", "Any", "type", "_empty"))
-        if not slash and (takes_words or isinstance(usual, str)):
+        if "/" not in text and (takes_words or isinstance(usual, str)):
             return text
         raise InputError(
-            f"{shown} must be a number, or two as in 0.9/0.95; got {text!r}."
+            f"{name}:{key} must be a number, or two as in 0.9/0.95; got {text!r}."
         ) from None
 
 
