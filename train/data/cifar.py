@@ -5,13 +5,13 @@ import io
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
-from google.protobuf.message import DecodeError
 from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.image_classification import cifar
@@ -32,10 +32,6 @@ _NAMES = {
     "cifar10": {"label": "batches.meta.txt"},
     "cifar100": {"coarse_label": _COARSE, "label": _FINE},
 }
-
-# What is raised for files that cannot be opened, or whose bytes were changed, and for a
-# full disk: by array_record a RuntimeError.
-_DAMAGED = (OSError, RuntimeError, ValueError, KeyError, DecodeError)
 
 
 class _ReadsArchiveWithNumpy:
@@ -106,7 +102,9 @@ def load_cifar(name: str, data_dir: Path) -> Dataset:
             _prepare(builder, data_dir / "downloads")
         splits = [*_arrays(builder, "train"), *_arrays(builder, "test")]
         return Dataset(*splits, builder.info.features["label"].num_classes)
-    except _DAMAGED as error:
+    except InputError:
+        raise
+    except Exception as error:  # of files that are damaged, or of a full disk
         raise InputError(
             f"cannot read or prepare {name} in {data_dir / name}: {error}. If it is "
             "damaged, delete this folder and run the same command again: it is prepared"
@@ -142,30 +140,22 @@ def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
 
 
 def _arrays(builder: tfds.core.DatasetBuilder, split: str) -> tuple[np.ndarray, ...]:
-    """Images and labels of a split."""
-    examples = _examples(builder, split)
-    images = [Image.open(io.BytesIO(example["image"])) for example in examples]
-    labels = [example["label"] for example in examples]
-    return np.stack(images), np.array(labels, np.int32)
-
-
-def _examples(builder: tfds.core.DatasetBuilder, split: str) -> list[dict[str, Any]]:
-    """The examples of a split, with images as the PNG files they are kept as."""
+    """Images and labels of a split, whose images are kept as PNG files."""
     # TFDS would decode with Pillow too, but warn that OpenCV is faster.
     decoders = {"image": tfds.decode.SkipDecoding()}
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         source = builder.as_data_source(split, decoders=decoders)
-        return source.__getitems__(range(len(source)))  # in bulk: faster
-    # The default where TensorFlow is installed, without which TFDS cannot read it.
-    info = builder.info.splits[split]
-    examples = [
-        builder.info.features.deserialize_example_np(record, decoders=decoders)
-        for file in info.filepaths
-        for record in _tfrecords(Path(file))
-    ]
-    if len(examples) != info.num_examples:
-        raise OSError(f"{split} has {len(examples)} images of {info.num_examples}")
-    return examples
+        examples = source.__getitems__(range(len(source)))  # in bulk: faster
+    else:  # where TensorFlow is installed, without which TFDS cannot read it
+        info = builder.info.splits[split]
+        read = partial(builder.info.features.deserialize_example_np, decoders=decoders)
+        records = (_tfrecords(Path(file)) for file in info.filepaths)
+        examples = [read(record) for file in records for record in file]
+        if len(examples) != info.num_examples:
+            raise OSError(f"{split} has {len(examples)} images of {info.num_examples}")
+    images = [Image.open(io.BytesIO(example["image"])) for example in examples]
+    labels = [example["label"] for example in examples]
+    return np.stack(images), np.array(labels, np.int32)
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:

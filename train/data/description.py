@@ -17,20 +17,14 @@ _FEW_CHANNELS = 4
 def remark(dataset: Dataset, title: str = "data", tested: str = "test") -> str:
     """What to say before training: what it is on, and a warning of each oddity.
 
-    Args:
-      dataset: of the run.
-      title: what it is called.
-      tested: what its test set is: "test", or "validation" if kept out of training.
+    The test set is that of a "test", or of a "validation" if kept out of training.
     """
     odd = [f"warning: {oddity}" for oddity in oddities(dataset, tested)]
     return "\n".join([f"{printable(title)}: {describe(dataset, tested)}", *odd])
 
 
 def describe(dataset: Dataset, tested: str = "test") -> str:
-    """What a data set was understood to be: sizes, shapes, classes.
-
-    Such as "1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images".
-    """
+    """Such as "64 images of 8 x 8 pixels, 1 channel, 10 classes; 36 test images"."""
     *sides, depth = dataset.train_inputs.shape[1:]
     what, each, learned = {
         "images": ("image", "channel", ("class", "classes")),

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from train import notes
 from train.data.dataset import Dataset
 from train.errors import InputError
-from train.paths import cache_folder, expand
+from train.paths import cache_folder
 from train.settings.cli import listing
 from train.settings.options import Data
 
@@ -24,9 +24,8 @@ TESTS = ("test", "val", "valid", "validation")
 _LAYOUT = "Images are expected as PATH/train/CLASS/* and PATH/test/CLASS/*."
 
 
-def load_folder(config: Data) -> Dataset:
+def load_folder(root: Path, config: Data) -> Dataset:
     """Reads the images; they are kept as an array for the next start."""
-    root = expand(Path(config.data.partition(":")[2]))
     if not root.is_dir():
         raise InputError(f"there is no folder {root}. {_LAYOUT}")
     train, test = _classes(root, ("train",)), _classes(root, TESTS)
@@ -79,25 +78,43 @@ def _read(
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     key = hashlib.sha256(repr((facts, config.image_size)).encode()).hexdigest()[:32]
     kept = cache_folder("images") / f"{key}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(kept) as file:
-        return _checked(file["images"], file["reasons"], paths, config)
-    arrays, reasons = [], np.array([""] * len(paths), object)
+    try:
+        with np.load(kept) as file:
+            images, reasons = file["images"], file["reasons"]
+    except (OSError, ValueError, KeyError):
+        images, reasons = _decoded(root, paths, config.image_size)
+        with contextlib.suppress(OSError):  # it can be read again
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            new = kept.with_name(f"{key}.{os.getpid()}.npz")
+            np.savez(new, images=images, reasons=reasons)
+            new.replace(kept)
+    bad = np.flatnonzero(reasons != "")
+    if bad.size:
+        first = f"{paths[bad[0]]}: {reasons[bad[0]]}"
+        if not config.skip_unreadable:
+            raise InputError(
+                f"cannot read {bad.size:,} of {len(paths):,} images: {first}. Move "
+                "them away, or leave them out with --skip-unreadable."
+            )
+        notes.say(
+            f"warning: unreadable images are left out, {bad.size:,} in all: {first}"
+        )
+    return images, reasons == ""
+
+
+def _decoded(
+    root: Path, paths: Sequence[Path], size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images that can be read, and for each path why it cannot, or nothing."""
+    arrays, reasons = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets the others work
-        decode = partial(_decode, size=config.image_size)
-        for number, found in enumerate(pool.map(decode, paths)):
+        for number, found in enumerate(pool.map(partial(_decode, size=size), paths)):
             if number % 100 == 0:
                 notes.doing(f"reading images: {number:,} of {len(paths):,}")
-            if isinstance(found, str):
-                reasons[number] = found
-            else:
-                arrays.append(found)
-    images, reasons = _stacked(root, arrays), reasons.astype(str)
-    with contextlib.suppress(OSError):  # it can be read again
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        new = kept.with_name(f"{key}.{os.getpid()}.npz")
-        np.savez(new, images=images, reasons=reasons)
-        new.replace(kept)
-    return _checked(images, reasons, paths, config)
+            is_read = not isinstance(found, str)
+            arrays += [found] * is_read
+            reasons.append("" if is_read else found)
+    return _stacked(root, arrays), np.array(reasons, str)
 
 
 def _decode(path: Path, size: int | None) -> np.ndarray | str:
@@ -133,21 +150,3 @@ def _stacked(root: Path, arrays: list[np.ndarray]) -> np.ndarray:
     channels = max((array.shape[2] for array in arrays), default=1)
     full = [np.broadcast_to(array, (*array.shape[:2], channels)) for array in arrays]
     return np.stack(full) if full else np.empty((0, 1, 1, 1), np.uint8)
-
-
-def _checked(
-    images: np.ndarray, reasons: np.ndarray, paths: Sequence[Path], config: Data
-) -> tuple[np.ndarray, np.ndarray]:
-    """The images and which of the paths they are of; files may be unreadable."""
-    bad = np.flatnonzero(reasons != "")
-    if bad.size:
-        first = f"{paths[bad[0]]}: {reasons[bad[0]]}"
-        if not config.skip_unreadable:
-            raise InputError(
-                f"cannot read {bad.size:,} of {len(paths):,} images: {first}. Move "
-                "them away, or leave them out with --skip-unreadable."
-            )
-        notes.say(
-            f"warning: unreadable images are left out, {bad.size:,} in all: {first}"
-        )
-    return images, reasons == ""

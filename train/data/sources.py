@@ -38,7 +38,7 @@ def load_dataset(config: Data) -> Dataset:
     module, _, function = config.data_set.loader.partition(":")
     load = getattr(importlib.import_module(f"train.data.{module}"), function)
     if is_file:
-        dataset = load(config)
+        dataset = load(expand(Path(path)), config)
     else:
         dataset = load(kind, config.data_dir) if config.data_set.from_tfds else load()
     reduced = choose(dataset, config)
@@ -95,12 +95,7 @@ def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
     return np.round(means).astype(np.uint8)
 
 
-def load_file(config: Data) -> Dataset:
-    """The data of an .npz file that is asked for."""
-    return load_npz(expand(Path(config.data.partition(":")[2])))
-
-
-def load_npz(path: Path) -> Dataset:
+def load_npz(path: Path, _: Data | None = None) -> Dataset:
     """Anyone's own images, from an .npz file in the layout of Keras' data sets.
 
     It holds `x_train`, `x_test`: uint8 [size, height, width, channels] or [size,

@@ -20,9 +20,8 @@ MOST_NUMBERS = 20  # kinds of whole numbers that are taken for classes unasked
 TEST_SHARE = 0.2  # of the rows, where there is no file for the test
 
 
-def load_table(config: Data) -> Dataset:
+def load_table(path: Path, config: Data) -> Dataset:
     """Reads the table: numbers standardised, words one-hot, the target as it is."""
-    path = expand(Path(config.data.partition(":")[2]))
     table = _read(path)
     if config.target not in table:
         columns = [*map(str, table.columns)]
@@ -93,33 +92,26 @@ def _inputs(
     columns: list[tuple[np.ndarray, np.ndarray]] = []
     filled = []
     for name in train.columns.drop(target):
-        ours, theirs = train[name], test[name]
-        if types.is_numeric_dtype(ours) and types.is_numeric_dtype(theirs):
-            if ours.isna().any() or theirs.isna().any():
+        ours, both = train[name], (train[name], test[name])
+        if all(map(types.is_numeric_dtype, both)):
+            if any(part.hasnans for part in both):
                 filled.append(str(name))
-            parts = [
-                each.astype(float).fillna(ours.median()) for each in (ours, theirs)
-            ]
-            columns.append(standardize(*(part.to_numpy() for part in parts)))
+            numbers = [part.astype(float).fillna(ours.median()) for part in both]
+            columns.append(standardize(*(part.to_numpy() for part in numbers)))
             continue
-        words = ours.dropna().astype(str).unique()
-        if types.is_datetime64_any_dtype(ours) or len(words) > MOST_WORDS:
-            what = (
-                "dates"
-                if len(words) <= MOST_WORDS
-                else f"{len(words):,} different words"
-            )
+        words, what = ours.dropna().astype(str).unique(), ""
+        if len(words) > MOST_WORDS:
+            what = f"{len(words):,} different words"
+        elif types.is_datetime64_any_dtype(ours):
+            what = "dates"
+        if what:
             raise InputError(
                 f"the column {name} has {what}: numbers, and words of at most "
                 f"{MOST_WORDS} kinds, can be used. Take it out of the table."
             )
         for word in sorted(words):
-            columns.append(
-                tuple(
-                    (each.astype(str) == word).to_numpy(np.float32)
-                    for each in (ours, theirs)
-                )
-            )
+            is_word = (part.astype(str) == word for part in both)
+            columns.append(tuple(part.to_numpy(np.float32) for part in is_word))
     if not columns:
         raise InputError(f"the table has no column but the target {target}.")
     if filled:
@@ -135,11 +127,9 @@ def _targets(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Classes by number, with their names; or numbers, standardised, without."""
     if not is_class:
-        numbers = [
-            pd.to_numeric(each, errors="coerce").to_numpy(float)
-            for each in (train, test)
-        ]
-        if not all(np.isfinite(each).all() for each in numbers):
+        read = (pd.to_numeric(part, errors="coerce") for part in (train, test))
+        numbers = [part.to_numpy(float) for part in read]
+        if not all(np.isfinite(part).all() for part in numbers):
             raise InputError(f"--task numbers: {train.name} of {path} holds words.")
         return *standardize(*numbers), ()
     names = sorted(train.unique())

@@ -45,11 +45,9 @@ def start_jax(compile_cache: bool) -> None:
 
 
 def keep_compiled(wanted: bool) -> None:
-    """Lets JAX keep what it compiles, by its persistent cache.
+    """Lets JAX keep what it compiles: in the folder that the user gave it, or in ours.
 
-    Where a user gave JAX a folder (JAX_COMPILATION_CACHE_DIR), JAX uses that one. One
-    that cannot be read or written costs time and a warning of JAX's. If not wanted,
-    nothing is kept and nothing kept is used.
+    A folder that cannot be read or written costs time, and a warning of JAX's.
     """
     if not wanted:
         jax.config.update("jax_enable_compilation_cache", False)

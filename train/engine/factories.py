@@ -1,9 +1,9 @@
 """Optimizers of Optax and of a user's own, made by functions with a `learning_rate`."""
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 import lcam_optax
-from train.engine.own import OwnFunction, blaming, find_own, load
+from train.engine.own import blaming, find_own, load
 from train.errors import InputError
 from train.settings.cli import did_you_mean, listing
 from train.settings.optimizer import Optimizer, parse_optimizer
@@ -86,54 +86,52 @@ def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, 
                 f"{name} has no option {key}.{did_you_mean(key, others)} It has "
                 f"{listing(others, 'and')}."
             )
-        values[key] = _value(f"{name}:{key}", text, known.get(key))
-    pairs = {key: each for key, each in values.items() if isinstance(each, _Pair)}
+        values[key] = config.pairs.get(key) or _value(name, key, text, known.get(key))
+    pairs = {key: config.pairs[key] for key in values if key in config.pairs}
     if "learning_rate" in pairs:
-        peak = config.learning_rate
-        pairs["learning_rate"] = _Pair(
-            *(each / peak for each in pairs["learning_rate"])
-        )
+        high, low = pairs["learning_rate"]
+        pairs["learning_rate"] = high / config.learning_rate, low / config.learning_rate
     floats = {key: each for key, each in values.items() if type(each) is float}
-    code = {
-        key: values[key] for key in values if key not in pairs and key not in floats
-    }
-    code = {key: each for key, each in code.items() if key in config.own_options}
-    factory = Factory(make, tuple(code.items()), tuple(floats), tuple(pairs))
-    if not _can_trace(factory):  # it looks at its numbers in Python
-        factory = factory._replace(code=tuple((code | floats).items()), numbers=())
-        floats = {}
-    _try(name, source, factory)
-    return factory, tuple(floats.values()), tuple(pairs.values())
+    code = {key: values[key] for key in values if key not in pairs | floats}
+    code = {key: code[key] for key in code if key in config.own_options}
+    reason = None
+    for data in (floats, {}):  # as code, if it looks at its numbers in Python
+        fixed = code if data else code | floats
+        factory = Factory(make, tuple(fixed.items()), tuple(data), tuple(pairs))
+        try:
+            _try(factory)
+            return factory, tuple(data.values()), tuple(pairs.values())
+        except Exception as error:
+            reason = error
+    if source is not None:
+        with blaming(source, "it failed."):
+            raise reason
+    told = (str(reason).splitlines() or [type(reason).__name__])[0]
+    raise InputError(
+        f"--optimizer {name} cannot be used here: {told[:200].rstrip('. ')}. The "
+        "program gives it gradients, parameters, the loss as `value`, and a rate that "
+        "follows a schedule."
+    )
 
 
-class _Pair(NamedTuple):
-    """A number at high loss, and one at low loss."""
-
-    high: float
-    low: float
-
-
-def _value(shown: str, text: str, parameter: inspect.Parameter | None) -> Any:
-    """What is typed for a parameter: numbers, truth values, words, `HIGH/LOW`."""
+def _value(name: str, key: str, text: str, parameter: inspect.Parameter | None) -> Any:
+    """What is typed for a parameter: a number, a truth value, a word."""
     words = {"True": True, "False": False, "None": None}
     if text in words:
         return words[text]
     usual = parameter.default if parameter else None
     if type(usual) is bool:
-        raise InputError(f"{shown} must be True or False; got {text!r}.")
+        raise InputError(f"{name}:{key} must be True or False; got {text!r}.")
     hint = str(parameter.annotation) if parameter else "Any"
-    high, slash, low = text.partition("/")
     try:
-        if slash:
-            return _Pair(float(high), float(low))
         is_whole = type(usual) is int or (usual is None and "float" not in hint)
         return int(text) if is_whole and text.lstrip("-").isdigit() else float(text)
     except ValueError:
         takes_words = any(each in hint for each in ("str", "Any", "type", "_empty"))
-        if not slash and (takes_words or isinstance(usual, str)):
+        if "/" not in text and (takes_words or isinstance(usual, str)):
             return text
         raise InputError(
-            f"{shown} must be a number, or two as in 0.9/0.95; got {text!r}."
+            f"{name}:{key} must be a number, or two as in 0.9/0.95; got {text!r}."
         ) from None
 
 
@@ -143,67 +141,15 @@ def _of_optax(name: str) -> Callable[..., Any]:
     module = optax.contrib if "contrib" in path else optax
     if callable(found := getattr(module, last, None)) and not inspect.isclass(found):
         return found
-    known = [
-        f"{prefix}.{each}"
-        for prefix, room in (("optax", optax), ("optax.contrib", optax.contrib))
-        for each in dir(room)
-        if "learning_rate" in _parameters(getattr(room, each))
-    ]
+    known = [f"optax.{each}" for each in dir(optax)]
+    known += [f"optax.contrib.{each}" for each in dir(optax.contrib)]
     same = [each for each in known if each.endswith(f".{last}")]
     hint = f" Did you mean {same[0]}?" if same else did_you_mean(name, known)
     raise InputError(f"Optax has no optimizer {name}.{hint}")
 
 
-def _parameters(thing: Any) -> Any:
-    with contextlib.suppress(TypeError, ValueError):
-        return inspect.signature(thing).parameters
-    return ()
-
-
-def _can_trace(factory: Factory) -> bool:
-    """Whether numbers may be data: code and initial state do not look at them."""
-    zero, half = jnp.float32(0), jnp.float32(0.5)
-    try:
-        _step(factory)
-        return _begins_alike(factory, (zero, zero), (half, zero))
-    except jax.errors.ConcretizationTypeError:
-        return False
-    except Exception:  # which `_try` tells
-        return True
-
-
-def _begins_alike(factory: Factory, *cases: tuple[jax.Array, jax.Array]) -> bool:
-    """Whether the initial state is the same with these numbers, and learning rates."""
-    factory, weights = factory._replace(by_phase=()), jnp.ones((3, 2))
-    states = [
-        make(factory, [number] * len(factory.numbers), (), rate, {}).init(weights)
-        for number, rate in cases
-    ]
-    pairs = zip(*map(jax.tree.leaves, states), strict=True)
-    return all(bool(jnp.array_equal(x, y, equal_nan=True)) for x, y in pairs)
-
-
-def _try(name: str, own: OwnFunction | None, factory: Factory) -> None:
-    """Makes sure that the optimizer can take a step, without computing anything."""
-    try:
-        with blaming(own, "it failed.") if own else contextlib.nullcontext():
-            _step(factory)
-            zero, half = jnp.float32(0), jnp.float32(0.5)
-            if not _begins_alike(factory, (zero, zero), (zero, half)):
-                raise ValueError("its state begins with the learning rate")
-    except InputError:
-        raise
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"--optimizer {name} cannot be used here: {reason[:200].rstrip('. ')}. The "
-            "program gives it gradients, parameters, the loss as `value`, and a rate "
-            "that follows a schedule."
-        ) from None
-
-
-def _step(factory: Factory) -> Any:
-    """Shapes of the weights after a step, from abstract numbers."""
+def _try(factory: Factory) -> None:
+    """Takes a step without computing it; the state may begin with no number."""
     weights = {"kernel": jnp.zeros((4, 3)), "bias": jnp.zeros(3)}
 
     def step(own: Any, rate: jax.Array, value: jax.Array) -> Any:
@@ -211,4 +157,12 @@ def _step(factory: Factory) -> Any:
         updates, _ = made.update(weights, made.init(weights), weights, value=value)
         return optax.apply_updates(weights, updates)
 
-    return jax.eval_shape(step, zeros(factory), jnp.float32(0), jnp.float32(0))
+    jax.eval_shape(step, zeros(factory), jnp.float32(0), jnp.float32(0))
+    factory, weights = factory._replace(by_phase=()), jnp.ones((3, 2))
+    first, second = (
+        make(factory, [number] * len(factory.numbers), (), number, {}).init(weights)
+        for number in (jnp.float32(0), jnp.float32(0.5))
+    )
+    same = jax.tree.map(partial(jnp.array_equal, equal_nan=True), first, second)
+    if not all(jax.tree.leaves(same)):
+        raise ValueError("its state begins with the learning rate")

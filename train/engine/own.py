@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from models.convolution import speed_up
@@ -102,31 +101,31 @@ def _try(own: OwnFunction, num_outputs: int, key: jax.Array, inputs: jax.Array) 
     for train in (True, False):
         call = f"network(inputs, train={train})"
         network = merge(*parts)
-        before = {name: value for name, _, value in _arrays(network)}
+        before = _arrays(network)
         with blaming(own, f"{call} failed on {_type(inputs)}."):
             outputs = network(inputs, train=train)
-        for name, kind, value in _arrays(network):
-            dtypes = ["float32"] if issubclass(kind, nnx.Param) else np.sctypeDict
-            known = issubclass(kind, nnx.RngKey) or _type(value).split()[0] in dtypes
-            kept = known and _type(value) == _type(before.get(name))
-            if not kept or not issubclass(kind, nnx.Variable):
+        after = _arrays(network)
+        for name, (kind, value) in after.items():
+            is_weight, made = issubclass(kind, nnx.Param), before.get(name, [None])
+            kept = issubclass(kind, nnx.Variable) and _type(value) == _type(made[-1])
+            if not kept or (is_weight and value.dtype != jnp.float32):
                 raise InputError(
                     f"the network of {own} cannot keep {name}. Its arrays must be in "
                     "variables that its __init__ makes, of a fixed shape: weights in "
-                    "nnx.Param, float32; others in nnx.Variable, float32 or integers. "
-                    "(A layer computes in another dtype with dtype=, not with "
-                    "param_dtype=.)"
+                    "nnx.Param, float32; others in nnx.Variable. (A layer computes in "
+                    "another dtype with dtype=, not with param_dtype=.)"
                 )
         if _type(outputs) != f"float32 {expected}":
             raise InputError(
                 f"the network of {own} must return logits, float32 {expected} for "
                 f"inputs {inputs.shape}; got {_type(outputs)}."
             )
-    random, fixed = {}, {}
-    for name, kind, value in _arrays(network):
-        (random if issubclass(kind, nnx.RngState) else fixed)[name] = value
-    changed = [name for name in sorted(fixed) if fixed[name] is not before[name]]
-    if changed or (random and _depends_on_chance(parts, inputs)):
+    changed = [
+        name
+        for name, (kind, value) in sorted(after.items())
+        if value is not before[name][1] and not issubclass(kind, nnx.RngState)
+    ]
+    if changed or _depends_on_chance(parts, inputs):
         does = f"changes {changed[0]}" if changed else "depends on random numbers"
         raise InputError(
             f"{call} of {own} {does}, and a test must not. Pass use_running_average="
@@ -134,17 +133,13 @@ def _try(own: OwnFunction, num_outputs: int, key: jax.Array, inputs: jax.Array) 
         )
 
 
-def _arrays(network: nnx.Module) -> Iterator[tuple[str, type, jax.Array]]:
-    """The arrays of a network: name, kind of variable, value.
-
-    One that is in no variable, which Flax takes for a constant, has a kind of its own.
-    """
-    for path, part in nnx.iter_graph(network):
-        name = ".".join(map(str, path))
-        if isinstance(part, nnx.Variable):
-            yield name, type(part), part.get_value()
-        elif isinstance(part, jax.core.Tracer):
-            yield name, type(part), part
+def _arrays(network: nnx.Module) -> dict[str, tuple[type, jax.Array]]:
+    """The arrays of a network by name: kind of variable, or of array, and value."""
+    return {
+        ".".join(map(str, path)): (type(part), jnp.asarray(part))
+        for path, part in nnx.iter_graph(network)
+        if isinstance(part, nnx.Variable | jax.Array)
+    }
 
 
 def _type(thing: Any) -> str:
@@ -154,9 +149,9 @@ def _type(thing: Any) -> str:
 
 
 def _depends_on_chance(parts: tuple[Any, ...], inputs: jax.Array) -> bool:
-    """Whether the outputs of a test follow from the network's random numbers.
+    """Whether a test's outputs follow from random numbers; nnx.RNN draws unused ones.
 
-    A network may draw some all the same: nnx.RNN does, and does not use them.
+    What depends on what `vmap` maps cannot come out of it unmapped.
     """
 
     def test(states: nnx.State) -> jax.Array:
@@ -167,8 +162,8 @@ def _depends_on_chance(parts: tuple[Any, ...], inputs: jax.Array) -> bool:
     states = nnx.as_pure(nnx.state(merge(*parts), nnx.RngState))
     two = jax.tree.map(lambda state: jnp.stack([state, state]), states)
     try:
-        jax.vmap(test, out_axes=None)(two)
-    except ValueError:  # what depends on what is mapped has an axis of it
+        jax.vmap(test, out_axes=None, axis_size=2)(two)
+    except ValueError:
         return True
     return False
 

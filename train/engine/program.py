@@ -348,7 +348,9 @@ def _step(
         ),
     )
     error = jnp.mean(example_errors(outputs, targets))
-    metrics = StepMetrics(loss, error, *_diagnostics(spec.method, opt_state))
+    seen = seen_in(spec.method, opt_state)
+    seen = [seen.get(name, np.nan) for name in StepMetrics._fields[2:]]
+    metrics = StepMetrics(loss, error, *(jnp.asarray(x, jnp.float32) for x in seen))
     return TrainState(params, batch_stats, opt_state, observed, memory), metrics
 
 
@@ -409,10 +411,3 @@ def _normalize(spec: Spec, inputs: jax.Array, data: DeviceData) -> jax.Array:
     if not spec.is_images:
         return inputs
     return augmentation.normalize(inputs, data.mean, data.std)
-
-
-def _diagnostics(method: Method, opt_state: optax.OptState) -> list[jax.Array]:
-    """Average loss, phase and momentum; NaN where the optimizer has no such thing."""
-    seen = seen_in(method, opt_state)
-    numbers = [seen.get(name, np.nan) for name in StepMetrics._fields[2:]]
-    return [jnp.asarray(number, jnp.float32) for number in numbers]

@@ -18,9 +18,14 @@ _SHARED = [
 ]
 
 
+def _parts(arm: str) -> tuple[str, str | None]:
+    """The name of an arm's optimizer, and its options as typed, if it has some."""
+    return re.fullmatch(r"([^:]*\.py:\w*|[^:]*)(?::(.*))?", arm, re.S).groups()
+
+
 def parse_arm(text: str) -> Optimizer:
     """Parses `NAME` or `NAME:OPTION=VALUE,...`, as if the options were typed."""
-    name, rest = re.fullmatch(r"([^:]*\.py:\w*|[^:]*)(?::(.*))?", text, re.S).groups()
+    name, rest = _parts(text)
     parser = parser_of("run", Optimizer)
     known = [each[2:] for each in parser._option_string_actions]
     shared = [each[2:] for each in parser_of("run", Experiment)._option_string_actions]
@@ -73,4 +78,4 @@ def at_rate(arm: str, rate: float) -> str:
         f"--arms {arm} has a learning rate, and --learning-rates tries others with "
         "every arm: leave one out.",
     )
-    return f"{arm}{',' if ':' in arm else ':'}learning-rate={rate}"
+    return f"{arm}{':' if _parts(arm)[1] is None else ','}learning-rate={rate}"

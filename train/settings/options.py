@@ -39,7 +39,7 @@ class DataSet(NamedTuple):
 _CIFAR = DataSet("images", "cifar:load_cifar", 4, flip=True, from_tfds=True)
 # Files of one's own: what is typed before the colon.
 FILES = {
-    "npz": DataSet("images", "sources:load_file"),
+    "npz": DataSet("images", "sources:load_npz"),
     "folder": DataSet("images", "folders:load_folder"),
     "csv": DataSet("rows", "tables:load_table"),
 }

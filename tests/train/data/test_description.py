@@ -8,8 +8,8 @@ from train.data.description import describe, oddities, remark
 from train.data.offline import load_diabetes, load_digits
 
 
-def images(*shape, brightness=200):
-    return np.full((6, *shape), brightness, np.uint8)
+def images(*shape):
+    return np.full((6, *shape), 200, np.uint8)
 
 
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.int32)
@@ -46,14 +46,11 @@ def test_data_are_described_by_size_shape_and_what_is_learned(dataset, expected)
     ("changes", "expected"),
     [
         ({"train_inputs": images(3, 8, 9)}, "3 x 8 pixels with 9 channels: are these"),
-        ({"train_inputs": images(4, 5, 3, brightness=1)}, "no pixel is above 1, and"),
         (
             {"train_targets": LABELS * 4000, "num_classes": 8001},
             "8,001 classes, of which 3 occur",
         ),
-        ({"test_targets": np.ones(6, np.int32)}, "the test set has 1 of 3 classes"),
     ],
-    ids=["channels first", "scaled to one", "gaps between labels", "sorted"],
 )
 def test_likely_mistake_in_the_data_is_named(changes, expected):
     [oddity] = oddities(dataclasses.replace(GOOD, **changes))

@@ -1,9 +1,3 @@
-import os
-import resource
-import struct
-import warnings
-import zipfile
-
 import numpy as np
 import pytest
 
@@ -56,13 +50,8 @@ def test_grey_images_get_a_channel(tmp_path):
             {"x_test": np.linspace(-2, 65535, 48).reshape(2, 4, 3, 2)},
             "from -2 to 65535 must be scaled to that, those of all arrays alike",
         ),
-        (
-            {"x_train": np.zeros((5, 3, 32, 32), np.uint8)},
-            r"x_train has the shape \(5, 3, 32, 32\), with channels first.* 2, 3, 1",
-        ),
         ({"x_test": np.zeros((2, 12), np.uint8)}, r"x_test must be \[size.*\(2, 12\)"),
         ({"x_train": np.zeros((0, 4, 3, 2), np.uint8)}, r"none of them 0.*\(0, 4"),
-        ({"x_test": np.zeros((2, 4, 4, 2), np.uint8)}, "4x3x2 and in x_test 4x4x2"),
         (
             {"y_train": np.zeros(5)},
             r"y_train must be integers, got float64. Whole .* by x.astype\(int",
@@ -75,10 +64,7 @@ def test_grey_images_get_a_channel(tmp_path):
             {"y_test": np.array([-1, "NaT"], "m8[Y]")},
             "y_test must be integers, got time",
         ),
-        ({"y_train": np.zeros(4, int)}, r"y_train must hold one label .*got \(4,\)"),
-        ({"y_train": np.array([0, -1, 0, 0, 0])}, "from 0 to 99999, got -1 to 0"),
         ({"y_train": np.array([0, 1, 10**9, 0, 0])}, "got 0 to 1000000000"),
-        ({"y_train": np.zeros(5, int)}, "y_train holds one class"),
         ({"y_train": np.ones(5, int)}, "y_train holds one class"),
         ({"y_test": np.array([3, 0])}, "label 3, but the largest in y_train is 2"),
         (
@@ -97,23 +83,16 @@ def test_data_set_is_of_the_kind_that_is_declared(name):
     assert load_dataset(Data(name)).kind == DATA_SETS[name].kind
 
 
-def test_missing_arrays_are_named(tmp_path):
-    np.savez(tmp_path / "data.npz", x_train=GOOD["x_train"], images=1)
-    message = "lacks y_train, x_test, y_test: .*, found 'x_train', 'images'"
-    with pytest.raises(InputError, match=message):
-        load_npz(tmp_path / "data.npz")
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no file .*nowhere\.npz: .* takes an \.npz"):
-        load_npz(tmp_path / "nowhere.npz")
+@pytest.mark.parametrize("name", ["nowhere.npz", "."])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=rf"no file {tmp_path / name}: .* takes an"):
+        load_npz(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda content: b"",
-        lambda content: b"PK\x03\x04 not a zip",
         lambda content: b"text\n",
         lambda content: content[:60] + bytes(30) + content[90:],
         lambda content: content[:-100],  # as a copy that was stopped
@@ -134,27 +113,6 @@ def test_npy_file_is_refused(tmp_path):
         load_npz(tmp_path / "data.npy")
 
 
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "fifo.npz")
-    for path in (tmp_path, tmp_path / "fifo.npz"):
-        with pytest.raises(InputError, match=f"no file {path}: "):
-            load_npz(path)
-
-
-def test_memory_is_not_taken_for_what_a_header_claims(tmp_path):
-    path = save(tmp_path)
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4000000000,)}"
-    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a second file of this name
-        size = struct.pack("<H", len(header))
-        archive.writestr("x_train.npy", b"\x93NUMPY\1\0" + size + header)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match="cannot read"):
-        load_npz(path)
-    # In KiB, of 4 GB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000
-
-
 def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     train = np.arange(2 * 2 * 4, dtype=np.uint8).reshape(2, 2, 4, 1)
     dataset = Dataset(train, np.int32([0, 1]), train[1:], np.int32([1]), 2)
@@ -166,21 +124,6 @@ def test_reduced_data_have_fewer_training_images_and_larger_pixels():
     # The second image's pixels are 8 more; the test images are all kept.
     np.testing.assert_array_equal(reduced.test_inputs.squeeze(), [10, 12])
     np.testing.assert_array_equal(reduced.test_targets, [1])
-
-
-def test_classes_that_thinning_loses_are_named(tmp_path):
-    arrays = {
-        "x_train": np.zeros((8, 2, 2), np.uint8),
-        "y_train": np.arange(8) % 2,
-        "x_test": np.zeros((2, 2, 2), np.uint8),
-        "y_test": np.arange(2),
-    }
-    np.savez(tmp_path / "ordered.npz", **arrays)
-    data = Data(f"npz:{tmp_path}/ordered.npz", every=2)
-    with pytest.raises(
-        InputError, match=r"--every 2 leaves 1 of the classes of .*ordered"
-    ):
-        load_dataset(data)
 
 
 # Twelve numbered examples for training, three for testing.

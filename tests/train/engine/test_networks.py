@@ -3,7 +3,6 @@ import pytest
 
 from train.data.dataset import Dataset
 from train.engine.networks import describe, facts_of, make_network_spec
-from train.errors import InputError
 from train.settings.options import Model
 
 
@@ -37,24 +36,3 @@ def test_facts_of_a_network_of_text_count_its_tokens():
     # Two embeddings, a block of 4 x 4 four times and 4 x 16 twice, norms, the output.
     block = 4 * (16 + 4) + 2 * 64 + 16 + 4 + 2 * 8
     assert facts["num_parameters"] == 4 * (90 + 16) + block + 8 + 4 * 90 + 90
-
-
-@pytest.mark.parametrize(
-    ("data", "model", "message"),
-    [
-        (
-            IMAGES,
-            Model("transformer"),
-            r"wide_resnet, mlp or FILE\.py:FUNCTION .* got tran",
-        ),
-        (
-            TABLE,
-            Model("wide_resnet"),
-            r"must be mlp or FILE\.py:FUNCTION for rows, got wide",
-        ),
-        (TABLE, Model(depth=16), "--depth belongs to .* ignored with mlp"),
-    ],
-)
-def test_network_that_does_not_fit_is_refused(data, model, message):
-    with pytest.raises(InputError, match=message):
-        make_network_spec(model, data)

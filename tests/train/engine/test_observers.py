@@ -1,7 +1,5 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from train.engine import optimizers
@@ -21,43 +19,23 @@ def watch(name, params, grads, held_out=(0.0,) * 4, epochs=1, learning_rate=0.5)
     observer = make_observer(name, METHOD)
     optimizer = optimizers.make_optimizer(METHOD, NUMBERS, jnp.float32(learning_rate))
     state, observed = optimizer.init(params), observer.init(params)
-    update = jax.jit(
-        lambda observed, first, loss, held, grads, updates, old, new: observer.update(
-            observed,
-            Step(
-                first,
-                jnp.float32(learning_rate),
-                loss,
-                lambda: held if name == "held_out" else jnp.nan,
-                lambda: held if name == "fixed" else jnp.nan,
-                grads,
-                updates,
-                old,
-                new,
-                NUMBERS,
-            ),
-        )
-    )
     for _ in range(epochs):
         for index, (loss, held) in enumerate(zip(LOSSES, held_out, strict=True)):
             updates, new = optimizer.update(grads[index], state, params, value=loss)
-            observed = update(
-                observed,
-                index == 0,
-                jnp.float32(loss),
-                jnp.float32(held),
-                grads[index],
-                updates,
-                state,
-                new,
+            step = Step(
+                first=index == 0,
+                learning_rate=jnp.float32(learning_rate),
+                loss=jnp.float32(loss),
+                held_out_loss=lambda x=held: x if name == "held_out" else jnp.nan,
+                fixed_loss=lambda x=held: x if name == "fixed" else jnp.nan,
+                grads=grads[index],
+                updates=updates,
+                old_state=state,
+                new_state=new,
+                hyperparameters=NUMBERS,
             )
-            state = new
-    return observer.summarize(observed), state
-
-
-def test_nothing_is_seen_of_nothing():
-    observer = make_observer("nothing", METHOD)
-    assert observer.summarize(observer.init({"w": jnp.zeros(2)})) == {}
+            observed, state = observer.update(observed, step), new
+    return observer.summarize(observed)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +52,7 @@ def test_nothing_is_seen_of_nothing():
 @pytest.mark.parametrize("truth", ["held_out", "fixed"])
 def test_misread_phases_are_counted(truth, held_out, misread, by_chance, low):
     params = {"w": jnp.zeros(2)}
-    seen, _ = watch(truth, params, [params] * 4, held_out, epochs=2)
+    seen = watch(truth, params, [params] * 4, held_out, epochs=2)
     assert seen["misread"] == pytest.approx(misread)
     assert seen["misread_by_chance"] == pytest.approx(by_chance)
     assert seen[f"{truth}_low_loss_share"] == pytest.approx(low)
@@ -88,7 +66,7 @@ def mechanism():
         {"a": jnp.array(pair, jnp.float32), "b": jnp.zeros(1)}
         for pair in ([3, 4], [3, 4], [0, 0], [6, 8])
     ]
-    return watch("mechanism", params, grads)[0]
+    return watch("mechanism", params, grads)
 
 
 def test_gradients_are_averaged_in_each_phase(mechanism):
@@ -122,7 +100,7 @@ def test_groups_are_made_by_the_speed_of_the_epoch_before():
     # 10 parameters with gradients 1 to 10: always the same is fastest and slowest.
     params = {"w": jnp.zeros(10)}
     grads = [{"w": jnp.arange(1.0, 11.0)}] * 4
-    seen, _ = watch("mechanism", params, grads, epochs=2)
+    seen = watch("mechanism", params, grads, epochs=2)
     np.testing.assert_allclose(seen["fast_speed"], 10 * seen["slow_speed"], rtol=1e-4)
     # Traces of a gradient of 1, over both epochs.
     trace, traces = 0.0, []
@@ -135,11 +113,5 @@ def test_groups_are_made_by_the_speed_of_the_epoch_before():
 
 def test_sums_begin_anew_each_epoch():
     params = {"w": jnp.zeros(2)}
-    seen, _ = watch("mechanism", params, [params] * 4, epochs=3)
+    seen = watch("mechanism", params, [params] * 4, epochs=3)
     np.testing.assert_array_equal(seen["steps"], [2, 2])
-
-
-def test_trace_of_the_state_is_read():
-    # The names that observers read exist in the program's optimizer.
-    _, state = watch("nothing", {"w": jnp.ones(2)}, [{"w": jnp.ones(2)}] * 4)
-    assert optax.tree.get(state, "trace")["w"].shape == (2,)

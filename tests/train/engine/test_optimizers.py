@@ -242,42 +242,30 @@ def test_chance_compares_what_comes_with_the_share():
     np.testing.assert_array_equal(momenta, np.float32([0.75, 0.75, 0.9, 0.9, 0.75]))
 
 
-def rates(epochs, steps_per_epoch, **options):
-    sizes = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
-    actual = learning_rates(Schedule(**options), 0.1, **sizes)
-    assert (actual.shape, actual.dtype) == ((epochs, steps_per_epoch), np.float32)
-    return actual.ravel()
+COSINE = [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
 
 
-def test_constant_schedule_stays():
-    np.testing.assert_array_equal(
-        rates(2, 2, schedule="constant"), np.float32([0.1] * 4)
-    )
-
-
-def test_step_schedule_drops_after_its_milestones():
-    # The authors change the rate at the end of 0-based epoch m - 1: epoch m has it.
-    actual = rates(4, 2, schedule="step", milestones=(1, 3), milestone_factor=0.2)
-    expected = [0.1, 0.1, 0.02, 0.02, 0.02, 0.02, 0.004, 0.004]
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-def test_exponential_schedule_decays_every_step_after_its_epoch():
-    actual = rates(
-        3, 2, schedule="exponential", exponential_after=1, exponential_rate=0.5
-    )
-    expected = [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625]
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-def test_cosine_schedule_is_half_a_cosine():
-    expected = [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
-    np.testing.assert_allclose(rates(4, 2, schedule="cosine"), expected, rtol=1e-5)
-
-
-def test_warm_up_rises_linearly_and_keeps_the_milestones():
-    actual = rates(
-        4, 2, schedule="step", milestones=(3,), milestone_factor=0.5, warmup_epochs=2
-    )
-    expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05]
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule("constant"), [0.1] * 4),
+        # The authors change the rate at the end of 0-based epoch m - 1: m has it.
+        (Schedule("step", (1, 3), 0.2), 2 * [0.1] + 4 * [0.02] + 2 * [0.004]),
+        # A decay at every step after its epoch.
+        (
+            Schedule("exponential", exponential_after=1, exponential_rate=0.5),
+            [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625],
+        ),
+        (Schedule("cosine"), COSINE),
+        # A warm-up keeps the milestones.
+        (
+            Schedule("step", (3,), 0.5, warmup_epochs=2),
+            [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05],
+        ),
+    ],
+)
+def test_learning_rates_of_all_steps_follow_the_schedule(schedule, expected):
+    sizes = {"epochs": len(expected) // 2, "steps_per_epoch": 2}
+    actual = learning_rates(schedule, 0.1, **sizes)
+    assert (actual.shape, actual.dtype) == ((len(expected) // 2, 2), np.float32)
+    np.testing.assert_allclose(actual.ravel(), expected, rtol=1e-5)

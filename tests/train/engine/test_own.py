@@ -65,6 +65,10 @@ class make(nnx.Module):
     check(end, is_text=True)
 
 
+NOT_KEPT = "cannot keep {}. Its arrays must be in .* nnx.Param, float32"
+LOGITS = r"logits, float32 \(2, 3\) for inputs \(2, 4\); got "
+
+
 # Each is wrong in one way.
 @pytest.mark.parametrize(
     ("end", "message"),
@@ -72,34 +76,12 @@ class make(nnx.Module):
         ("def mak(): ...", r"net.py has no function make\. Did you mean mak\?"),
         ("make = 3", r"net.py has no function make\. Behind the colon"),
         ("def make(*_, rngs): ...", "must return a flax.nnx.Module, got NoneType"),
-        (
-            made("self.mask = jnp.ones(n)"),
-            "cannot keep mask. Its arrays must be in ",
-        ),
-        (
-            made("self.k = nnx.Variable(jax.random.key(0))"),
-            "cannot keep k. .* others in nnx.Variable, float32 or integers",
-        ),
-        (
-            made("self.w = nnx.Param(jnp.ones(n, 'bfloat16'))"),
-            "cannot keep w. .* weights in nnx.Param, float32",
-        ),
-        (
-            called("return x @ x.T"),
-            r"logits, float32 \(2, 3\) for inputs \(2, 4\); got float32 \(2, 2\)",
-        ),
-        (
-            called("return self.layer(x), 1"),
-            r"logits, float32 \(2, 3\) for inputs \(2, 4\); got tuple",
-        ),
-        (
-            called("return self.layer(x).astype('bfloat16')"),
-            r"float32 \(2, 3\) for inputs \(2, 4\); got bfloat16 \(2, 3\)",
-        ),
-        (
-            called("self.seen = nnx.Variable(x); return self.layer(x)"),
-            "cannot keep seen. .* in variables that its __init__ makes",
-        ),
+        (made("self.mask = jnp.ones(n)"), NOT_KEPT.format("mask")),
+        (made("self.w = nnx.Param(jnp.ones(n, 'bfloat16'))"), NOT_KEPT.format("w")),
+        (called("self.a = nnx.Variable(x); return x"), NOT_KEPT.format("a")),
+        (called("return x @ x.T"), LOGITS + r"float32 \(2, 2\)"),
+        (called("return self.layer(x), 1"), LOGITS + "tuple"),
+        (called("return self.layer(x).astype('bfloat16')"), LOGITS + "bfloat16"),
         (
             called("return self.norm(self.layer(x))"),
             r"train=False\) .* changes norm.mean, and a test must not. Pass use_",
@@ -121,35 +103,25 @@ def test_network_that_cannot_be_trained_is_refused(end, message):
     [
         ("import nothing", "cannot be imported", 17, "ModuleNotFoundError: No module "),
         ("def f(:", "cannot be imported", 17, "SyntaxError: invalid syntax"),
-        ("exit(3)", "cannot be imported", 17, "SystemExit: 3"),
         (
             "def make(*_, rngs):\n    return None + 3",
             r"make\(\(4,\), 3, rngs=rngs\) failed",
-            18,
-            "TypeError: unsupported operand",
-        ),
-        (
-            "class make(Net):\n    def __call__(self, inputs): return 1",
-            r"network\(inputs, train=True\) failed on float32 \(2, 4\)",
-            None,
-            "TypeError: make.__call__() got an unexpected keyword argument 'train'",
+            *(18, "TypeError: unsupported operand"),
         ),
         (
             called("return self.norm(x)"),
-            r"network\(inputs, train=True\) failed",
-            19,
-            "TypeError: add got incompatible shapes for broadcasting: (3,), (4,)",
+            r"network\(inputs, train=True\) failed on float32 \(2, 4\)",
+            *(19, "TypeError: add got incompatible shapes for broadcasting"),
         ),
     ],
 )
 def test_error_in_the_file_has_pythons_traceback(end, message, line, error):
     with pytest.raises(InputError, match=f"make of net.py: .*{message}") as caught:
         check(end)
-    *frames, last = caught.value.details.splitlines()
+    frame, *_, last = caught.value.details.splitlines()
+    assert frame.startswith(f'  File "net.py", line {line}')
+    assert caught.value.details.count("  File ") == 1  # none of the program, Flax, JAX
     assert last.startswith(error)
-    files = [frame for frame in frames if frame.startswith("  File ")]
-    assert len(files) == (line is not None)  # none of the program, Flax or JAX
-    assert not files or files[0].startswith(f'  File "net.py", line {line}')
 
 
 def test_traceback_is_printed_with_the_line_of_the_file(tmp_path, capsys):
@@ -168,14 +140,10 @@ def test_traceback_is_printed_with_the_line_of_the_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("resnet", r"or FILE\.py:FUNCTION, a network of your own; .* mean wide_resnet"),
-        ("net.py", r"--network must be .* FILE.py:FUNCTION, .* got 'net.py'"),
-        ("net.py:1x", r"or FILE\.py:FUNCTION, .* got 'net.py:1x'"),
-        (
-            "nowhere/net.py:make",
-            "cannot read nowhere/net.py, the file of --network: No such",
-        ),
-        ("\0.py:make", "cannot read .*: embedded null byte"),
+        ("resnet", r"or FILE\.py:FUNCTION; .* mean wide_resnet"),
+        ("net.py", r"--network must be .* FILE.py:FUNCTION; got 'net.py'"),
+        ("net.py:1x", r"or FILE\.py:FUNCTION; got 'net.py:1x'"),
+        ("nowhere/net.py:make", "cannot read nowhere/net.py: No such"),
     ],
 )
 def test_network_that_is_not_there_is_told(text, message):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import WideResNet
 from train.engine import networks, optimizers, program
 from train.engine.device_data import DeviceData
 from train.engine.networks import NetworkSpec
@@ -19,6 +18,7 @@ from train.engine.program import (
     example_losses,
     no_scores,
 )
+from train.engine.variables import merge
 from train.settings.optimizer import Optimizer
 from train.settings.options import Model
 
@@ -73,14 +73,6 @@ def trained(spec, *counts):
     return losses, state
 
 
-def network_of(state):
-    abstract = nnx.eval_shape(
-        lambda: WideResNet(10, 1, 3, channels=1, rngs=nnx.Rngs(0))
-    )
-    graph = nnx.split(abstract, nnx.Param, nnx.BatchStat)[0]
-    return nnx.merge(graph, state.params, state.batch_stats, copy=True)
-
-
 def pixels(images):
     return (images.astype(np.float32) / 255 - 0.4) / 0.3
 
@@ -115,7 +107,9 @@ def test_test_counts_every_image_once_and_no_filling():
         scores = compiled.test(state, data, scores, first=first, count=1)
     images = pixels(np.asarray(data.test_inputs).reshape(8, 5, 5, 1)[:5])
     labels = np.array([0, 1, 2, 0, 1])
-    logits = nnx.jit(lambda net: net(images, train=False))(network_of(state))
+    graph = networks.graph_of(SPEC.network)
+    network = merge(graph, state.params, state.batch_stats)
+    logits = nnx.jit(lambda net: net(images, train=False))(network)
     probabilities = jax.nn.softmax(logits)[np.arange(5), labels]
     wrong, losses = np.argmax(logits, axis=1) != labels, -np.log(probabilities)
     for found, each in ((scores.error, wrong), (scores.loss, losses)):

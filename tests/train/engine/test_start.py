@@ -3,52 +3,12 @@
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import jax
 import pytest
 
-from train.engine import devices
-
 ROOT = Path(__file__).parents[3]
-KEPT = {
-    "jax_compilation_cache_dir": "/home/me/.cache/lcam_optax/jax",
-    "jax_compilation_cache_max_size": 2**30,
-    "jax_persistent_cache_min_compile_time_secs": 0.1,
-}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "given", "home", "expected"),
-    [
-        (True, "mine", "/home/me", {}),  # what the user gave JAX is left to it
-        (False, None, "/home/me", {"jax_enable_compilation_cache": False}),
-        (True, None, "/home/me", KEPT),
-        (True, None, None, {}),  # a user without a home keeps nothing
-    ],
-)
-def test_compiled_programs_are_kept_in_the_users_cache(
-    monkeypatch, wanted, given, home, expected
-):
-    def find_home():
-        if home is None:
-            raise RuntimeError("Could not determine home directory.")
-        return Path(home)
-
-    made = {}  # the suite needs JAX's options as they are
-    config = types.SimpleNamespace(
-        jax_compilation_cache_dir=given, update=made.__setitem__
-    )
-    monkeypatch.setattr(devices, "jax", types.SimpleNamespace(config=config))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", find_home)
-    devices.keep_compiled(wanted)
-    if folder := made.get("jax_compilation_cache_dir"):  # and below it the processor's
-        made["jax_compilation_cache_dir"] = str(Path(folder).parent)
-    assert made == expected
-
-
 SCRIPT = """
 import jax
 from train.engine.devices import keep_compiled

@@ -137,9 +137,8 @@ def test_running_statistics_are_torchs_but_for_the_bias_of_the_variance(passed):
 
 def test_twenty_training_steps_follow_torch():
     batch_size, steps_per_epoch = 64, 10
-    config = Optimizer(
-        "lcam", 0.1, 5e-4, low_loss_momentum=0.95, loss_average="epoch", lagged=True
-    )
+    options = {"low_loss_momentum": 0.95, "loss_average": "epoch", "lagged": True}
+    config = Optimizer("lcam", learning_rate=0.1, weight_decay=5e-4, **options)
     images, labels = seeded.data_set(batch_size * steps_per_epoch, num_classes=10)
     spec = Spec(
         network=NetworkSpec(Model("wide_resnet"), (32, 32, 3), 10),

@@ -173,14 +173,6 @@ def test_another_choice_brings_its_own_defaults(options, changed):
     assert run_of(name, *options.split()) == expected
 
 
-def test_unknown_preset_gives_one_message_with_the_known(capsys):
-    assert main(["run", "--preset", "figure5"]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: --preset must be figure3-sgd-0.9, ")
-    assert "got 'figure5'" in message
-    assert message.count("figure5-") == 2 * 4  # all that begin so are meant
-
-
 def test_presets_are_listed_with_source_command_result_and_cost(capsys):
     assert main(["presets"]) == 0
     listed = capsys.readouterr().out.split("\n\n")
