@@ -214,6 +214,12 @@ def compare_arms(
     return comparisons
 
 
+def verdicts_of(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the arms of a comparison differ by in the last epoch, a sentence each."""
+    mine = [each for each in comparisons if each.outcome == "last_error"]
+    return [f"{each.arm} against {each.reference}: {each.sentence}" for each in mine]
+
+
 def write_tables(
     out: Path, rows: Rows, *, compare: bool = True
 ) -> tuple[list[Result], list[Comparison]]:

@@ -13,7 +13,13 @@ from train.errors import InputError
 from train.paths import expand
 from train.reports import observed_tables, planned, tables
 from train.reports.joining import join
-from train.reports.outcomes import OUTCOMES, Comparison, Result, write_tables
+from train.reports.outcomes import (
+    OUTCOMES,
+    Comparison,
+    Result,
+    verdicts_of,
+    write_tables,
+)
 from train.reports.rows import Rows, is_study, read_study, reading
 from train.reports.section import section, seeds_text, setting_of
 from train.runs.writing import no_link, replace, writing
@@ -103,7 +109,8 @@ def _compared(out: Path, rows: Rows) -> list[str]:
         name = result.block["name"]
         parts += section(result, comparisons, primary)
         if result.arms:
-            panels.plot_block(out / f"{name}.png", result, name)
+            verdicts = verdicts_of(mine) if about["study"] == "comparison" else ()
+            panels.plot_block(out / f"{name}.png", result, name, verdicts)
             parts.append(f"![Curves of {name}]({name}.png)")
     return [*parts, _how(results, len(mine), rows)]
 
