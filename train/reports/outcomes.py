@@ -64,7 +64,7 @@ class Comparison(NamedTuple):
         """The same with its numbers."""
         points = f"{tables.signed(self.mean)} points"
         if self.num_seeds == 1:
-            return f"{points} with one seed, which is no evidence"
+            return f"{points} with one seed, which is no evidence: it takes 3 or more"
         ends = tables.interval(self.mean, self.half_width)
         points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
         if math.isnan(self.corrected_p):

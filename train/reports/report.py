@@ -159,14 +159,10 @@ def summarize(
 
 def findings(comparisons: Sequence[Comparison]) -> str:
     """Which differences are significant."""
+    single = [f"`{each.arm}`" for each in comparisons if each.num_seeds == 1]
+    if len(single) == len(comparisons):
+        return "One seed is no evidence: it takes 3 or more." if single else ""
     settled = [each for each in comparisons if each.is_significant]
-    if not settled:
-        if all(each.num_seeds == 1 for each in comparisons):
-            return "One seed is no evidence." if comparisons else ""
-        if len(comparisons) == 1:
-            return "The difference is not significant."
-        number = len(comparisons)
-        return f"None of {number} differences is significant after correction."
     several = len({each.block for each in comparisons}) > 1
     sentences = [
         f"The test error of `{each.arm}` is {abs(each.mean):.2f} points "
@@ -174,8 +170,18 @@ def findings(comparisons: Sequence[Comparison]) -> str:
         f"`{each.reference}`{' on ' + each.block if several else ''}."
         for each in settled
     ]
-    if len(comparisons) > len(settled):
+    number = len(comparisons) - len(single)
+    if not settled and number == 1:
+        sentences.append("The difference is not significant.")
+    elif not settled:
+        sentences.append(
+            f"None of {number} differences is significant after correction."
+        )
+    elif number > len(settled):
         sentences.append("No other difference is significant after correction.")
+    if single:
+        names = ", ".join(dict.fromkeys(single))
+        sentences.append(f"One seed of {names} is no evidence: it takes 3 or more.")
     return " ".join(sentences)
 
 
@@ -188,6 +194,8 @@ def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
             sharpest[each.block] = max(others, key=lambda e: CONTROLS.index(e.arm))
     found: dict[tuple[str, bool], list[str]] = {}
     for block, each in sharpest.items():
+        if each.num_seeds == 1:
+            continue
         beats = each.is_significant and each.mean > 0
         found.setdefault((each.arm, beats), []).append(block)
     several = len({each.block for each in comparisons}) > 1

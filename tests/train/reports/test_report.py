@@ -178,9 +178,19 @@ def test_verdict_names_what_is_significant(comparisons, expected):
     assert findings([against(*each) for each in comparisons]) == expected
 
 
-def test_verdict_of_one_seed_is_no_evidence():
-    one = against("a", 1.0, float("nan"))
-    assert findings([one._replace(num_seeds=1)]) == "One seed is no evidence."
+def test_nothing_is_concluded_from_one_seed():
+    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
+    assert findings([one]) == "One seed is no evidence: it takes 3 or more."
+    assert conclusions([one, against("chance", 1.0, 0.01)]) == []
+
+
+def test_arm_with_one_seed_is_no_difference_that_was_tested():
+    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
+    found = findings([one, against("a", 1.0, 0.5), against("b", 1.0, 0.5)])
+    assert found == (
+        "None of 2 differences is significant after correction. One seed of `borrowed` "
+        "is no evidence: it takes 3 or more."
+    )
 
 
 def test_summary_says_how_well_the_phase_is_told():
