@@ -8,12 +8,14 @@ The names are those of LCAM's authors and of the many programs that share their 
 (`block1.layer.0.convShortcut.weight`, ...).
 """
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from models.wide_resnet import WideResNet
 
@@ -22,8 +24,9 @@ def load_torch(path: str | Path) -> WideResNet:
     """Reads a PyTorch Wide ResNet; its size follows from the arrays.
 
     Args:
-      path: an `.npz` file of a `state_dict`. A prefix `module.` (of DataParallel) and
-        `num_batches_tracked` are passed over. Nothing in it is unpickled.
+      path: an `.npz` or `.safetensors` file of a `state_dict`. A prefix `module.` (of
+        DataParallel) and `num_batches_tracked` are passed over. Nothing in it is
+        unpickled.
 
     Returns:
       The network, with float32 parameters and running statistics.
@@ -33,8 +36,19 @@ def load_torch(path: str | Path) -> WideResNet:
         that is missing, left over or of another shape. For a file that is damaged, as
         `numpy.load`.
     """
+    return from_torch(read_arrays(Path(path)))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` or `.safetensors` file by their names."""
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        return load_file(path)
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} must be an .npz or a .safetensors file.")
     with np.load(path, allow_pickle=False) as archive:
-        return from_torch(archive)
+        return dict(archive)
 
 
 def save_torch(path: str | Path, network: WideResNet) -> None:
@@ -48,14 +62,16 @@ def save_torch(path: str | Path, network: WideResNet) -> None:
     np.savez(path, **to_torch(network))
 
 
-def from_torch(arrays: Mapping[str, np.ndarray]) -> WideResNet:
+def from_torch(
+    arrays: Mapping[str, np.ndarray], dtype: DTypeLike | None = None
+) -> WideResNet:
     """Makes a network of a PyTorch `state_dict`'s arrays; see `load_torch`."""
     arrays = {
         name.removeprefix("module."): array
         for name, array in arrays.items()
         if not name.endswith("num_batches_tracked")
     }
-    network = nnx.eval_shape(lambda: _of_size(arrays))
+    network = nnx.eval_shape(lambda: _of_size(arrays, dtype))
     variables = dict(_variables(network))
     if others := arrays.keys() ^ variables.keys():
         raise ValueError(
@@ -84,7 +100,7 @@ def to_torch(network: WideResNet) -> dict[str, np.ndarray]:
     }
 
 
-def _of_size(arrays: Mapping[str, np.ndarray]) -> WideResNet:
+def _of_size(arrays: Mapping[str, np.ndarray], dtype: DTypeLike | None) -> WideResNet:
     """An untrained network of the size that the arrays are of."""
     try:
         num_classes, features = arrays["fc.weight"].shape
@@ -103,6 +119,7 @@ def _of_size(arrays: Mapping[str, np.ndarray]) -> WideResNet:
         features // 64,
         num_classes,
         channels=channels,
+        dtype=dtype,
         rngs=nnx.Rngs(0),
     )
 

@@ -17,6 +17,7 @@ from flax import linen
 from flax.training import train_state
 
 import lcam_optax
+import models
 import train.data.sources
 import train.reports.plot_folders
 import train.reports.report
@@ -62,6 +63,7 @@ def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
     # The commands of the page make the run; test_finished.py loads a real one.
     zeros = lambda folder: lambda images: np.zeros((len(images), 10))  # noqa: E731
     monkeypatch.setattr(train, "load_run", zeros, raising=False)
+    monkeypatch.setattr(models, "load", zeros)
     page = PAGES[ROOT / "docs" / f"{name}.md"]
     run(page.partition("\n## From other files")[0])  # see test_data_recipes.py
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import save_file
 
 from models import WideResNet, load_torch, save_torch
 from models.torch_weights import from_torch, to_torch
@@ -106,3 +107,18 @@ def test_file_that_would_run_code_is_refused(arrays, tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_torch(tmp_path / "nowhere.npz")
+
+
+def test_safetensors_are_read_too(arrays, tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({k: np.ascontiguousarray(a) for k, a in arrays.items()}, path)
+    found = to_torch(load_torch(path))
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+def test_file_of_another_kind_gets_no_advice_on_pickles(tmp_path):
+    path = tmp_path / "weights.pt"
+    path.write_text("no archive")
+    with pytest.raises(ValueError, match=r"must be an \.npz or a \.safetensors file"):
+        load_torch(path)

@@ -126,6 +126,8 @@ REFUSED = {
     "studies ablation": "unexpected 'ablation': studies takes nothing behind it.",
     "study ablatoin --quick": "got 'ablatoin'. Did you mean ablation?",
     "study": "study needs NAME. `python -m train study --help` explains it.",
+    "study ablation --data-dir notes.txt": "Without a download: --quick, on handwrit",
+    "study plan-5k --data-dir notes.txt": "Without a download: --data npz:PATH, on",
     "study ablation --quick --arms foo": "--arms foo: there is no such arm. The arms",
     "study ablation --quick --arms chanec": "Did you mean chance?",
     "study ablation --quick --arms lcam": "--arms must name another arm than the refe",
@@ -274,6 +276,7 @@ ACCEPTED = {
     "compare --arms sgd lcam": "data: 1,437 images of 8 x 8 pixels",
     "compare --arms sgd lcam:ema-decay=None": "data: 1,437 images",
     "study ablation --quick --arms chance": "data: 1,437 images",
+    "study ablation --data digits": "warning: WRN-28-10 is for a GPU. --quick is",
 }
 
 
@@ -412,7 +415,11 @@ def test_interrupted_run_on_a_terminal_says_how_to_go_on(size, tmp_path):
     [
         (
             f"compare {SMALL} --epochs 1 --arms sgd lcam --seeds 0 1",
-            ["[4/4] lcam, seed 1: test error ", "picture: runs/compare-digits/compar"],
+            [
+                "runs: 4 of 1 epochs.",
+                "[4/4] lcam, seed 1: test error ",
+                "picture: runs/compare-digits/compar",
+            ],
         ),
         (
             "study ablation --quick --epochs 1 --seeds 0 --arms sgd-0.9",

@@ -65,7 +65,7 @@ class Comparison(NamedTuple):
         """The same with its numbers."""
         points = f"{tables.signed(self.mean)} points"
         if self.num_seeds == 1:
-            return f"{points} with one seed, which is no evidence"
+            return f"{points} with one seed, which is no evidence: it takes 3 or more"
         ends = tables.interval(self.mean, self.half_width)
         points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
         if math.isnan(self.corrected_p):
@@ -222,6 +222,12 @@ def compare_arms(
         ]
         primary = primary or p_values
     return comparisons
+
+
+def verdicts_of(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the arms of a comparison differ by in the last epoch, a sentence each."""
+    mine = [each for each in comparisons if each.outcome == "last_error"]
+    return [f"{each.arm} against {each.reference}: {each.sentence}" for each in mine]
 
 
 def write_tables(

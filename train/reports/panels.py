@@ -1,4 +1,4 @@
-"""Four panels with arms or runs: errors, loss, phases and momentum over the epochs."""
+"""Panels with arms or runs: errors, loss, phases and momentum over the epochs."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Line(NamedTuple):
       kind: of its optimizer; see `train.runs.palette`.
       columns: of `COLUMNS`, [seeds, epochs]; NaN where there is no such thing.
       task: that it learns.
-      left_out: what its block has besides, and why it is not drawn.
+      remarks: on its block: what is not drawn and why, and what arms differ by.
       label: in the legend.
     """
 
@@ -37,7 +37,7 @@ class Line(NamedTuple):
     kind: str
     columns: Mapping[str, np.ndarray]
     task: Task
-    left_out: str = ""
+    remarks: tuple[str, ...] = ()
     label: str = ""
 
     @property
@@ -46,11 +46,13 @@ class Line(NamedTuple):
         return self.columns["test_error"].shape
 
 
-def lines_of(result: Result, folder: str = "") -> list[Line]:
-    """The arms of a block that are compared."""
+def lines_of(
+    result: Result, folder: str = "", verdicts: Sequence[str] = ()
+) -> list[Line]:
+    """The arms of a block that are compared, with what they differ by in words."""
     reasons = {"diverged": result.diverged, "not matched": result.unmatched}
     others = [f"{arm} ({why})" for why, found in reasons.items() for arm in found]
-    left_out = f"left out: {', '.join(others)}" if others else ""
+    remarks = (*[f"left out: {', '.join(others)}"][: len(others)], *verdicts)
     options = {arm["name"]: arm["optimizer"] for arm in result.block["arms"]}
     lines = []
     for arm in result.arms:
@@ -59,13 +61,15 @@ def lines_of(result: Result, folder: str = "") -> list[Line]:
             name: by_epoch[name].unstack("epoch").to_numpy(float) for name in COLUMNS
         }
         place, kind = (folder, result.block["name"], arm), kind_of(arm, options[arm])
-        lines.append(Line(place, kind, columns, result.task, left_out, arm))
+        lines.append(Line(place, kind, columns, result.task, remarks, arm))
     return lines
 
 
-def plot_block(path: Path, result: Result, name: str) -> None:
-    """Draws the arms of a block, which has runs, with a name above."""
-    lines = lines_of(result)
+def plot_block(
+    path: Path, result: Result, name: str, verdicts: Sequence[str] = ()
+) -> None:
+    """Draws the arms of a block, which has runs, with a name and verdicts above."""
+    lines = lines_of(result, verdicts=verdicts)
     figure = plt.figure(figsize=(WIDTH, height_of(lines)), layout="constrained")
     draw_panels(figure, lines, name)
     drawing.save(figure, path)
@@ -74,11 +78,17 @@ def plot_block(path: Path, result: Result, name: str) -> None:
 def height_of(lines: Sequence[Line]) -> float:
     """Of panels, in inches: the legend must fit."""
     rows = sum(1 + wrapped(line.label).count("\n") for line in lines)
-    return max(8.0, 0.6 + 0.17 * rows)
+    return max(8.0, 0.6 + 0.17 * rows) + 0.18 * len(_remarks(lines))
+
+
+def _remarks(lines: Sequence[Line]) -> list[str]:
+    """What is said above them besides, each once, in rows that fit."""
+    found = dict.fromkeys(remark for line in lines for remark in line.remarks)
+    return [row for each in found for row in textwrap.wrap(printable(each), 105)]
 
 
 def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
-    """Draws lines of one task on four common axes, their legend beside them.
+    """Draws lines of one task on common axes, their legend beside them.
 
     The figure may be a part of one; the name stands above.
     """
@@ -119,8 +129,7 @@ def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
         means = f"lines: mean of {span(seeds)} seeds"
         means += "; bands: lowest to highest" * has_bands
     above = name if name != task.data else ""
-    left_out = dict.fromkeys(line.left_out for line in lines)
-    words = filter(None, [above, task.title(lengths), means, *left_out])
+    words = filter(None, [above, task.title(lengths), means, *_remarks(lines)])
     figure.suptitle("\n".join(words), fontsize="medium")
 
 
@@ -158,6 +167,9 @@ def _finish(
             if known.size:  # fixed ones would get an axis of rounding errors
                 panel.set_ylim(known.min() - 0.005, known.max() + 0.005)
     if not np.isfinite(numbers).any():
+        if column != "test_error":
+            panel.set_axis_off()  # as SGD has no phases
+            return
         panel.text(0.5, 0.5, "none", ha="center", transform=panel.transAxes)
         panel.set_yticks([])
 

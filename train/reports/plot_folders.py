@@ -8,7 +8,7 @@ import numpy as np
 from train.errors import InputError
 from train.paths import expand, printable
 from train.reports import panels, rows
-from train.reports.outcomes import make_results
+from train.reports.outcomes import compare_arms, make_results, verdicts_of
 from train.reports.panels import Line
 from train.reports.rows import read_study
 from train.runs import drawing
@@ -59,7 +59,12 @@ def _read_arms(folder: Path, name: str) -> list[Line]:
     study = read_study(folder)
     with rows.reading(folder):
         results = make_results(study)
-        found = [line for each in results for line in panels.lines_of(each, name)]
+        verdicts = []
+        if study.about["study"] == "comparison":  # a study has a forest plot
+            verdicts = verdicts_of(compare_arms(results, study.about["outcomes"]))
+        found = [
+            line for each in results for line in panels.lines_of(each, name, verdicts)
+        ]
     if not found:
         raise InputError(
             f"{folder}: no run has finished yet that can be drawn. Repeat its command "

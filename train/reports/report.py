@@ -13,15 +13,23 @@ from train.errors import InputError
 from train.paths import expand
 from train.reports import observed_tables, planned, tables
 from train.reports.joining import join
-from train.reports.outcomes import OUTCOMES, Comparison, Result, write_tables
-from train.reports.rows import Rows, is_study, read_study, reading
-from train.reports.section import section, seeds_text, setting_of
+from train.reports.outcomes import (
+    OUTCOMES,
+    Comparison,
+    Result,
+    verdicts_of,
+    write_tables,
+)
+from train.reports.rows import Rows, is_study, of_block, read_study, reading
+from train.reports.section import options_of, section, seeds_text, setting_of
+from train.runs.curves import make_task
 from train.runs.writing import no_link, replace, writing
 from train.settings.commands import Report
 
 # They ignore the loss. The sharpest stands last: the phases of another run come in
 # stretches as LCAM's own do, and know nothing of its loss.
 CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
+MOST_OPTIONS = 4  # arms whose options the first line of a report has
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
     "coefficients. Each step, it compares the loss with its running average. Below the "
@@ -65,7 +73,8 @@ def write_report(out: Path, rows: Rows) -> Path | None:
         return None
     plan = planned.plan_of(rows)
     parts = _of_plan(out, rows, plan) if plan else _compared(out, rows)
-    text = "\n\n".join([f"# Study: {rows.about['study']}", *parts, _where(rows)])
+    title = f"# Study: {rows.about['study']}"
+    text = "\n\n".join([title, _what(rows), *parts, _where(rows)])
     replace(out / "report.md", text + "\n")
     return out / "report.md"
 
@@ -103,12 +112,34 @@ def _compared(out: Path, rows: Rows) -> list[str]:
         name = result.block["name"]
         parts += section(result, comparisons, primary)
         if result.arms:
-            panels.plot_block(out / f"{name}.png", result, name)
+            verdicts = verdicts_of(mine) if about["study"] == "comparison" else ()
+            panels.plot_block(out / f"{name}.png", result, name, verdicts)
             parts.append(f"![Curves of {name}]({name}.png)")
     return [*parts, _how(results, len(mine), rows)]
 
 
 # --- Its first sentences --------------------------------------------------------------
+
+
+def _what(rows: Rows) -> str:
+    """What was run, in a line: arms, data, networks, epochs, seeds."""
+    blocks = [b for b in rows.about["blocks"] if len(of_block(rows.runs, b["name"]))]
+    names = {arm["name"]: f"`{arm['name']}`" for b in blocks for arm in b["arms"]}
+    run = rows.runs.index.unique("arm")
+    names = {name: text for name, text in names.items() if name in run}
+    if len(names) <= MOST_OPTIONS:
+        names = {n: f"{text} ({options_of(n, blocks)})" for n, text in names.items()}
+    titles = []
+    for block in blocks:
+        facts = of_block(rows.runs, block["name"]).iloc[0].dropna().to_dict()
+        experiment = block["experiment"]
+        title = make_task(experiment, facts).title([experiment["epochs"]])
+        titles.append(f"{title}, batches of {experiment['batch_size']}")
+    seeds = seeds_text(rows.runs.index.unique("seed"))
+    return (
+        f"Compared: {', '.join(names.values())}. Data: {'; '.join(titles)}. "
+        f"{seeds.capitalize()}."
+    )
 
 
 def summarize(
@@ -128,14 +159,10 @@ def summarize(
 
 def findings(comparisons: Sequence[Comparison]) -> str:
     """Which differences are significant."""
+    single = [f"`{each.arm}`" for each in comparisons if each.num_seeds == 1]
+    if len(single) == len(comparisons):
+        return "One seed is no evidence: it takes 3 or more." if single else ""
     settled = [each for each in comparisons if each.is_significant]
-    if not settled:
-        if all(each.num_seeds == 1 for each in comparisons):
-            return "One seed is no evidence." if comparisons else ""
-        if len(comparisons) == 1:
-            return "The difference is not significant."
-        number = len(comparisons)
-        return f"None of {number} differences is significant after correction."
     several = len({each.block for each in comparisons}) > 1
     sentences = [
         f"The test error of `{each.arm}` is {abs(each.mean):.2f} points "
@@ -143,8 +170,18 @@ def findings(comparisons: Sequence[Comparison]) -> str:
         f"`{each.reference}`{' on ' + each.block if several else ''}."
         for each in settled
     ]
-    if len(comparisons) > len(settled):
+    number = len(comparisons) - len(single)
+    if not settled and number == 1:
+        sentences.append("The difference is not significant.")
+    elif not settled:
+        sentences.append(
+            f"None of {number} differences is significant after correction."
+        )
+    elif number > len(settled):
         sentences.append("No other difference is significant after correction.")
+    if single:
+        names = ", ".join(dict.fromkeys(single))
+        sentences.append(f"One seed of {names} is no evidence: it takes 3 or more.")
     return " ".join(sentences)
 
 
@@ -157,6 +194,8 @@ def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
             sharpest[each.block] = max(others, key=lambda e: CONTROLS.index(e.arm))
     found: dict[tuple[str, bool], list[str]] = {}
     for block, each in sharpest.items():
+        if each.num_seeds == 1:
+            continue
         beats = each.is_significant and each.mean > 0
         found.setdefault((each.arm, beats), []).append(block)
     several = len({each.block for each in comparisons}) > 1
@@ -237,9 +276,15 @@ def _draw_forest(
 def _about_table(rows: Rows) -> str:
     """What each arm is that was run."""
     run = rows.runs.index.unique("arm")
-    arms = {a["name"]: a for block in rows.about["blocks"] for a in block["arms"]}
-    lines = [[f"`{name}`", arms[name]["about"] or "-"] for name in arms if name in run]
-    return tables.markdown([["arm", "what it is"], *lines])
+    blocks = rows.about["blocks"]
+    arms = {arm["name"]: arm for block in blocks for arm in block["arms"]}
+    lines = [["arm", "what it is", "its options"]]
+    for name, arm in arms.items():
+        if name in run:
+            kind = arm["optimizer"]["optimizer"]
+            kind = {"sgd": "SGD", "lcam": "LCAM"}.get(kind, kind)
+            lines.append([f"`{name}`", arm["about"] or kind, options_of(name, blocks)])
+    return tables.markdown(lines)
 
 
 def _how(results: Sequence[Result], number: int, rows: Rows) -> str:

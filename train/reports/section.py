@@ -1,10 +1,20 @@
 """The section of a report about one block, as Markdown."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from train.reports import observed_tables, tables
 from train.reports.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
+
+# What decides the phases, where it is not the loss of the batch.
+PHASES = {
+    "fixed": "phases by the loss on a fixed batch",
+    "examples": "phases by the loss less what its examples had before",
+    "chance": "phases by chance, {low_loss_share:.3g} of them low-loss",
+    "borrowed": "phases of {phases_of}",
+    "shuffled": "phases of {phases_of}, shuffled in each epoch",
+}
 
 
 def section(
@@ -84,6 +94,43 @@ def setting_of(result: Result) -> str:
         "schedule": experiment["schedule"]["schedule"],
     }
     return "; ".join(f"{name}: {fact}" for name, fact in facts.items() if fact) + "."
+
+
+def options_of(name: str, blocks: Sequence[Mapping[str, Any]]) -> str:
+    """The options of an arm in words; those of several blocks with slashes."""
+    found = [_options(arm) for b in blocks for arm in b["arms"] if arm["name"] == name]
+    words = []
+    for each in zip(*found, strict=True):
+        others = [word.rpartition(" ")[2] for word in each[1:]]  # the numbers differ
+        words.append(each[0] if len({*each}) == 1 else " / ".join([each[0], *others]))
+    return ", ".join(words)
+
+
+def _options(arm: Mapping[str, Any]) -> list[str]:
+    """Its options, but for those that another run gives it."""
+    known, matched = arm["optimizer"], arm["matched"]
+    others = known.get("optimizer_options", ())
+    is_lcam = known["optimizer"] == "lcam"
+    words = [f"learning rate {known['learning_rate']:g}"] * (matched != "step")
+    if known["optimizer"] == "sgd" and matched != "momentum":
+        words.append(f"momentum {known['momentum']:g}")
+    if is_lcam:
+        low, high = known["low_loss_momentum"], known["high_loss_momentum"]
+        words.append(f"momentum {low:g} at low loss and {high:g} at high loss")
+    if not matched and (is_lcam or any("/" in each for each in others)):
+        if (phase := known.get("phase", "loss")) != "loss":
+            words.append(PHASES[phase].format_map(known))
+        if known["loss_average"] == "epoch":
+            words.append("the loss averaged over the epoch so far")
+        elif phase not in ("chance", "borrowed", "shuffled"):
+            words.append(f"the loss averaged with decay {known['ema_decay']:g}")
+        words += [f"dead band {known['margin']:g}"] * bool(known["margin"])
+    words += ["one step late"] * known["lagged"] + ["Nesterov"] * known["nesterov"]
+    words += others
+    for name in ("weight_decay", "clip_norm"):
+        if known.get(name):
+            words.append(f"{name.replace('_', ' ')} {known[name]:g}")
+    return words
 
 
 def _errors_table(result: Result) -> str:

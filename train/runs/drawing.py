@@ -72,7 +72,7 @@ def log_scale(
     """A logarithmic axis, with ticks that can be read however little it spans.
 
     `numbers` are all that is drawn, before what is less was put on the floor. The tick
-    of the floor says "≤".
+    of the floor says "≤". Ticks without a label stand between the others.
     """
     numbers = numbers[np.isfinite(numbers)]
     if not numbers.size or not math.isfinite(floor):
@@ -82,21 +82,30 @@ def log_scale(
     pad = max(1.03, (high / low) ** 0.05)
     axes.set_yscale("log")
     axes.set_ylim(low / pad, high * pad)
+    minor: ticker.Locator = ticker.LogLocator(subs=range(1, 10), numticks=99)
     if high > 100 * low:
         locator = ticker.LogLocator(numticks=8)
-    elif high > 5 * low:
+    elif high > 20 * low:
         locator = ticker.LogLocator(subs=(1, 2, 5))
+    elif high > 5 * low:
+        locator = ticker.LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7))
     else:
         locator = ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
-    ticks = [t for t in locator.tick_values(low, high) if low / pad < t < high * pad]
+        minor = ticker.MaxNLocator(25, steps=[1, 2, 5, 10])
+    ticks, between = (
+        [tick for tick in each.tick_values(low, high) if low / pad < tick < high * pad]
+        for each in (locator, minor)
+    )
+    # The last errors are the lowest: a label stands near them.
+    if between and min(ticks, default=math.inf) > 1.5 * between[0]:
+        ticks.append(between[0])
     labels = {tick: f"{tick:g}{unit}" for tick in ticks}
     if has_floor:
         labels = {tick: label for tick, label in labels.items() if tick > 1.35 * floor}
         labels[floor] = f"≤ {floor:.2g}{unit}"
     axes.set_yticks(list(labels), list(labels.values()))
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-    if high <= 100 * low:
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_yticks(between, minor=True)
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
@@ -136,12 +145,14 @@ def plot_run(folder: Path) -> Path:
 
 
 def draw_loss(axes: plt.Axes, run: Curves) -> None:
-    """Draws every step's loss, in the colour of its phase, and the average."""
+    """Draws every step's loss and, if it has phases, their colours and the average."""
     epochs, phase = run.epochs, run.steps["phase"]
-    numbers = np.concatenate([run.steps["loss"], run.steps["average_loss"]])
+    has_phases = run.kind != "sgd" and not np.isnan(phase).all()  # SGD's do nothing
+    shown = ["loss", "average_loss"] if has_phases else ["loss"]
+    numbers = np.concatenate([run.steps[name] for name in shown])
     floor = floor_of(numbers)
     loss = np.maximum(run.steps["loss"], floor)
-    if np.isnan(phase).all():  # an optimizer without phases
+    if not has_phases:
         axes.plot(epochs, loss, color="black", label="a step", **_DOTS)
     else:
         for each, color in PHASE_COLORS.items():

@@ -19,7 +19,7 @@ from train.errors import InputError
 from train.paths import expand
 from train.runs.loop import test_columns
 from train.runs.records import reading
-from train.runs.trained import TrainedNetwork, load_run
+from train.runs.trained import RunNetwork, load_run
 from train.runs.writing import replace
 from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
@@ -102,7 +102,7 @@ def _load(folder: Path, asked: str | None) -> _TestSet:
     return _TestSet(asked, dataset.test_inputs, dataset.test_targets)
 
 
-def _check_fits(tested: _TestSet, network: TrainedNetwork) -> None:
+def _check_fits(tested: _TestSet, network: RunNetwork) -> None:
     """Refuses data of another kind than the network was trained on."""
     expected, found = network.spec.input_shape, tested.inputs.shape[1:]
     targets, number = tested.targets, network.spec.num_outputs
@@ -128,7 +128,7 @@ def _check_fits(tested: _TestSet, network: TrainedNetwork) -> None:
     raise InputError(f"--data {tested.name} {problem}")
 
 
-def _scores(network: TrainedNetwork, tested: _TestSet) -> list[str]:
+def _scores(network: RunNetwork, tested: _TestSet) -> list[str]:
     """Loss and error, by the program that tests during training: the same numbers."""
     spec = Spec(
         network=network.spec,

@@ -1,9 +1,9 @@
 """A trained network: written into the folder of its run, read back, and exported."""
 
-import dataclasses
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from models import WideResNet
+from models import TrainedNetwork, WideResNet
 from models.torch_weights import to_torch
-from train.data import augmentation
 from train.engine import networks, optimizers, own
 from train.engine.networks import NetworkSpec
 from train.engine.own import OwnFunction
@@ -34,59 +33,14 @@ NETWORK = "network.json"
 SOURCE = "network.py"  # a copy of the file of a user's own network
 
 
-@dataclasses.dataclass(eq=False)
-class TrainedNetwork:
-    """A network with the weights of a checkpoint, in evaluation mode. Callable."""
+class RunNetwork(TrainedNetwork):
+    """The network of a checkpoint, of a spec, after so many steps of training."""
 
-    spec: NetworkSpec  # what it is made from
-    module: nnx.Module
-    mean: np.ndarray | None  # float32 [channels], of pixels in [0, 1]; None: no images
-    std: np.ndarray | None  # the same
-    step: int  # training steps taken
-    class_names: tuple[str, ...] = ()  # where the data have names for classes
-
-    def __post_init__(self):
-        graph, self._state = nnx.split(self.module)
-        self._outputs = jax.jit(
-            lambda state, inputs: nnx.merge(graph, state)(
-                self._normalized(inputs), train=False
-            )
-        )
-
-    def __call__(self, inputs: np.ndarray) -> jax.Array:
-        """The network's outputs.
-
-        Args:
-          inputs: as in the run's data set, [batch, ...]. Images are uint8, and are
-            normalised here as in training.
-
-        Returns:
-          float32, logits [batch, classes]; for a regression [batch, 1]; for text
-          [batch, length, classes].
-
-        Raises:
-          ValueError: the inputs are of another shape, or images not uint8.
-        """
-        inputs = np.asarray(inputs)
-        shape = inputs.shape[1:]
-        if shape != self.spec.input_shape or not len(inputs):
-            raise ValueError(
-                f"inputs must be [batch, {', '.join(map(str, self.spec.input_shape))}],"
-                f" got the shape {inputs.shape}."
-            )
-        if self.mean is not None and inputs.dtype != np.uint8:
-            raise ValueError(
-                f"images must be uint8, from 0 to 255, got {inputs.dtype}. Pixels from "
-                "0 to 1 become that by numpy.uint8(255 * x)."
-            )
-        return self._outputs(self._state, inputs)
-
-    def _normalized(self, inputs: jax.Array) -> jax.Array:
-        if self.mean is None:
-            return inputs
-        return augmentation.normalize(
-            inputs, jnp.asarray(self.mean), jnp.asarray(self.std)
-        )
+    def __init__(
+        self, spec: NetworkSpec, module: nnx.Module, about: Mapping[str, Any], step: int
+    ):
+        super().__init__(module, about)
+        self.spec, self.step = spec, step
 
 
 def write_network(
@@ -115,7 +69,7 @@ def write_network(
     replace(folder / NETWORK, json.dumps(about, indent=2) + "\n")
 
 
-def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
+def load_run(folder: str | Path, step: int | None = None) -> RunNetwork:
     """The network of a run, in evaluation mode, with its normalisation.
 
     A network of a user's own is made by `network.py` in the folder, which is executed:
@@ -137,10 +91,6 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
     with reading(folder / NETWORK, again):
         about = json.loads((folder / NETWORK).read_text())
         spec = _spec_of(about)
-        mean, std = (
-            np.array(about[name], np.float32) if name in about else None
-            for name in ("mean", "std")
-        )
     if spec.model.own is not None:
         spec = spec._replace(own=_copied(folder, spec.model.own.function, about))
         own.check(spec.own, spec.input_shape, spec.num_outputs)
@@ -153,8 +103,7 @@ def load_run(folder: str | Path, step: int | None = None) -> TrainedNetwork:
         for name, abstract in zip(("params", "batch_stats"), state, strict=True)
     ]
     module = merge(networks.graph_of(spec), *filled)
-    names = tuple(about.get("class_names", ()))
-    return TrainedNetwork(spec, module, mean, std, step, names)
+    return RunNetwork(spec, module, about, step)
 
 
 def _tested(opt_state: Any, weights: Any) -> Any:
@@ -229,7 +178,10 @@ def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.S
 
 
 def export(config: Export) -> str:
-    """Writes weights and running statistics; returns what is printed."""
+    """Writes weights, running statistics and what `models.load` needs besides.
+
+    Returns what is printed.
+    """
     path, network = expand(config.out), load_run(config.folder, config.step)
     if isinstance(network.module, WideResNet):
         arrays, kind = to_torch(network.module), "PyTorch"
@@ -238,13 +190,18 @@ def export(config: Export) -> str:
         arrays, kind = checkpoint.by_path(pure(nnx.as_pure(state))), "Flax"
     # safetensors writes the memory of a transposed view, and so scrambles it.
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    about = json.dumps(network.about)
     if path.suffix == ".safetensors":
         from safetensors.numpy import save
 
-        content = save(arrays)
+        content = save(arrays, {"network": about})
     else:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
+        if len(about) > zipfile.ZIP_MAX_COMMENT:
+            about = json.dumps({**network.about, "class_names": ()})
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.comment = about.encode()
         content = buffer.getvalue()
     replace(path, content)
     return (

@@ -15,7 +15,7 @@ from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import printable
 from train.reports import tables
-from train.reports.outcomes import Comparison, Result, write_tables
+from train.reports.outcomes import Comparison, Result, verdicts_of, write_tables
 from train.reports.report import write_report
 from train.reports.tables import WIDTH
 from train.runs.display import as_rate
@@ -74,7 +74,7 @@ def compare(config: Compare) -> Path:
         from train.reports.panels import plot_block  # matplotlib takes a second
 
         path = folder / "comparison.png"
-        plot_block(path, result, printable(folder.name))
+        plot_block(path, result, printable(folder.name), verdicts_of(comparisons))
         print(f"\n{_results_table(result, comparisons, config)}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
@@ -130,10 +130,9 @@ def _results_table(
         speed = result.epochs.loc[arm].images_per_second.median()
         shown = [tables.mean_known(runs[n], spec) for n, (_, spec) in means.items()]
         cells.append([arm, error, *shown, as_rate(speed)])
-    mine = [each for each in comparisons if each.outcome == "last_error"]
-    lines = [f"{e.arm} against {e.reference}: {e.sentence}" for e in mine]
-    if len(mine) > 1 and num_seeds > 1:
-        lines.append(f"p-values are corrected for {len(mine)} comparisons (Holm).")
+    lines = verdicts_of(comparisons)
+    if len(lines) > 1 and num_seeds > 1:
+        lines.append(f"p-values are corrected for {len(lines)} comparisons (Holm).")
     return "\n".join([title, *tables.aligned(cells, WIDTH), *map(_wrapped, lines)])
 
 

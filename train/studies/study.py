@@ -5,12 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from train import notes
 from train.data import sources
 from train.data.dataset import Dataset
 from train.data.description import remark
 from train.engine import networks
-from train.errors import advising
+from train.errors import InputError, advising
 from train.paths import expand
 from train.reports import rows
 from train.reports.outcomes import OUTCOMES
@@ -34,11 +36,14 @@ def study(config: Study) -> Path:
     has_begun = (folder / "config.json").exists()
     check_folder(folder, config, resume=has_begun)
     networks.check_own(config.network)
-    load = cache(sources.load_dataset)
+    load = _loader(config)
     blocks = make_blocks(config, load)
     for block in blocks:  # refused before anything is written
         experiment = block.experiment
         networks.make_network_spec(experiment.model, load(experiment.data))
+    is_large = any(block.experiment.model.depth == 28 for block in blocks)
+    if is_large and jax.default_backend() == "cpu":
+        notes.say("warning: WRN-28-10 is for a GPU. --quick is the form for a CPU.")
     asked = STUDIES[config.name]
     about = describe_study(config.name, asked.question, blocks, OUTCOMES, asked.note)
     if has_begun:
@@ -55,6 +60,25 @@ def study(config: Study) -> Path:
     else:
         print(f"report: {path}")
     return folder
+
+
+def _loader(config: Study) -> Callable[[Data], Dataset]:
+    """Loads data once; says which others a study can take, where its own are not."""
+
+    @cache
+    def load(data: Data) -> Dataset:
+        try:
+            return sources.load_dataset(data)
+        except InputError as error:
+            if config.data:
+                raise
+            small, full = STUDIES[config.name].seeds
+            digits = "--quick, on handwritten digits, or " * (small != full)
+            raise InputError(
+                f"{error} Without a download: {digits}--data npz:PATH, on your images."
+            ) from None
+
+    return load
 
 
 def describe_study(

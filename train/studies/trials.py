@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from train.data.dataset import Dataset, fingerprint
 from train.errors import ADVICE, BusyError, DivergedError
 from train.reports.rows import lender_of, read_ended
+from train.reports.tables import span
 from train.runs import loop, records
 from train.runs.display import as_clock
 from train.runs.folder import check_claim
@@ -155,7 +156,14 @@ def run_trials(
             "which is not among --seeds."
         )
     total = len(todo)
-    waiting = list(todo)  # of this process or another
+    # Of this process or another.
+    waiting = [trial for trial in todo if trial.rows() is None]
+    if waiting:
+        epochs = span([t.arm.epochs or t.block.experiment.epochs for t in waiting])
+        print(
+            f"runs: {len(waiting)} of {epochs} epochs. A line for each tells the time "
+            "left: too\nlong at first, as the first run of each kind compiles."
+        )
     while todo:
         left = []
         for trial in todo:

@@ -118,7 +118,10 @@ CLEAR = Comparison("", "a", "b", "area", -2.0, 0.5, 0.001, 5, 0.75, 0.002)
             CLEAR._replace(corrected_p=math.nan),
             "all differences equal: can't tell which is better",
         ),
-        (CLEAR._replace(num_seeds=1), "with one seed, which is no evidence"),
+        (
+            CLEAR._replace(num_seeds=1),
+            "with one seed, which is no evidence: it takes 3 or more",
+        ),
     ],
 )
 def test_verdict_is_in_plain_words(comparison, expected):

@@ -89,6 +89,23 @@ def test_each_runs_steps_are_coloured_by_phase_beside_the_average(tmp_path, draw
     }
 
 
+def test_sgd_is_drawn_without_phases(tmp_path, drawn):
+    plot(write_about(write_run(tmp_path / "a"), "sgd"), out=tmp_path / "x.png")
+    loss_axes, momentum_axes = drawn[0].subfigs[1].axes
+    assert list(series(loss_axes)) == ["a step"]
+    assert series(momentum_axes)
+
+
+def test_picture_of_a_comparison_says_what_the_table_says(tmp_path, drawn):
+    write_study(tmp_path / "a", study="comparison")
+    plot(tmp_path / "a", out=tmp_path / "x.png")
+    [arms] = drawn[0].subfigs
+    above = " ".join(arms.get_suptitle().split())
+    # LCAM ends at 4 and 0, SGD at 5 and 5.
+    assert "sgd-0.9 against lcam: +3.00 points, 95 % interval -22.41 to" in above
+    assert "can't tell which is better" in above
+
+
 def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path, drawn):
     for parent in ("first", "second"):
         (tmp_path / parent).mkdir()

@@ -5,8 +5,13 @@ import pytest
 from tests.train.reports.written import BLOCK, run, study
 from train.reports.outcomes import Comparison, make_results
 from train.reports.report import conclusions, findings, summarize, write_report
+from train.reports.rows import make_rows
 from train.reports.section import seeds_text
+from train.settings.arms import parse_arm
 from train.settings.experiment import Experiment
+from train.settings.optimizer import Optimizer
+from train.studies.arms import Arm
+from train.studies.study import describe_study
 
 
 @pytest.mark.parametrize(
@@ -30,12 +35,52 @@ def written(tmp_path_factory):
     return write_report(out, study(runs, note="A note."))
 
 
-def test_report_begins_with_question_answer_and_picture(written):
+def test_report_begins_with_what_was_run_the_answer_and_a_picture(written):
     lines = written.read_text().splitlines()
     assert lines[0] == "# Study: ablation"
-    assert lines[2].startswith("**What matters?** A note. The test error of `sgd-0.9`")
-    assert lines[4].endswith("(forest.png)")
+    assert lines[2] == (
+        "Compared: `lcam` (learning rate 0.1, momentum 0.93 at low loss and 0.9 at "
+        "high loss, the loss averaged with decay 0.9, weight decay 0.0005), `sgd-0.9` "
+        "(learning rate 0.1, momentum 0.9, weight decay 0.0005). Data: digits, MLP, "
+        "1 epoch, batches of 64. Seeds 0 to 2."
+    )
+    assert lines[4].startswith("**What matters?** A note. The test error of `sgd-0.9`")
+    assert lines[6].endswith("(forest.png)")
     assert (written.parent / "forest.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        ("lcam:lagged=True,loss-average=epoch", "the epoch so far, one step late"),
+        (
+            "lcam:phase=chance,weight-decay=0",
+            "at high loss, phases by chance, 0.5 of them low-loss |",
+        ),
+        ("lcam:margin=0.1", "with decay 0.9, dead band 0.1"),
+        ("optax.adamw:b1=0.9/0.95", "the loss averaged with decay 0.9, b1=0.9/0.95 |"),
+        ("optax.adamw", "| optax.adamw | learning rate 0.001 |"),
+    ],
+)
+def test_report_of_a_comparison_has_the_options_of_its_arms(tmp_path, arm, words):
+    arms = (Arm("sgd", Optimizer("sgd")), Arm(arm, parse_arm(arm)))
+    block = BLOCK._replace(arms=arms, reference="sgd")
+    runs = {("sgd", 0): run(), (arm, 0): run()}
+    text = write_report(tmp_path, study(runs, block)).read_text()
+    [row] = [line for line in text.splitlines() if line.startswith(f"| `{arm}` |")]
+    assert words in row
+
+
+def test_options_that_differ_between_blocks_are_all_named(tmp_path):
+    blocks = [
+        BLOCK._replace(name=name, arms=(Arm("lcam", Optimizer(learning_rate=rate)),))
+        for name, rate in (("a", 0.1), ("b", 0.03))
+    ]
+    about = study({}).about | describe_study("noise", "?", blocks, ["last_error"])
+    about |= {"environments": study({}).about["environments"]}
+    found = make_rows(about, {(name, "lcam", 0): run() for name in "ab"})
+    lines = write_report(tmp_path, found).read_text().splitlines()
+    assert "(learning rate 0.1 / 0.03, momentum 0.93 at low loss" in lines[2]
 
 
 def test_intervals_of_errors_stay_between_0_and_100(written):
@@ -133,9 +178,19 @@ def test_verdict_names_what_is_significant(comparisons, expected):
     assert findings([against(*each) for each in comparisons]) == expected
 
 
-def test_verdict_of_one_seed_is_no_evidence():
-    one = against("a", 1.0, float("nan"))
-    assert findings([one._replace(num_seeds=1)]) == "One seed is no evidence."
+def test_nothing_is_concluded_from_one_seed():
+    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
+    assert findings([one]) == "One seed is no evidence: it takes 3 or more."
+    assert conclusions([one, against("chance", 1.0, 0.01)]) == []
+
+
+def test_arm_with_one_seed_is_no_difference_that_was_tested():
+    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
+    found = findings([one, against("a", 1.0, 0.5), against("b", 1.0, 0.5)])
+    assert found == (
+        "None of 2 differences is significant after correction. One seed of `borrowed` "
+        "is no evidence: it takes 3 or more."
+    )
 
 
 def test_summary_says_how_well_the_phase_is_told():

@@ -2,15 +2,18 @@
 
 import csv
 import json
+import re
 import shutil
+from pathlib import Path
 
 import filelock
 import jax
 import numpy as np
 import pytest
 from flax import nnx
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
+import models
 import train
 from models import WideResNet
 from models.torch_weights import from_torch, to_torch
@@ -257,7 +260,8 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.bool_), module)
     expected = seeded.weights({name: a.shape for name, a in to_torch(zeros).items()})
     spec = NetworkSpec(Model("wide_resnet"), (8, 8, 1), 3)
-    network = trained.TrainedNetwork(spec, from_torch(expected), None, None, 5)
+    about = {"input_shape": (8, 8, 1)}
+    network = trained.RunNetwork(spec, from_torch(expected), about, 5)
     monkeypatch.setattr(trained, "load_run", lambda *_: network)
     path = tmp_path / f"out.{ending}"
     text = trained.export(Export(tmp_path, path))
@@ -266,6 +270,58 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("data", "network"),
+    [
+        ("digits", ["wide_resnet", "--dtype", "bfloat16", "--every", "10"]),
+        ("diabetes", ["mlp"]),
+        ("english", ["transformer", "--every", "40", "--width", "8", "--heads", "2"]),
+    ],
+)
+def test_exported_file_is_all_that_is_needed_to_predict(tmp_path, data, network):
+    run = ["run", "--data", data, "--epochs", "1", "--network", *network]
+    assert main([*run, "--out", str(tmp_path / "run")]) == 0
+    inputs = load_dataset(Data(data)).test_inputs[:50]
+    expected = train.load_run(tmp_path / "run")(inputs)
+    for ending in ("safetensors", "npz"):
+        path = tmp_path / f"out.{ending}"
+        assert main(["export", str(tmp_path / "run"), str(path)]) == 0
+        np.testing.assert_array_equal(models.load(path)(inputs), expected)
+
+
+def test_recipe_predicts_with_an_exported_file(finished, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    [recipe] = re.findall(r"```python\n(import models\n.*?)```", page, re.S)
+    assert "import train" not in recipe
+    assert recipe.count("\n") <= 10
+    monkeypatch.chdir(tmp_path)
+    digits = load_dataset(Data("digits"))
+    np.savez("mine.npz", x_test=digits.test_inputs[..., 0])  # without channels
+    trained.export(Export(finished, Path("weights.safetensors")))
+    names = {}
+    exec(recipe, names)
+    expected = np.argmax(train.load_run(finished)(digits.test_inputs), axis=1)
+    np.testing.assert_array_equal(names["predicted"], expected)
+
+
+def test_names_of_classes_that_npz_cannot_hold_are_left_out(
+    finished, tmp_path, monkeypatch
+):
+    network = train.load_run(finished)
+    network.about = {**network.about, "class_names": ["x" * 70_000]}
+    monkeypatch.setattr(trained, "load_run", lambda *_: network)
+    trained.export(Export(finished, tmp_path / "out.npz"))
+    assert models.load(tmp_path / "out.npz").class_names == ()
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+def test_file_that_does_not_say_what_it_is_of_is_told(tmp_path, ending):
+    path = tmp_path / f"out.{ending}"
+    save_file({"x": np.zeros(1)}, path) if ending != "npz" else np.savez(path, x=[0])
+    with pytest.raises(ValueError, match="does not say of which network it is"):
+        models.load(path)
 
 
 @pytest.mark.parametrize("words", ["export {}", "evaluate {} --predictions"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import models
 import train
 from tests.train.runs.test_faults import restore, stop_at
 from tests.train.two_classes import two_classes
@@ -118,6 +119,21 @@ def test_copy_that_changed_is_told(moved):
     (moved / "network.py").write_text(EXAMPLE + "# changed\n")
     with pytest.raises(InputError, match=r"network.py, the run's copy .* was changed"):
         train.load_run(moved)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+def test_exported_file_is_loaded_with_the_users_function(
+    folder, moved, tmp_path, ending
+):
+    path = tmp_path / f"weights.{ending}"
+    assert main(["export", str(moved), str(path)]) == 0
+    with pytest.raises(ValueError, match="of your own: give make=small_cnn"):
+        models.load(path)
+    names = {}
+    exec(EXAMPLE, names)
+    images = np.load(folder / "images.npz")["x_test"]
+    predicted = models.load(path, make=names["small_cnn"])(images)
+    np.testing.assert_array_equal(predicted, train.load_run(moved)(images))
 
 
 def test_exported_are_weights_and_statistics_and_no_random_numbers(moved, tmp_path):
