@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from train.runs.drawing import plt
-from train.runs.palette import ARM_COLORS, GREY, INK
+from train.runs.palette import GREY, INK, colors_of
 
 # Below the axis: what the dots and lines are.
 LEGEND = "dot: mean; line: 95 % interval; filled dot: 0 is outside of it"
@@ -110,6 +110,7 @@ def _draw_column(
     axis.axvspan(-reach, 0, color="#eeeeee", lw=0)  # the better side
     axis.axvspan(0, reach, color="#f8f8f8", lw=0)
     axis.axvline(0, color=INK, lw=1)
+    colors = colors_of(kind for kind, _ in arms.values())
     for row, (arm, (kind, _)) in enumerate(arms.items()):
         if arm not in column.differences:
             place = {"ha": "center", "va": "center", "size": 7.5, "color": GREY}
@@ -123,8 +124,8 @@ def _draw_column(
             fmt="o",
             ms=5,
             lw=1.6,
-            color=ARM_COLORS[kind],
-            markerfacecolor="white" if each.has_zero else ARM_COLORS[kind],
+            color=colors[kind],
+            markerfacecolor="white" if each.has_zero else colors[kind],
         )
     axis.set(xlim=(-reach, reach), ylim=(len(arms) - 0.5, -0.5), yticks=[])
     power = 10.0 ** math.floor(math.log10(0.85 * reach))

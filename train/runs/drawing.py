@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from train.runs.curves import Curves, read_curves
-from train.runs.palette import ARM_COLORS, PHASE_COLORS
+from train.runs.palette import ARM_COLORS, PHASE_COLORS, colors_of
 from train.runs.writing import replace
 
 plt.switch_backend("agg")
@@ -33,6 +33,7 @@ _PHASES = dict(zip(PHASE_COLORS, ("low loss", "high loss"), strict=True))
 def line_styles(kinds: Sequence[str], epochs: int) -> list[dict[str, Any]]:
     """The lines of arms or runs of these kinds: a kind has one colour."""
     before: Counter[str] = Counter()
+    colors = colors_of(kinds)
     styles = []
     for kind in kinds:
         round_, dashes = divmod(before[kind], len(LINE_STYLES))
@@ -40,7 +41,7 @@ def line_styles(kinds: Sequence[str], epochs: int) -> list[dict[str, Any]]:
         has_marker = round_ or epochs < 30  # one epoch draws no line
         styles.append(
             {
-                "color": ARM_COLORS[kind],
+                "color": colors[kind],
                 "linestyle": LINE_STYLES[dashes],
                 "marker": MARKERS[round_ % len(MARKERS)] if has_marker else None,
                 "markevery": max(1, epochs // 30),
@@ -169,7 +170,7 @@ def draw_loss(axes: plt.Axes, run: Curves) -> None:
 def draw_momentum(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's coefficient and each epoch's mean."""
     momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
-    axes.set_ylabel("by phase" if run.kind == "other" else "momentum")
+    axes.set_ylabel("by phase" if run.kind not in ARM_COLORS else "momentum")
     if np.isnan(momentum).all():
         axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)
         axes.set_yticks([])
@@ -193,7 +194,7 @@ def _draw_errors(axes: plt.Axes, run: Curves) -> None:
         axes.plot(
             epochs,
             np.maximum(errors, floor),
-            color=ARM_COLORS[run.kind],
+            color=colors_of([run.kind])[run.kind],
             linestyle=dashes,
             marker="." if len(epochs) < 30 else None,
             label=name + (f": {errors[-1]:.2f} %" if errors.size else ""),

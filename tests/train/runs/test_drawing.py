@@ -79,6 +79,13 @@ def test_arms_of_a_kind_share_a_colour_and_differ_otherwise():
     assert len(set(looks)) == len(looks)
 
 
+def test_each_other_optimizer_has_a_colour_of_its_own():
+    kinds = ["sgd", "optax.lion", "mine.py:make", "optax.lion"]
+    colors = [style["color"] for style in drawing.line_styles(kinds, epochs=40)]
+    assert len(set(colors)) == 3
+    assert colors[1] == colors[3]
+
+
 def test_letters_that_the_font_lacks_are_no_warning(axes, tmp_path):
     axes.set_title("数字")
     drawing.save(axes.figure, tmp_path / "x.png")
@@ -120,7 +127,7 @@ def test_home_that_cannot_be_written_to_is_no_news():
         ("lcam:lagged=True", "timing"),
         ("lcam:loss-average=epoch", "timing"),
         ("lcam:margin=0.1", "average"),
-        ("optax.adamw:b1=0.9/0.95", "other"),
+        ("optax.adamw:b1=0.9/0.95", "optax.adamw"),
     ],
 )
 def test_options_tell_the_kind_of_an_arm(arm, kind):
