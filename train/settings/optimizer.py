@@ -60,7 +60,7 @@ class Optimizer(Options):
     #: parameter of its function. A number may be HIGH/LOW: the first value while the
     #: loss is not below its average, the second while it is.
     optimizer_options: tuple[str, ...] = option(
-        (), of={"form": (f"another optimizer with {_BY_PHASE}", "another optimizer")}
+        (), of={"family": ("another optimizer",)}
     )
     #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for others.
     learning_rate: float | None = positive(
@@ -170,11 +170,15 @@ class Optimizer(Options):
         return self.optimizer == "lcam" or bool(self.pairs)
 
     @property
+    def family(self) -> str:
+        """What options of other optimizers belong to."""
+        return f"--optimizer {self.optimizer}" if self.is_lcam else "another optimizer"
+
+    @property
     def form(self) -> str:
-        """What options belong to."""
-        if self.is_lcam:
-            return f"--optimizer {self.optimizer}"
-        return "another optimizer" + f" with {_BY_PHASE}" * self.by_phase
+        """What options of the phase belong to."""
+        is_pair = self.by_phase and not self.is_lcam
+        return self.family + f" with {_BY_PHASE}" * is_pair
 
     @property
     def _usual_decay(self) -> float:
