@@ -152,7 +152,7 @@ REFUSED = {
     "run --seed -1": "--seed must be in [0, 2^32), got -1.",
     "study ablation --quick --budget -1": "--budget must be greater than 0, got -1.",
     "compare --seeds 0,1 --arms sgd lcam": "got '0,1'. Put spaces between several.",
-    "run --data npz:": "--data npz: needs a path behind it, as in npz:mine.",
+    "run --data npz:": "--data npz: needs a path behind it, as in npz:mine.npz.",
     "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different, got 0 0.",
     "study ablation --seeds 1 None": "--seeds must be None, or values without it.",
     # Options that do not go together.
