@@ -416,7 +416,7 @@ def test_interrupted_run_on_a_terminal_says_how_to_go_on(size, tmp_path):
         (
             f"compare {SMALL} --epochs 1 --arms sgd lcam --seeds 0 1",
             [
-                "runs: 4 of 1 epochs.",
+                "runs: 4 of 1 epoch.",
                 "[4/4] lcam, seed 1: test error ",
                 "picture: runs/compare-digits/compar",
             ],

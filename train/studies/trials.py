@@ -161,8 +161,9 @@ def run_trials(
     if waiting:
         epochs = span([t.arm.epochs or t.block.experiment.epochs for t in waiting])
         print(
-            f"runs: {len(waiting)} of {epochs} epochs. A line for each tells the time "
-            "left: too\nlong at first, as the first run of each kind compiles."
+            f"runs: {len(waiting)} of {epochs} epoch{'s' * (epochs != '1')}. "
+            "A line for each tells the time left: too\n"
+            "long at first, as the first run of each kind compiles."
         )
     while todo:
         left = []
