@@ -112,7 +112,7 @@ class Study(Options):
     pictures, and every run, epoch and comparison as CSV.
 
     Examples:
-      python -m train study ablation --quick  # some minutes on two cores
+      python -m train study ablation --quick  # 2 to 80 minutes
       python -m train study ablation --quick --arms chance  # and the reference
       python -m train study ablation --quick --budget 60  # an hour
     """
@@ -120,7 +120,7 @@ class Study(Options):
     #: Which study to run. `python -m train studies` describes them.
     name: Literal[*_ON_ANY_DATA, "domains"]
     #: A small version: a small network on the digits, or on a part of your --data. It
-    #: takes some minutes on two cores.
+    #: takes 2 to 80 minutes on two cores.
     quick: bool = option(False, group="study")
     #: Data to use instead of the study's own, as in `run`. Not for `domains`, which
     #: has several data sets of its own.
@@ -243,7 +243,7 @@ class Export(Options):
     """Writes the weights and running statistics of a run's network into one file.
 
     A Wide ResNet has the names and the layout of PyTorch's network, other networks
-    those of Flax.
+    those of Flax. In Python, `models.load(FILE)` loads the file.
 
     Examples:
       python -m train export runs/digits-lcam-seed0 weights.safetensors
