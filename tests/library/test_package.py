@@ -122,7 +122,7 @@ def test_index_page_has_no_relative_links(metadata):
     assert all(target.startswith("https://") for target in link_targets(page))
     assert "![" not in page
     assert "Drawn by" not in page  # the caption of a picture
-    assert "The mechanism explains" in page  # a link that is plain text now
+    assert "The mechanism has" in page  # a link that is plain text now
 
 
 def test_index_page_is_for_those_without_a_checkout(metadata):
