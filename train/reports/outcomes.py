@@ -61,7 +61,7 @@ class Comparison(NamedTuple):
         return self.corrected_p < statistics.LEVEL
 
     @property
-    def sentence(self) -> str:
+    def finding(self) -> str:
         """The same with its numbers."""
         points = f"{tables.signed(self.mean)} points"
         if self.num_seeds == 1:
@@ -70,11 +70,18 @@ class Comparison(NamedTuple):
         points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
         if math.isnan(self.corrected_p):
             return points + self.verdict
-        words = f"{points}p = {self.corrected_p:.2g}: {self.verdict}"
-        if not self.is_significant:
-            seen = min(self.detectable, 100)  # no error is larger
-            words += f" (a true difference of {seen:.2f} would be seen 4 times in 5)"
-        return words
+        return f"{points}p = {self.corrected_p:.2g}: {self.verdict}"
+
+    @property
+    def sentence(self) -> str:
+        """The finding; where nothing is found, also what would have been."""
+        if self.num_seeds == 1 or math.isnan(self.corrected_p) or self.is_significant:
+            return self.finding
+        seen = min(self.detectable, 100)  # no error is larger
+        return (
+            f"{self.finding} (a true difference of {seen:.2f} would be seen 4 times "
+            "in 5)"
+        )
 
 
 class Result(NamedTuple):
@@ -225,9 +232,9 @@ def compare_arms(
 
 
 def verdicts_of(comparisons: Sequence[Comparison]) -> list[str]:
-    """What the arms of a comparison differ by in the last epoch, a sentence each."""
+    """What the arms of a comparison differ by in the last epoch, a line each."""
     mine = [each for each in comparisons if each.outcome == "last_error"]
-    return [f"{each.arm} against {each.reference}: {each.sentence}" for each in mine]
+    return [f"{each.arm} against {each.reference}: {each.finding}" for each in mine]
 
 
 def write_tables(

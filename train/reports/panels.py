@@ -82,9 +82,9 @@ def height_of(lines: Sequence[Line]) -> float:
 
 
 def _remarks(lines: Sequence[Line]) -> list[str]:
-    """What is said above them besides, each once, in rows that fit."""
+    """What is said above them besides, each once, in rows beside the legend."""
     found = dict.fromkeys(remark for line in lines for remark in line.remarks)
-    return [row for each in found for row in textwrap.wrap(printable(each), 105)]
+    return [row for each in found for row in textwrap.wrap(printable(each), 80)]
 
 
 def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
