@@ -20,6 +20,7 @@ def arrays():
     return seeded.weights({name: a.shape for name, a in to_torch(zeros).items()})
 
 
+@pytest.mark.torture
 def test_network_has_the_size_of_its_file(arrays, tmp_path):
     np.savez(tmp_path / "wrn.npz", **arrays)
     network = load_torch(tmp_path / "wrn.npz")

@@ -96,6 +96,7 @@ def test_correlation_is_pearsons(mechanism):
     np.testing.assert_allclose(mechanism["array_correlation"][0], expected, rtol=1e-4)
 
 
+@pytest.mark.torture
 def test_groups_are_made_by_the_speed_of_the_epoch_before():
     # 10 parameters with gradients 1 to 10: always the same is fastest and slowest.
     params = {"w": jnp.zeros(10)}

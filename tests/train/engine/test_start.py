@@ -36,7 +36,10 @@ def test_damaged_program_is_told_and_compiled(tmp_path):
     ("variable", "value", "message"),
     [
         ("JAX_PLATFORMS", "cuda", "JAX cannot start on JAX_PLATFORMS=cuda"),
-        ("JAX_PLATFORMS", "typo", "JAX cannot start on JAX_PLATFORMS=typo: "),
+        pytest.param(
+            *("JAX_PLATFORMS", "typo", "JAX cannot start on JAX_PLATFORMS=typo: "),
+            marks=pytest.mark.torture,
+        ),
         ("JAX_ENABLE_X64", "1", "JAX_ENABLE_X64 makes JAX compute in float64"),
     ],
 )

@@ -706,7 +706,10 @@ def test_signal_does_not_save_spoiled_weights(command, tmp_path, monkeypatch, ca
     assert not any((tmp_path / "run" / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize(("on_nan", "saves"), [("stop", False), ("continue", True)])
+@pytest.mark.parametrize(
+    ("on_nan", "saves"),
+    [("stop", False), pytest.param("continue", True, marks=pytest.mark.torture)],
+)
 def test_spoiled_weights_do_not_become_the_last_checkpoint(
     command, tmp_path, monkeypatch, on_nan, saves
 ):
@@ -726,6 +729,7 @@ def test_weights_that_the_last_step_ruined_are_noticed_in_the_test(
     assert re.search(r"the test loss is \w+ \(epoch 1\): training diverged", errors)
 
 
+@pytest.mark.torture
 def test_run_goes_on_after_a_loss_that_is_not_finite_if_asked(command, tmp_path):
     out = tmp_path / "run"
     options = ["--on-nan", "continue", "--out", str(out)]

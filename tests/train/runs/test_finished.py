@@ -277,7 +277,11 @@ def test_wide_resnet_has_the_arrays_of_pytorch(monkeypatch, tmp_path, ending):
     [
         ("digits", ["wide_resnet", "--dtype", "bfloat16", "--every", "10"]),
         ("diabetes", ["mlp"]),
-        ("english", ["transformer", "--every", "40", "--width", "8", "--heads", "2"]),
+        pytest.param(
+            "english",
+            ["transformer", "--every", "40", "--width", "8", "--heads", "2"],
+            marks=pytest.mark.torture,
+        ),
     ],
 )
 def test_exported_file_is_all_that_is_needed_to_predict(tmp_path, data, network):

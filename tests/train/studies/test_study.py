@@ -57,6 +57,7 @@ def tables(folder):
     return found
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("part", ["", "/report"])
 def test_joined_halves_equal_the_study_in_one_folder(
     whole, halves, tmp_path, capsys, part
