@@ -27,6 +27,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -165,7 +167,8 @@ def _numbers_in(path: Path, name: str) -> dict[str, object]:
     """The numbers in a file, each as the text that stands there."""
     match path.suffix:
         case ".npz":
-            return {name: path.read_bytes()}
+            with np.load(path) as arrays:
+                return {f"{name}, {key}": arrays[key].tobytes() for key in arrays}
         case ".csv":
             rows = list(csv.DictReader(path.read_text().splitlines()))
         case ".jsonl":

@@ -25,11 +25,20 @@ def load_table(path: Path, config: Data) -> Dataset:
     table = _read(path)
     if config.target not in table:
         columns = [*map(str, table.columns)]
+        hint = did_you_mean(str(config.target), columns)
+        if len(columns) == 1 and ";" in columns[0]:
+            hint = " Its columns are separated by semicolons: save it with commas."
         raise InputError(
             f"--target must be a column of {path}: {listing(columns)}; got "
-            f"{config.target}.{did_you_mean(str(config.target), columns)}"
+            f"{config.target}.{hint}"
         )
-    table = table[table[config.target].notna()]
+    is_known = table[config.target].notna()
+    if not is_known.all():
+        notes.say(
+            f"note: {(~is_known).sum():,} of {len(table):,} rows have no "
+            f"{config.target}, and are left out"
+        )
+    table = table[is_known]
     is_class = _is_class(table[config.target], config)
     if config.test_file is not None:
         train, test = table, _read(expand(config.test_file))
@@ -45,9 +54,17 @@ def load_table(path: Path, config: Data) -> Dataset:
             train, test = train_test_split(
                 table, test_size=TEST_SHARE, random_state=0, stratify=kinds
             )
-        except ValueError as error:  # a class with one row, or a table of one
+        except ValueError:  # a class with one row, or hardly any rows
+            counts = table[config.target].value_counts()
+            if is_class and len(counts) and counts.iloc[-1] == 1:
+                raise InputError(
+                    f"{path}: the class {counts.index[-1]} of {config.target} has one "
+                    "row, and needs two, to train and to test on. If these are "
+                    "numbers, add --task numbers."
+                ) from None
             raise InputError(
-                f"cannot keep a fifth of {path} for the test: {error}"
+                f"{path} has {len(table):,} rows with a {config.target}: too few to "
+                "keep a fifth for the test. Name rows for the test by --test-file."
             ) from None
         notes.say(f"note: a fifth of the rows, {len(test):,}, is kept for the test")
     x_train, x_test = _inputs(train, test, config.target)
@@ -129,8 +146,12 @@ def _targets(
     if not is_class:
         read = (pd.to_numeric(part, errors="coerce") for part in (train, test))
         numbers = [part.to_numpy(float) for part in read]
-        if not all(np.isfinite(part).all() for part in numbers):
-            raise InputError(f"--task numbers: {train.name} of {path} holds words.")
+        for part, found in zip((train, test), numbers, strict=True):
+            if not np.isfinite(found).all():
+                raise InputError(
+                    f"--task numbers: {train.name} of {path} holds "
+                    f"{part[~np.isfinite(found)].iloc[0]}, which is no number."
+                )
         return *standardize(*numbers), ()
     names = sorted(train.unique())
     if others := {*test.unique()} - {*names}:

@@ -41,7 +41,13 @@ def make(
         high, low = by_phase["learning_rate"]
         by_phase["learning_rate"] = learning_rate * high, learning_rate * low
     if not by_phase:
-        return optax.with_extra_args_support(factory.make(**options))
+        made = factory.make(**options)
+        if not isinstance(made, optax.GradientTransformation):
+            kind = type(made).__name__
+            raise TypeError(
+                f"it must return an optax.GradientTransformation, not {kind}"
+            )
+        return optax.with_extra_args_support(made)
 
     def injected(**chosen: jax.Array) -> optax.GradientTransformation:
         return factory.make(**options | chosen)

@@ -21,6 +21,7 @@ from train.runs.loop import test_columns
 from train.runs.records import reading
 from train.runs.trained import RunNetwork, load_run
 from train.runs.writing import replace
+from train.settings.cli import listing
 from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
@@ -36,14 +37,16 @@ class _TestSet(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray | None
     batch_size: int = _BATCH
+    class_names: tuple[str, ...] = ()
 
 
 def evaluate(config: Evaluate) -> str:
     """Tests the network of a run; returns what is printed."""
     folder, path = expand(config.folder), config.predictions
     network = load_run(folder, config.step)
-    tested = _load(folder, config.data)
+    tested = _load(folder, config.data, network.spec.input_shape)
     _check_fits(tested, network)
+    tested = _matched(tested, network.class_names)
     size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
     parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     outputs = np.concatenate(parts)[: len(tested.inputs)]
@@ -67,8 +70,8 @@ def evaluate(config: Evaluate) -> str:
     return "\n".join(lines)
 
 
-def _load(folder: Path, asked: str | None) -> _TestSet:
-    """The data that are asked for, or the run's own."""
+def _load(folder: Path, asked: str | None, input_shape: tuple[int, ...]) -> _TestSet:
+    """The data that are asked for, in the network's size; or the run's own."""
     path = folder / "config.json"
     with reading(path, "Take the folder from a copy."):
         config = json.loads(path.read_text())
@@ -96,10 +99,21 @@ def _load(folder: Path, asked: str | None) -> _TestSet:
             "columns mean what those of training meant. Leave --data out."
         )
     options = {"shrink": own.shrink} if own.shrink > 1 else {}
-    if asked.startswith("folder:") and own.source == "folder:":
-        options["image_size"] = own.image_size
+    if asked.startswith("folder:"):
+        if len(input_shape) != 3:
+            raise InputError(
+                f"--data {asked} has images, and the run was trained on {own.data}: "
+                "name data like those."
+            )
+        height, width, _ = input_shape
+        options["image_size"] = own.shrink * height if height == width else None
     dataset = sources.load_dataset(Data(data=asked, data_dir=own.data_dir, **options))
-    return _TestSet(asked, dataset.test_inputs, dataset.test_targets)
+    return _TestSet(
+        asked,
+        dataset.test_inputs,
+        dataset.test_targets,
+        class_names=dataset.class_names,
+    )
 
 
 def _check_fits(tested: _TestSet, network: RunNetwork) -> None:
@@ -126,6 +140,20 @@ def _check_fits(tested: _TestSet, network: RunNetwork) -> None:
     else:
         return
     raise InputError(f"--data {tested.name} {problem}")
+
+
+def _matched(tested: _TestSet, names: Sequence[str]) -> _TestSet:
+    """The same with the network's numbers of classes, where both have names."""
+    if not names or not tested.class_names:
+        return tested
+    others = [name for name in tested.class_names if name not in names]
+    if others:
+        raise InputError(
+            f"--data {tested.name} has a class {others[0]}, and the network knows "
+            f"{listing(names, 'and')}."
+        )
+    numbers = np.array([names.index(name) for name in tested.class_names])
+    return tested._replace(targets=numbers[tested.targets])
 
 
 def _scores(network: RunNetwork, tested: _TestSet) -> list[str]:

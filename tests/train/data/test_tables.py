@@ -56,6 +56,14 @@ def test_a_fifth_of_the_rows_is_kept_for_the_test(tmp_path, capsys):
     assert "missing numbers of size become the median" in err
 
 
+def test_rows_without_a_target_are_left_out_and_told(tmp_path, capsys):
+    kinds = [None] * 5 + ["cat", "dog", "cat"] * 5
+    path = write(tmp_path / "table.csv", ROWS.assign(kind=kinds))
+    data = load(path, test_file=write(tmp_path / "test.csv"))
+    assert len(data.train_inputs) == 15
+    assert "5 of 20 rows have no kind, and are left out" in capsys.readouterr().err
+
+
 def test_numbers_with_fractions_are_predicted_as_numbers(tmp_path):
     data = load(write(tmp_path / "table.csv"), "price")
     assert (data.num_classes, data.class_names) == (0, ())
@@ -89,9 +97,19 @@ def test_whole_numbers_are_classes_or_what_is_said(tmp_path):
             "column a has 80 different words",
         ),
         (pd.DataFrame({"y": [0, 1] * 30}), {"target": "y"}, "no column but the target"),
-        (ROWS, {"task": "numbers"}, "--task numbers: kind of .* holds words"),
+        (ROWS, {"task": "numbers"}, "kind of .* holds (cat|dog), which is no number"),
         (ROWS.assign(kind="cat"), {}, "kind has one class, cat"),
-        (ROWS.assign(kind=["cow"] + ["dog"] * 19), {}, "cannot keep a fifth"),
+        (
+            ROWS.assign(kind=["cow"] + ["dog"] * 19),
+            {},
+            "the class cow of kind has one row, and needs two",
+        ),
+        (ROWS[:1], {}, "has one row|has 1 rows with a kind: too few"),
+        (
+            pd.DataFrame({"a;kind": ["1;cat", "2;dog"]}),
+            {},
+            "got kind. Its columns are separated by semicolons",
+        ),
     ],
 )
 def test_table_that_cannot_be_used_is_refused(tmp_path, table, options, message):

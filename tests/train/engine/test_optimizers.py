@@ -185,6 +185,9 @@ def make(learning_rate, *, beta=0.9):
 
 def broken(learning_rate):
     return optax.sgd(learning_rate, momentum=undefined)
+
+def nothing(learning_rate):
+    optax.sgd(learning_rate)
 """
 
 
@@ -200,6 +203,11 @@ def test_optimizer_of_a_file_is_what_its_function_makes(tmp_path):
     with pytest.raises(InputError, match=r"broken of .*mine.py: it failed") as caught:
         method_of(Optimizer(f"{tmp_path}/mine.py:broken"))
     assert "undefined" in caught.value.details
+    with pytest.raises(InputError) as caught:
+        method_of(Optimizer(f"{tmp_path}/mine.py:nothing"))
+    assert (
+        "return an optax.GradientTransformation, not NoneType" in caught.value.details
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import models
@@ -149,6 +150,39 @@ def test_own_test_set_has_the_numbers_of_the_last_epoch(finished):
     text, row = evaluate(Evaluate(finished)), last_row(finished)
     assert written(text, "test loss") == pytest.approx(row["test_loss"], abs=5e-7)
     assert written(text, "test error") == pytest.approx(row["test_error"], abs=5e-5)
+
+
+@pytest.fixture
+def of_folders(tmp_path):
+    """A run on three classes, each of one grey."""
+    root = tmp_path / "photos"
+    save_greys(root / "train", {"ape": 10, "cat": 90, "dog": 200}, number=3)
+    save_greys(root / "test", {"ape": 10, "cat": 90, "dog": 200})
+    words = ["--network", "mlp", "--epochs", "1", "--batch-size", "3", "--quiet"]
+    out = tmp_path / "of-folders"
+    assert main(["run", "--data", f"folder:{root}", *words, "--out", str(out)]) == 0
+    return out
+
+
+def save_greys(folder, greys, number=1, size=(8, 8)):
+    for name, grey in greys.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(number):
+            Image.new("L", size, grey).save(folder / name / f"{index}.png")
+
+
+def test_folder_is_tested_by_the_names_of_its_classes(of_folders, tmp_path):
+    for part in ("train", "test"):
+        save_greys(tmp_path / "new" / part, {"cat": 90, "dog": 200}, size=(20, 16))
+    text = evaluate(Evaluate(of_folders, data=f"folder:{tmp_path / 'new'}"))
+    assert re.findall(r"^ +(\w+) +1  +[\d.]+ %$", text, re.M) == ["cat", "dog"]
+
+
+def test_folder_with_another_class_is_not_tested(of_folders, tmp_path):
+    for part in ("train", "test"):
+        save_greys(tmp_path / "new" / part, {"cat": 90, "wolf": 200})
+    with pytest.raises(InputError, match="a class wolf, and the network knows ape, c"):
+        evaluate(Evaluate(of_folders, data=f"folder:{tmp_path / 'new'}"))
 
 
 def test_run_of_before_an_option_went_is_evaluated(finished, copy):
