@@ -45,7 +45,7 @@ def make(
         if not isinstance(made, optax.GradientTransformation):
             kind = type(made).__name__
             raise TypeError(
-                f"it must return an optax.GradientTransformation, not {kind}"
+                f"it must return an Optax transformation, not {kind}"
             )
         return optax.with_extra_args_support(made)
 

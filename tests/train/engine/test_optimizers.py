@@ -206,7 +206,7 @@ def test_optimizer_of_a_file_is_what_its_function_makes(tmp_path):
     with pytest.raises(InputError) as caught:
         method_of(Optimizer(f"{tmp_path}/mine.py:nothing"))
     assert (
-        "return an optax.GradientTransformation, not NoneType" in caught.value.details
+        "return an Optax transformation, not NoneType" in caught.value.details
     )
 
 
