@@ -44,9 +44,7 @@ def make(
         made = factory.make(**options)
         if not isinstance(made, optax.GradientTransformation):
             kind = type(made).__name__
-            raise TypeError(
-                f"it must return an Optax transformation, not {kind}"
-            )
+            raise TypeError(f"it must return an Optax transformation, not {kind}")
         return optax.with_extra_args_support(made)
 
     def injected(**chosen: jax.Array) -> optax.GradientTransformation:

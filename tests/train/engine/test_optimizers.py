@@ -205,9 +205,7 @@ def test_optimizer_of_a_file_is_what_its_function_makes(tmp_path):
     assert "undefined" in caught.value.details
     with pytest.raises(InputError) as caught:
         method_of(Optimizer(f"{tmp_path}/mine.py:nothing"))
-    assert (
-        "return an Optax transformation, not NoneType" in caught.value.details
-    )
+    assert "return an Optax transformation, not NoneType" in caught.value.details
 
 
 @pytest.mark.parametrize(
