@@ -261,6 +261,11 @@ def test_loss_average_that_is_no_decay_is_refused(loss_average):
         lcam_optax.lcam(0.1, loss_average=loss_average)
 
 
+def test_whole_number_beyond_every_float_is_no_decay():
+    with pytest.raises(ValueError, match="`loss_average` must be a LossAverage"):
+        lcam_optax.lcam(0.1, loss_average=-(10**400))
+
+
 @pytest.mark.parametrize("name", ["margin", "loss_average"])
 def test_schedule_where_none_goes_points_to_inject_hyperparams(name):
     schedule = optax.constant_schedule(0.1)
