@@ -199,7 +199,8 @@ def as_loss_average(setting: LossAverage | ArrayLike) -> LossAverage:
         return ema_average(setting)
     except (TypeError, ValueError) as error:
         hint = scheduling_hint(setting)
-        if isinstance(setting, numbers.Real) and 0 < setting < 1 <= np.float32(setting):
+        is_number = isinstance(setting, numbers.Real)
+        if is_number and abs(setting) < 1 <= np.float32(setting):
             hint = " float32 rounds it to 1."
         for average in (ema_average, epoch_average, median_average):
             if setting is average:
