@@ -20,7 +20,7 @@ from train.reports.outcomes import (
     verdicts_of,
     write_tables,
 )
-from train.reports.rows import Rows, is_study, of_block, read_study, reading
+from train.reports.rows import Rows, is_study, of_block, read_study, reading, unique
 from train.reports.section import options_of, section, seeds_text, setting_of
 from train.runs.curves import make_task
 from train.runs.writing import no_link, replace, writing
@@ -29,7 +29,6 @@ from train.settings.commands import Report
 # They ignore the loss. The sharpest stands last: the phases of another run come in
 # stretches as LCAM's own do, and know nothing of its loss.
 CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
-MOST_OPTIONS = 4  # arms whose options the first line of a report has
 WHAT_LCAM_IS = (
     "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
     "coefficients. Each step, it compares the loss with its running average. Below the "
@@ -124,11 +123,9 @@ def _compared(out: Path, rows: Rows) -> list[str]:
 def _what(rows: Rows) -> str:
     """What was run, in a line: arms, data, networks, epochs, seeds."""
     blocks = [b for b in rows.about["blocks"] if len(of_block(rows.runs, b["name"]))]
-    names = {arm["name"]: f"`{arm['name']}`" for b in blocks for arm in b["arms"]}
     run = rows.runs.index.unique("arm")
-    names = {name: text for name, text in names.items() if name in run}
-    if len(names) <= MOST_OPTIONS:
-        names = {n: f"{text} ({options_of(n, blocks)})" for n, text in names.items()}
+    names = unique([arm["name"] for b in blocks for arm in b["arms"]])
+    arms = ", ".join(f"`{name}`" for name in names if name in run)
     titles = []
     for block in blocks:
         facts = of_block(rows.runs, block["name"]).iloc[0].dropna().to_dict()
@@ -136,10 +133,7 @@ def _what(rows: Rows) -> str:
         title = make_task(experiment, facts).title([experiment["epochs"]])
         titles.append(f"{title}, batches of {experiment['batch_size']}")
     seeds = seeds_text(rows.runs.index.unique("seed"))
-    return (
-        f"Compared: {', '.join(names.values())}. Data: {'; '.join(titles)}. "
-        f"{seeds.capitalize()}."
-    )
+    return f"Compared: {arms}. Data: {'; '.join(titles)}. {seeds.capitalize()}."
 
 
 def summarize(
