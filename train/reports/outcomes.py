@@ -231,10 +231,16 @@ def compare_arms(
     return comparisons
 
 
-def verdicts_of(comparisons: Sequence[Comparison]) -> list[str]:
-    """What the arms of a comparison differ by in the last epoch, a line each."""
-    mine = [each for each in comparisons if each.outcome == "last_error"]
-    return [f"{each.arm} against {each.reference}: {each.finding}" for each in mine]
+def verdicts_of(
+    comparisons: Sequence[Comparison], *, with_power: bool = False
+) -> list[str]:
+    """What arms differ by in the last epoch, a line each; perhaps with the power."""
+    return [
+        f"{each.arm} against {each.reference}: "
+        f"{each.sentence if with_power else each.finding}"
+        for each in comparisons
+        if each.outcome == "last_error"
+    ]
 
 
 def write_tables(

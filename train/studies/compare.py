@@ -130,11 +130,7 @@ def _results_table(
         speed = result.epochs.loc[arm].images_per_second.median()
         shown = [tables.mean_known(runs[n], spec) for n, (_, spec) in means.items()]
         cells.append([arm, error, *shown, as_rate(speed)])
-    lines = [
-        f"{each.arm} against {each.reference}: {each.sentence}"
-        for each in comparisons
-        if each.outcome == "last_error"
-    ]
+    lines = verdicts_of(comparisons, with_power=True)
     if len(lines) > 1 and num_seeds > 1:
         lines.append(f"p-values are corrected for {len(lines)} comparisons (Holm).")
     return "\n".join([title, *tables.aligned(cells, WIDTH), *map(_wrapped, lines)])
