@@ -57,9 +57,9 @@ def load_english() -> Dataset:
     """Python's own help texts, by characters: 465,000 of English prose.
 
     The texts of `pydoc_data.topics`, in the order of their names, are cut into pieces
-    of 64 characters, each to be followed by its next; the last tenth of the pieces is
-    the test set. What is neither printable ASCII nor a newline is left out. The texts
-    differ a little between versions of Python.
+    of 64 characters, each to be followed by its next. A fixed tenth of the pieces, from
+    all texts, is the test set. What is neither printable ASCII nor a newline is left
+    out. The texts differ a little between versions of Python.
     """
     from pydoc_data.topics import topics
 
@@ -73,9 +73,10 @@ def load_english() -> Dataset:
         tokens[start : start + pieces * TEXT_LENGTH].reshape(pieces, TEXT_LENGTH)
         for start in (0, 1)
     )
-    end = pieces - pieces // 10
-    parts = inputs[:end], targets[:end], inputs[end:], targets[end:]
-    return Dataset(*parts, num_classes=len(vocabulary))
+    x_train, x_test, y_train, y_test = train_test_split(
+        inputs, targets, test_size=pieces // 10, random_state=0
+    )
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=len(vocabulary))
 
 
 def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,152 +1,142 @@
-"""The forest plot of studies: what the arms differ by."""
+"""The forest plot of a study: what arms differ by, in a picture and in words."""
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from train.paths import printable
 from train.runs.drawing import plt
 from train.runs.palette import GREY, INK, colors_of
 
-# Below the axis: what the dots and lines are.
-LEGEND = "dot: mean; line: 95 % interval; filled dot: 0 is outside of it"
+WIDTH, LEFT, RIGHT = 9.6, 2.15, 3.65  # of the picture and beside its axes, in inches
+ROW = 0.24  # height, in inches
+LEGEND = (
+    "dot: mean, filled where better or worse; thin line: 95 % interval; thick line: "
+    "90 % interval; grey: the margin"
+)
 
 
-class Interval(NamedTuple):
-    """A difference: its mean, and half of its 95 % interval; NaN with one seed."""
-
-    mean: float
-    half_width: float
-
-    @property
-    def has_zero(self) -> bool:
-        """Whether 0 may be the truth."""
-        return not abs(self.mean) > self.half_width + 1e-9  # half_width may be 0
-
-
-class Column(NamedTuple):
-    """A data set of a forest plot.
+class Row(NamedTuple):
+    """A difference.
 
     Attributes:
-      title: of the column; columns with the same title share a scale.
-      subtitle: below the title.
-      differences: by arm; an arm that was not run has none.
+      name: of the arm or the question.
+      kind: gives its colour; see `train.runs.palette`.
+      mean: in points; so are the half widths, which are NaN with one seed.
+      half_width: of the 95 % interval.
+      half_width_90: of the 90 % interval.
+      interval: the numbers in words.
+      verdict: in words.
+      margin: differences below it count as none.
+      is_settled: whether it says better or worse.
+      group: a heading above the rows of the same group; "" for none.
     """
 
+    name: str
+    kind: str
+    mean: float
+    half_width: float
+    half_width_90: float
+    interval: str
+    verdict: str
+    margin: float
+    is_settled: bool
+    group: str = ""
+
+
+class Part(NamedTuple):
+    """Rows with one scale: a data set."""
+
     title: str
-    subtitle: str
-    differences: Mapping[str, Interval]
+    rows: Sequence[Row]
 
 
 def draw_forest(
-    columns: Sequence[Column],
-    arms: Mapping[str, tuple[str, str]],
-    *,
-    title: str,
-    axis: str,
-    sides: tuple[str, str],
+    parts: Sequence[Part], *, title: str, axis: str, sides: tuple[str, str]
 ) -> plt.Figure:
-    """Draws differences with their 95 % intervals: a row an arm, a column a data set.
+    """Draws differences with their intervals, a row each, one part below the other.
 
-    Args:
-      columns: from left to right.
-      arms: from top to bottom, by name: the kind (see `train.runs.palette`), and a few
-        words that say what it is.
-      title: above it all.
-      axis: what its numbers are.
-      sides: what is so on the left and on the right of 0.
+    The axis says what the numbers are, `sides` what is so on the left and the right of
+    0.
     """
-    longest = max(len(arm) for arm in arms)
-    label_width = max(1.82, 0.06 + 0.085 * longest)
-    width = label_width + max(1.1 * len(columns), 3.4) + 0.1
-    titles = textwrap.wrap(title, int(14 * width))
-    axis_text = textwrap.wrap(axis, int(16 * (width - label_width)))
-    top, bottom = 0.85 + 0.16 * len(titles), 0.6 + 0.16 * len(axis_text)
-    height = top + bottom + 0.34 * len(arms)
-    figure, axes = plt.subplots(1, len(columns), figsize=(width, height), squeeze=False)
-    figure.subplots_adjust(
-        left=label_width / width,
-        right=1 - 0.06 / width,
-        top=1 - top / height,
-        bottom=bottom / height,
-        wspace=0.08,
+    placed = [_places(part.rows) for part in parts]
+    titles = textwrap.wrap(title, 100)
+    top, gap, bottom = 0.45 + 0.17 * len(titles), 0.62, 0.75
+    heights = [ROW * (lines + 0.4) for lines, _ in placed]
+    height = top + sum(heights) + gap * (len(parts) - 1) + bottom
+    figure = plt.figure(figsize=(WIDTH, height))
+    colors = colors_of(row.kind for part in parts for row in part.rows)
+    above = height - top
+    for part, (lines, places), tall in zip(parts, placed, heights, strict=True):
+        above -= tall
+        left, wide = LEFT / WIDTH, (WIDTH - LEFT - RIGHT) / WIDTH
+        axes = figure.add_axes((left, above / height, wide, tall / height))
+        axes.set_ylim(lines + 0.2, -0.2)
+        _draw_part(axes, part, places, colors)
+        above -= gap
+    for x, text, place in zip((0.02, 0.98), sides, ("left", "right"), strict=True):
+        where = {"xytext": (0, 4), "textcoords": "offset points", "ha": place}
+        first = figure.axes[0]
+        first.annotate(text, (x, 1), xycoords="axes fraction", size=8, **where)
+    middle = (LEFT + (WIDTH - LEFT - RIGHT) / 2) / WIDTH
+    figure.text(middle, 0.28 / height, axis, size=8.5, color=INK, ha="center")
+    figure.text(0.5, 0.08 / height, LEGEND, size=7, color=GREY, ha="center")
+    figure.suptitle(
+        "\n".join(titles), x=0.01, y=1 - 0.08 / height, ha="left", va="top", size=10.5
     )
-    for panel, column in zip(axes[0], columns, strict=True):
-        like = [each for each in columns if each.title == column.title]
-        _draw_column(panel, column, arms, 1.08 * max(map(_reach, like)), sides)
-    for row, (arm, (_, about)) in enumerate(arms.items()):
-        place = {"xycoords": ("figure fraction", "data"), "annotation_clip": False}
-        x, lift = 0.06 / width, 0.19 if about else 0.0
-        axes[0, 0].annotate(
-            arm, (x, row - lift), va="center", size=9, weight="bold", color=INK, **place
-        )
-        axes[0, 0].annotate(
-            about, (x, row + 0.23), va="center", size=7.5, color=GREY, **place
-        )
-    middle = (label_width + width) / 2 / width
-    place = {"ha": "center", "va": "bottom"}
-    figure.text(middle, 0.26 / height, "\n".join(axis_text), size=9, color=INK, **place)
-    figure.text(middle, 0.08 / height, LEGEND, size=7.5, color=GREY, **place)
-    figure.suptitle("\n".join(titles), size=9.5, y=0.99, va="top", color=INK)
     return figure
 
 
-def _reach(column: Column) -> float:
-    """How far the column's intervals reach from 0; 1 if nothing differs."""
-    widths = [
-        abs(each.mean) + (0.0 if math.isnan(each.half_width) else each.half_width)
-        for each in column.differences.values()
-    ]
-    return max(widths, default=0.0) or 1.0
+def _places(rows: Sequence[Row]) -> tuple[int, list[tuple[float, Row | str]]]:
+    """How many lines the rows and their headings take, and where each stands."""
+    places: list[tuple[float, Row | str]] = []
+    for number, row in enumerate(rows):
+        if row.group and (not number or rows[number - 1].group != row.group):
+            places.append((len(places) + 0.5, row.group))
+        places.append((len(places) + 0.5, row))
+    return len(places), places
 
 
-def _draw_column(
-    axis: plt.Axes,
-    column: Column,
-    arms: Mapping[str, tuple[str, str]],
-    reach: float,
-    sides: tuple[str, str],
+def _draw_part(
+    axes: plt.Axes,
+    part: Part,
+    places: Sequence[tuple[float, Row | str]],
+    colors: dict[str, str],
 ) -> None:
-    axis.axvspan(-reach, 0, color="#eeeeee", lw=0)  # the better side
-    axis.axvspan(0, reach, color="#f8f8f8", lw=0)
-    axis.axvline(0, color=INK, lw=1)
-    colors = colors_of(kind for kind, _ in arms.values())
-    for row, (arm, (kind, _)) in enumerate(arms.items()):
-        if arm not in column.differences:
-            place = {"ha": "center", "va": "center", "size": 7.5, "color": GREY}
-            axis.text(-0.5 * reach, row, "not run", **place)
+    reach = 1.08 * max(map(_reach, part.rows))
+    axes.axvline(0, color=INK, lw=0.8)
+    x = -LEFT / (WIDTH - LEFT - RIGHT) + 0.02  # the picture's edge
+    beside = {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
+    beside |= {"va": "center", "size": 8.5, "color": INK}
+    if part.title:
+        where = {"xytext": (0, 7), "textcoords": "offset points"}
+        edge = {"xycoords": "axes fraction", "annotation_clip": False}
+        axes.annotate(part.title, (x, 1), weight="bold", size=9.5, **edge, **where)
+    for y, row in places:
+        if isinstance(row, str):
+            axes.annotate(row, (x, y), **beside | {"color": GREY})
             continue
-        each = column.differences[arm]
-        axis.errorbar(
-            each.mean,
-            row,
-            xerr=each.half_width,
-            fmt="o",
-            ms=5,
-            lw=1.6,
-            color=colors[kind],
-            markerfacecolor="white" if each.has_zero else colors[kind],
-        )
-    axis.set(xlim=(-reach, reach), ylim=(len(arms) - 0.5, -0.5), yticks=[])
+        name = textwrap.shorten(printable(row.name), 30, placeholder=" ...")
+        axes.annotate(name, (x + 0.03, y), **beside)
+        axes.annotate(row.interval, (1.03, y), **beside)
+        axes.annotate(textwrap.fill(row.verdict, 28), (1.5, y), **beside)
+        band = {"color": "#e4e4e4", "lw": 0, "zorder": 0}
+        axes.fill_betweenx([y - 0.5, y + 0.5], -row.margin, row.margin, **band)
+        color = colors[row.kind]
+        for half, width in ((row.half_width, 1), (row.half_width_90, 3)):
+            axes.plot([row.mean - half, row.mean + half], [y, y], color=color, lw=width)
+        fill = color if row.is_settled else "white"
+        axes.plot(row.mean, y, "o", ms=5, color=color, markerfacecolor=fill)
     power = 10.0 ** math.floor(math.log10(0.85 * reach))
     tick = max(size * power for size in (1, 2, 5) if size * power <= 0.85 * reach)
-    axis.set_xticks([-tick, 0, tick], [f"\N{MINUS SIGN}{tick:g}", "0", f"+{tick:g}"])
-    axis.tick_params(axis="x", labelsize=8, colors=INK)
-    axis.spines[["left", "right", "top"]].set_visible(False)
-    for x, text in zip((-0.5, 0.5), sides, strict=True):
-        axis.annotate(
-            text.replace(" ", "\n"),
-            (x * reach, -0.62),
-            ha="center",
-            va="bottom",
-            size=7.5,
-            color=INK,
-            annotation_clip=False,
-        )
-    above = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
-    axis.annotate(
-        column.title, (0.5, 1), xytext=(0, 38), size=9.5, weight="bold", **above
-    )
-    axis.annotate(
-        column.subtitle, (0.5, 1), xytext=(0, 28), size=8, color=GREY, **above
-    )
+    axes.set(xlim=(-reach, reach), yticks=[])
+    axes.set_xticks([-tick, 0, tick], [f"\N{MINUS SIGN}{tick:g}", "0", f"+{tick:g}"])
+    axes.tick_params(axis="x", labelsize=8, colors=INK)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _reach(row: Row) -> float:
+    """How far its interval and its margin reach from 0."""
+    half = 0.0 if math.isnan(row.half_width) else row.half_width
+    return max(abs(row.mean) + half, 1.1 * row.margin)

@@ -94,6 +94,17 @@ def mechanism_table(arms: dict[str, pd.DataFrame]) -> list[list[str]]:
     return table
 
 
+def _told(observed: pd.DataFrame) -> str:
+    return f"{np.nanmean(kappas(observed)):.2f}"
+
+
+def _moved(observed: pd.DataFrame) -> str:
+    return " and ".join(
+        _text([_ratio(run) for run in seen(observed, name)[:, 1:]], ".2f")
+        for name in ("grad_norm", "update_norm")
+    )
+
+
 _TOLD = "How well the phase is told"
 # By --observe: heading, table, and the note that belongs to it.
 TABLES = {
@@ -103,6 +114,12 @@ TABLES = {
     },
     "mechanism": ("What the phases do", mechanism_table, MECHANISM),
 }
+_KAPPA = "Kappa of LCAM's phases (0 where a batch tells nothing, 1 at most)"
+_RATIOS = (
+    "Gradients and updates of LCAM's low-loss phase over those of the high-loss phase"
+)
+# By --observe: what a report says of LCAM first.
+ANSWERS = {name: (_KAPPA, _told) for name in TRUTHS} | {"mechanism": (_RATIOS, _moved)}
 # Mean and 95 % interval over the seeds that have the number.
 _text = partial(mean_text, least=-math.inf, with_deviation=False)
 

@@ -18,6 +18,7 @@ from train.reports.rows import (
     write_about,
     write_csv,
 )
+from train.reports.statistics import Difference
 from train.runs.curves import Task, make_task
 from train.runs.writing import writing
 from train.settings.optimizer import phase_pair
@@ -27,61 +28,108 @@ OUTCOMES = {
     "last_error": "test error of the last epoch",
     "area": "test error, mean of all epochs",
 }
+UNDECIDED = "undecided"
 PHASES = ["low_loss_share", "phase_switches"]  # what switching did
 
 
 class Comparison(NamedTuple):
-    """An arm less its block's reference, in one outcome; see `Difference`."""
+    """An arm less its block's reference, in one outcome.
+
+    Attributes:
+      margin: differences below it count as none, in points.
+      found: the difference, with those of all arms of the block as its family.
+    """
 
     block: str
     arm: str
     reference: str
     outcome: str
-    mean: float
-    half_width: float
-    p_value: float
-    num_seeds: int
-    detectable: float
-    corrected_p: float
+    margin: float
+    found: Difference
+
+    def turned(self) -> "Comparison":
+        """The reference less the arm."""
+        found = self.found._replace(mean=-self.found.mean)
+        return self._replace(arm=self.reference, reference=self.arm, found=found)
 
     @property
     def verdict(self) -> str:
         """The difference in plain words; smaller is better."""
-        if self.num_seeds == 1:
+        mean, half_width, half_width_90, p_value, num_seeds, *_ = self.found
+        if num_seeds == 1:
             return "one seed: no evidence"
-        if math.isnan(self.corrected_p):
-            return "all differences equal: can't tell which is better"
-        if self.is_significant:
-            return "better" if self.mean < 0 else "worse"
-        return "can't tell which is better"
+        if math.isnan(p_value):
+            return UNDECIDED if mean else "identical"
+        return judge(
+            mean,
+            self.margin,
+            differs=self.is_settled,
+            is_equal=abs(mean) + half_width_90 < self.margin,
+            is_beyond=abs(mean) - half_width > self.margin,
+        )
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the corrected p-value says so."""
-        return self.corrected_p < statistics.LEVEL
+    def is_settled(self) -> bool:
+        """Whether one is better."""
+        return self.found.p_value < statistics.LEVEL
 
     @property
     def finding(self) -> str:
-        """The same with its numbers."""
-        points = f"{tables.signed(self.mean)} points"
-        if self.num_seeds == 1:
+        """The verdict with its numbers."""
+        found = self.found
+        points = f"{tables.signed(found.mean)} points"
+        if found.num_seeds == 1:
             return f"{points} with one seed, which is no evidence: it takes 3 or more"
-        ends = tables.interval(self.mean, self.half_width)
-        points += f", 95 % interval {ends} ({self.num_seeds} seeds), "
-        if math.isnan(self.corrected_p):
-            return points + self.verdict
-        return f"{points}p = {self.corrected_p:.2g}: {self.verdict}"
+        points += f", 95 % interval {tables.interval(found.mean, found.half_width)} "
+        points += f"({found.num_seeds} seeds)"
+        if math.isnan(found.p_value):
+            return f"{points}, all seeds alike: {self.verdict}"
+        return f"{points}, p = {found.p_value:.2g}: {self.verdict}"
 
     @property
     def sentence(self) -> str:
-        """The finding; where nothing is found, also what would have been."""
-        if self.num_seeds == 1 or math.isnan(self.corrected_p) or self.is_significant:
+        """The finding; where nothing is decided, also what may be, and might have."""
+        if self.verdict != UNDECIDED or math.isnan(self.found.detectable):
             return self.finding
-        seen = min(self.detectable, 100)  # no error is larger
-        return (
-            f"{self.finding} (a true difference of {seen:.2f} would be seen 4 times "
-            "in 5)"
+        better, worse = (
+            self.found.half_width - x for x in (self.found.mean, -self.found.mean)
         )
+        return (
+            f"{self.finding} (at most {better:.2f} better, at most {worse:.2f} worse; "
+            f"{self.found.detectable:.2f} would have been found 4 times in 5)"
+        )
+
+
+def shown(comparisons: Sequence[Comparison]) -> list[tuple[str, Comparison]]:
+    """Each by its arm; where LCAM is the reference, LCAM less the arm."""
+    return [
+        (each.arm, each.turned() if each.reference == "lcam" else each)
+        for each in comparisons
+    ]
+
+
+def judge(
+    mean: float,
+    margin: float,
+    *,
+    differs: bool,
+    is_equal: bool,
+    is_beyond: bool,
+    sides: tuple[str, str] = ("better", "worse"),
+) -> str:
+    """A difference in words; its `sides` are what is so below 0, and above."""
+    points = points_text(margin)
+    if not differs:
+        return f"equal within {points}" if is_equal else UNDECIDED
+    side = sides[mean > 0]
+    if is_equal:
+        return f"{side}, by less than {points}"
+    return f"{side}, by more than {points}" if is_beyond else side
+
+
+def points_text(points: float) -> str:
+    """A number of percentage points in words."""
+    return f"{points:g} point{'s' * (points != 1)}"
 
 
 class Result(NamedTuple):
@@ -192,42 +240,30 @@ def num_last_epochs(epochs: int) -> int:
 
 
 def compare_arms(
-    results: Sequence[Result], outcomes: Sequence[str]
+    results: Sequence[Result], outcomes: Sequence[str], margin: float | None = None
 ) -> list[Comparison]:
     """Every arm less its reference, in every outcome, over the seeds that both have.
 
-    The p-values of the first outcome, the primary one, are corrected for its
-    comparisons; another's, which is looked at besides, for those and its own together.
+    The family is that of a block and an outcome. Unless it is given, the margin is a
+    tenth of the reference's error: a point at most, and at least a test example.
     """
-    pairs = []
+    comparisons = []
     for result in results:
-        arms, reference = result.arms, result.block["reference"]
-        for arm, ours in arms.items():
-            if arm != reference and reference in arms:
-                both = ours.index[ours.index.isin(arms[reference].index)]
-                sides = ours.loc[both], arms[reference].loc[both]
-                if len(both):
-                    pairs.append(((result.block["name"], arm, reference), sides))
-    comparisons: list[Comparison] = []
-    primary: list[float] = []
-    for outcome in outcomes:
-        tested = [
-            (names, [side[outcome] for side in sides])
-            for names, sides in pairs
-            if not any(side[outcome].isna().any() for side in sides)
-        ]
-        number = len(primary) + len(tested)
-        found = [
-            statistics.paired_difference(*sides, comparisons=number)
-            for _, sides in tested
-        ]
-        p_values = primary + [each.p_value for each in found]
-        corrected = statistics.holm(p_values)[len(primary) :]
-        comparisons += [
-            Comparison(*names, outcome, *difference, p)
-            for (names, _), difference, p in zip(tested, found, corrected, strict=True)
-        ]
-        primary = primary or p_values
+        reference = result.block["reference"]
+        arms = list(result.arms)
+        if reference not in arms:
+            continue
+        num_tests = result.runs.num_test_predictions.iloc[0]
+        example = 0.0 if pd.isna(num_tests) else 100 / num_tests
+        for outcome in outcomes:
+            numbers = result.runs[outcome].unstack("arm")[arms]
+            wanted = max(min(numbers[reference].mean() / 10, 1.0), example)
+            known = float(f"{wanted:.1g}") if margin is None else margin
+            found = statistics.compare_family(numbers, reference)
+            comparisons += [
+                Comparison(result.block["name"], arm, reference, outcome, known, each)
+                for arm, each in found.items()
+            ]
     return comparisons
 
 
@@ -244,7 +280,7 @@ def verdicts_of(
 
 
 def write_tables(
-    out: Path, rows: Rows, *, compare: bool = True
+    out: Path, rows: Rows, *, compare: bool = True, margin: float | None = None
 ) -> tuple[list[Result], list[Comparison]]:
     """Writes the rows and what they come to as CSV files, and returns the latter.
 
@@ -252,7 +288,9 @@ def write_tables(
     questions of their own.
     """
     results = make_results(rows)
-    comparisons = compare_arms(results, rows.about["outcomes"]) if compare else []
+    comparisons = []
+    if compare:
+        comparisons = compare_arms(results, rows.about["outcomes"], margin)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_about(out, rows.about)
@@ -264,6 +302,9 @@ def write_tables(
         outcomes = pd.concat(found, names=["block"]).drop(columns=runs.columns)
         runs = outcomes.reindex(runs.index).join(runs)
     write_csv(out / "runs.csv", runs)
-    table = pd.DataFrame(comparisons)
+    table = pd.DataFrame(
+        {**each._asdict(), **each.found._asdict(), "verdict": each.verdict}
+        for each in comparisons
+    ).drop(columns="found", errors="ignore")
     write_csv(out / "comparisons.csv", table, index=False, na_rep="nan")
     return results, comparisons

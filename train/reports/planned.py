@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from train.reports import statistics
+from train.reports.outcomes import UNDECIDED, judge
 from train.reports.rows import Rows, diverged, donor_of, lender_of
 from train.reports.statistics import LEVEL
 
@@ -114,7 +115,7 @@ def answer(plan: Plan, errors: pd.DataFrame) -> pd.DataFrame:
         each["verdict"] = _judge(plan, each)
         if is_open and each["primary"]:
             each["verdict"] = "not judged: an earlier question is undecided"
-        is_open = is_open or each["verdict"] == "undecided"
+        is_open = is_open or each["verdict"] == UNDECIDED
     return pd.DataFrame([*primary, *secondary])
 
 
@@ -143,23 +144,23 @@ def _answer(plan: Plan, question: Question, errors: pd.DataFrame) -> dict[str, A
         "half_width": statistics.half_width(deviation, number),
         "half_width_90": statistics.half_width(deviation, number, 0.9),
         "equal_p": statistics.equivalence_p(numbers, plan.margin),
-        "different_p": statistics.paired_difference(numbers, 0 * numbers).p_value,
+        "different_p": statistics.difference_p(numbers),
     }
 
 
 def _judge(plan: Plan, each: Mapping[str, Any]) -> str:
     """An answer in words, three-sided: equal, below or above."""
-    margin = f"{plan.margin:g} points"
-    is_equal, differs = each["equal_p"] < LEVEL, each["different_p"] < LEVEL
-    if not differs:
-        return f"equal within {margin}" if is_equal else "undecided"
-    question = each["question"]
-    side = question.below if each["mean"] < 0 else question.above
-    if is_equal:
-        return f"{side}, by less than {margin}"
     # The interval of a secondary question is not corrected: it says no size.
     is_beyond = abs(each["mean"]) - each["half_width"] > plan.margin
-    return f"{side}, by more than {margin}" if is_beyond and each["primary"] else side
+    question = each["question"]
+    return judge(
+        each["mean"],
+        plan.margin,
+        differs=each["different_p"] < LEVEL,
+        is_equal=each["equal_p"] < LEVEL,
+        is_beyond=is_beyond and each["primary"],
+        sides=(question.below, question.above),
+    )
 
 
 def saving(

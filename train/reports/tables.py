@@ -99,3 +99,10 @@ def percent(number: float) -> str:
     if math.isnan(number):
         return "-"
     return f"{number:.2f}" if number <= 100 else "over 100"
+
+
+def with_interval(mean: float, half_width: float) -> str:
+    """A difference and its interval, signed."""
+    if math.isnan(half_width):
+        return signed(mean)
+    return f"{signed(mean)} [{signed(mean - half_width)}, {signed(mean + half_width)}]"

@@ -168,6 +168,7 @@ class Report(Options):
     Examples:
       python -m train report runs/study-ablation-quick
       python -m train report runs/a runs/b --out runs/joined  # two parts of a study
+      python -m train report runs/study-ablation-quick --html  # one file, for a browser
     """
 
     #: Folders of studies or comparisons, or the report/ in them.
@@ -175,6 +176,12 @@ class Report(Options):
     #: Folder to write to; must be new or empty. Default: report/ in the folder, if only
     #: one is named.
     out: Path | None = option(None, group="output")
+
+    #: Differences within it count as none, in points of error. Default: a tenth of the
+    #: reference's error, one point at most and one test example at least.
+    margin: float | None = positive(None, group="output")
+    #: Also write report.html: report and details in one file, with the pictures in it.
+    html: bool = option(False, group="output")
 
     def check_together(self) -> None:
         """Refuses what does not go together."""

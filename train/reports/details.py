@@ -1,11 +1,26 @@
-"""The section of a report about one block, as Markdown."""
+"""The details of a report: arms, errors, curves, and how to read them, as Markdown."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.reports import observed_tables, tables
-from train.reports.outcomes import OUTCOMES, Comparison, Result, num_last_epochs
+from train.reports import observed_tables, panels, tables
+from train.reports.outcomes import (
+    OUTCOMES,
+    Comparison,
+    Result,
+    num_last_epochs,
+    shown,
+    verdicts_of,
+)
+from train.reports.rows import Rows
+
+WHAT_LCAM_IS = (
+    "LCAM (Loss-Controlled Asymmetric Momentum) is momentum SGD with two momentum "
+    "coefficients. Each step, it compares the loss with its running average. Below the "
+    "average the step is in the low-loss phase, otherwise in the high-loss phase. Each "
+    "phase has its coefficient."
+)
 
 # What decides the phases, where it is not the loss of the batch.
 PHASES = {
@@ -17,10 +32,49 @@ PHASES = {
 }
 
 
-def section(
+def parts(
+    out: Path,
+    rows: Rows,
+    results: Sequence[Result],
+    comparisons: Sequence[Comparison],
+) -> list[str]:
+    """What the details say; the pictures of the blocks are written into a folder."""
+    about = rows.about
+    verdicts = verdicts_of(comparisons) if about["study"] == "comparison" else ()
+    found = what_is_compared(rows)
+    for result in results:
+        found += _section(result, comparisons, about["outcomes"][0])
+        found += curves(out, result, verdicts)
+    return [*found, _how_to_read(results, about)]
+
+
+def what_is_compared(rows: Rows) -> list[str]:
+    """What LCAM is, and each arm that was run."""
+    run = rows.runs.index.unique("arm")
+    blocks = rows.about["blocks"]
+    arms = {arm["name"]: arm for block in blocks for arm in block["arms"]}
+    lines = [["arm", "what it is", "its options"]]
+    for name, arm in arms.items():
+        if name in run:
+            kind = arm["optimizer"]["optimizer"]
+            kind = {"sgd": "SGD", "lcam": "LCAM"}.get(kind, kind)
+            lines.append([f"`{name}`", arm["about"] or kind, options_of(name, blocks)])
+    return ["## What is compared", WHAT_LCAM_IS, tables.markdown(lines)]
+
+
+def curves(out: Path, result: Result, verdicts: Sequence[str] = ()) -> list[str]:
+    """The picture of a block, if it has runs."""
+    name = result.block["name"]
+    if not result.arms:
+        return []
+    panels.plot_block(out / f"{name}.png", result, name, verdicts)
+    return [f"![Curves of {name}]({name}.png)"]
+
+
+def _section(
     result: Result, comparisons: Sequence[Comparison], primary: str
 ) -> list[str]:
-    """The paragraphs and tables of a block, whose `primary` outcome comes first."""
+    """The paragraphs and tables of a block."""
     block = result.block
     parts = [f"## {block['name']}", setting_of(result)]
     for arm, seeds in result.diverged.items():
@@ -34,26 +88,15 @@ def section(
         )
     if result.arms:
         parts += ["### Test errors", _errors_table(result)]
-    mine = [each for each in comparisons if each.block == block["name"]]
-    if mine:
-        # As in the forest plot: where LCAM is the reference, it is LCAM less the arm.
-        turned = block["reference"] == "lcam"
-        subject, less = "the arm", f"Each arm less `{block['reference']}`"
-        if turned:
-            subject, less = "LCAM", "LCAM less each arm"
-        parts += [
-            "### Differences",
-            f"{less}, in points of the {OUTCOMES[primary]}. Below 0, {subject} is "
-            "better.",
-            _differences_table(mine, primary, turned),
+    for outcome in dict.fromkeys(each.outcome for each in comparisons):
+        mine = [
+            each
+            for each in comparisons
+            if (each.block, each.outcome) == (block["name"], outcome)
         ]
-        if any(each.outcome == "area" for each in mine):
-            parts += [
-                "### How soon an arm is good",
-                f"The same for the {OUTCOMES['area']}: the area under the curve. It "
-                "is a second outcome, corrected for the comparisons above as well.",
-                _differences_table(mine, "area", turned),
-            ]
+        if mine and outcome != primary:
+            parts += [f"### Differences in the {OUTCOMES[outcome]}"]
+            parts += [_differences_table(mine)]
     if result.arms:
         parts += ["### What the arms did", _behaviour_table(result)]
     observe = block["experiment"]["observe"]
@@ -75,7 +118,9 @@ def setting_of(result: Result) -> str:
     network = error = None
     if result.arms:
         run = result.runs.iloc[0].fillna("")
-        network = f"{run['network'] or None}, {run['num_parameters']:,} parameters"
+        network = f"{run['num_parameters']:,} parameters"
+        if run["network"]:
+            network = f"{run['network']}, {network}"
         error = "squared, in percent of the variance of the training targets"
         if number := run["num_test_predictions"]:
             error = f"{100 / number:.2g} points for one test example"
@@ -176,27 +221,51 @@ def _behaviour_table(result: Result) -> str:
     return tables.markdown(rows)
 
 
-def _differences_table(
-    comparisons: Sequence[Comparison], outcome: str, turned: bool
-) -> str:
-    header = ["arm", "seeds", "difference", "95 % interval", "p", "p, corrected"]
-    rows = [[*header, "detectable", "verdict"]]
-    for each in comparisons:
-        if each.outcome == outcome:
-            shown = each._replace(mean=-each.mean) if turned else each
-            rows.append(
-                [
-                    each.arm,
-                    str(each.num_seeds),
-                    tables.signed(shown.mean),
-                    tables.interval(shown.mean, each.half_width),
-                    tables.p_text(each.p_value),
-                    tables.p_text(each.corrected_p),
-                    tables.percent(each.detectable),
-                    shown.verdict,
-                ]
-            )
+def _differences_table(comparisons: Sequence[Comparison]) -> str:
+    rows = [["arm", "seeds", "difference [95 % interval]", "p", "verdict"]]
+    for arm, each in shown(comparisons):
+        found = each.found
+        numbers = tables.with_interval(found.mean, found.half_width)
+        p = tables.p_text(found.p_value)
+        rows.append([f"`{arm}`", str(found.num_seeds), numbers, p, each.verdict])
     return tables.markdown(rows)
+
+
+def _how_to_read(results: Sequence[Result], about: Mapping[str, Any]) -> str:
+    """What a reader must know of the tables, as a list."""
+    lines = [
+        "All arms share initial weights, data order and augmentation, seed by seed. So "
+        "differences are paired, over the seeds that both arms have.",
+        f"The outcome of the verdicts is the {OUTCOMES[about['outcomes'][0]]}. It was "
+        "fixed beforehand. No epoch is picked by its test error. Other outcomes are a "
+        "second look: their intervals are corrected for their own table only.",
+        "The family is a data set's: the intervals of all its arms hold together with "
+        "a chance of 95 %. Where each seed has all arms, and chance may explain how "
+        "unequal their spreads are, all arms share one spread, what is left when the "
+        "means of arms and seeds are taken out. The test is then Dunnett's. Elsewhere "
+        "each arm has a paired t-test and Bonferroni's correction.",
+        "A difference is *better* or *worse* if its interval excludes 0, and *by more "
+        "than the margin* if it lies beyond that. It is *equal within the margin* if "
+        "the 90 % interval of this arm alone lies within that: the test by two "
+        "one-sided t-tests. *Undecided* is neither. *Identical* arms differ with no "
+        "seed.",
+        "The tests take the differences of seeds as normal. Seeds added after a look "
+        "at the verdicts make these too sure.",
+        "Data and their split are the same for all seeds. So nothing here speaks of "
+        "other test sets.",
+        "`runs.csv` holds every run with its options, `epochs.csv` every epoch, and "
+        "`comparisons.csv` all outcomes: the arm less the reference. `study.json` says "
+        "what was compared. The report is made from these files.",
+    ]
+    arms = [arm for block in about["blocks"] for arm in block["arms"]]
+    if any(arm["matched"] == "borrowed" for arm in arms):
+        lines.append(
+            "With `borrowed`, two differences can share a run of LCAM. The tests do "
+            "not know that."
+        )
+    watched = {result.block["experiment"]["observe"] for result in results}
+    lines += [observed_tables.TABLES[each][2] for each in sorted(watched - {"nothing"})]
+    return "## How to read this\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def seeds_text(seeds: Collection[int]) -> str:

@@ -1,0 +1,382 @@
+"""The page of a report: answer, certainty, setting, differences, and their source."""
+
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from train.reports import observed_tables, tables
+from train.reports.details import options_of, seeds_text, setting_of
+from train.reports.forest import Part, Row, draw_forest
+from train.reports.outcomes import (
+    OUTCOMES,
+    UNDECIDED,
+    Comparison,
+    Result,
+    points_text,
+    shown,
+)
+from train.reports.rows import Rows
+from train.runs import drawing
+from train.runs.palette import kind_of
+
+# They ignore the loss. The sharpest stands last: the phases of another run come in
+# stretches as LCAM's own do, and know nothing of its loss.
+CONTROLS = ("matched-step", "chance", "shuffled", "borrowed")
+# By kinds of arms (see `train.runs.palette`): what LCAM less such an arm tells.
+QUESTIONS = {
+    "Does the loss matter?": ("borrowed", "shuffled", "chance"),
+    "Does switching matter?": ("mean-momentum", "matched-step"),
+    "Is SGD as good?": ("sgd",),
+    "Which variant?": ("lcam", "lcam-reversed", "timing", "average", "signal"),
+}
+# In this order in a headline.
+VERDICTS = ("worse", "better", "equal", "identical", UNDECIDED, "one seed")
+
+
+def parts(
+    out: Path,
+    rows: Rows,
+    results: Sequence[Result],
+    comparisons: Sequence[Comparison],
+) -> list[str]:
+    """What the page says; its picture is written into a folder."""
+    about, primary = rows.about, rows.about["outcomes"][0]
+    mine = [each for each in comparisons if each.outcome == primary]
+    found = [
+        f"**Answer.** {answer(about, results, comparisons)}",
+        f"**Certainty.** {certainty(results, mine)}",
+        f"**Setting.** {_setting(about, results)}",
+    ]
+    if mine:
+        _draw(out / "forest.png", mine, results)
+        found += [
+            f"![{headline(mine)}](forest.png)",
+            _table(results, mine, primary),
+            f"**Controls.** {_controls(mine)}",
+            _how(mine, primary),
+        ]
+    return found
+
+
+# --- What was found -------------------------------------------------------------------
+
+
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """What was found, in some 90 characters."""
+    turned = [each for _, each in shown(comparisons)]
+    if len(turned) == 1:
+        return f"{turned[0].arm} against {turned[0].reference}: {turned[0].verdict}"
+    subjects = {each.arm for each in turned}
+    arms, references = {each.arm for each in comparisons}, {e.reference for e in turned}
+    if subjects == {"lcam"}:
+        who = f"LCAM against {len(arms)} arms"
+    elif len(references) == 1:
+        who = f"{len(arms)} arms against {references.pop()}"
+    else:
+        who = f"{len(turned)} comparisons"
+    blocks, margins = {e.block for e in turned}, {e.margin for e in turned}
+    who += f" in {len(blocks)} settings" * (len(blocks) > 1)
+    counts = Counter(_kind(each.verdict) for each in turned)
+    within = f" within {points_text(margins.pop())}" if len(margins) == 1 else ""
+    words = [
+        f"{counts[kind]} {kind}{within if kind == 'equal' else ''}"
+        for kind in VERDICTS
+        if counts[kind]
+    ]
+    return f"{who}: {', '.join(words)}"
+
+
+def _kind(verdict: str) -> str:
+    return next(kind for kind in VERDICTS if verdict.startswith(kind))
+
+
+def answer(
+    about: dict[str, Any], results: Sequence[Result], comparisons: Sequence[Comparison]
+) -> str:
+    """The first paragraph."""
+    first = [e for e in comparisons if e.outcome == about["outcomes"][0]]
+    area = [e for e in comparisons if e.outcome == "area" != about["outcomes"][0]]
+    rates = best_rates(about, results)
+    sentences = [*rates, *_observed(results)]
+    if first and not sentences:
+        sentences.append(f"**{headline(first)}.**")
+    if len(first) > 1 and not rates:
+        sentences.append(_settled(first, ""))
+        sentences.append(_settled(area, "Over all epochs, "))
+    sentences += conclusions(first)
+    if first and all(each.found.num_seeds == 1 for each in first):
+        sentences.append("One seed is no evidence: it takes 3 or more.")
+    return " ".join(filter(None, [*sentences, about["note"]]))
+
+
+def _settled(comparisons: Sequence[Comparison], when: str) -> str:
+    """What is better or worse than what, in a sentence."""
+    several = len({each.block for each in comparisons}) > 1
+    named: dict[str, list[str]] = {}
+    for _, each in shown(comparisons):
+        if each.is_settled:
+            who = "LCAM" if each.arm == "lcam" else f"`{each.arm}`"
+            where = f" on {each.block}" * several
+            key = f"{who} is {_kind(each.verdict)} than {{}}{where}"
+            named.setdefault(key, []).append(f"`{each.reference}`")
+    found = "; ".join(key.format(", ".join(arms)) for key, arms in named.items())
+    return f"{when}{found}." if found else ""
+
+
+def conclusions(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a run's own loss does, where the controls were run."""
+    sharpest: dict[str, tuple[str, Comparison]] = {}
+    for arm, each in shown(comparisons):
+        if each.arm == "lcam" and arm in CONTROLS and each.found.num_seeds > 1:
+            others = sharpest.get(each.block, (arm, each)), (arm, each)
+            sharpest[each.block] = max(others, key=lambda e: CONTROLS.index(e[0]))
+    said = {
+        "better": "The loss helps: LCAM is better than",
+        "worse": "The loss harms: LCAM is worse than",
+        "equal": "The loss does nothing beyond the margin: LCAM equals",
+        "identical": "The loss does nothing: LCAM is identical to",
+        UNDECIDED: "No effect of the loss is seen, and none excluded, against",
+    }
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for block, (arm, each) in sharpest.items():
+        grouped.setdefault((_kind(each.verdict), arm), []).append(block)
+    several = len(sharpest) > 1
+    return [
+        f"{said[kind]} `{arm}`, its sharpest control"
+        f"{', on ' + ', '.join(blocks) if several else ''}."
+        for (kind, arm), blocks in grouped.items()
+    ]
+
+
+def best_rates(about: dict[str, Any], results: Sequence[Result]) -> list[str]:
+    """Of the study `rates`: at which rate each optimizer has the lowest error."""
+    if about["study"] != "rates":
+        return []
+    lines = []
+    for result in results:
+        best: dict[str, tuple[float, str]] = {}
+        for name, runs in result.arms.items():
+            arm, _, rate = name.partition("-rate-")
+            error = runs[about["outcomes"][0]].mean()
+            best[arm] = min(best.get(arm, (math.inf, "")), (error, rate))
+        found = ", ".join(f"`{arm}` at {rate}" for arm, (_, rate) in best.items())
+        lines.append(f"{result.block['name']}: {found}")
+    return [f"**The lowest mean validation errors. {'; '.join(lines)}.**"]
+
+
+def _observed(results: Sequence[Result]) -> list[str]:
+    """What was watched of LCAM, where something was."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        observe = result.block["experiment"]["observe"]
+        if observe in observed_tables.ANSWERS and "lcam" in result.arms:
+            what, write = observed_tables.ANSWERS[observe]
+            text = f"{write(result.observed.loc['lcam'])} on {result.block['name']}"
+            found.setdefault(what, []).append(text)
+    return [f"**{what}: {'; '.join(texts)}.**" for what, texts in found.items()]
+
+
+def certainty(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
+    """How much can be told, for each block."""
+    cells = [["", "seeds", "margin", "found 4 times in 5", "spread of one run"]]
+    for result in results:
+        mine = [e for e in comparisons if e.block == result.block["name"]]
+        found = [e.found for e in mine if not math.isnan(e.found.detectable)]
+        if found:
+            sizes = ([e.detectable for e in found], [e.deviation for e in found])
+            seeds = tables.span([e.num_seeds for e in found])
+            shown = [f"{tables.span(each, tables.percent)} points" for each in sizes]
+            margin = points_text(mine[0].margin)
+            cells.append([result.block["name"], seeds, margin, *shown])
+    if len(cells) == 1:
+        return "No spread is known: there is no evidence."
+    if len(cells) == 2:
+        _, seeds, margin, size, noise = cells[1]
+        return (
+            f"Exploratory: {seeds} seeds, nothing planned. A true difference of {size} "
+            f"would have been found 4 times in 5. Errors of one arm spread by {noise} "
+            "(standard deviation of a run). Differences within the margin of "
+            f"{margin} count as none."
+        )
+    return (
+        "Exploratory: nothing was planned. A true difference is found 4 times in 5 if "
+        "it is as large as the table says. A spread is the standard deviation of a "
+        f"run's error.\n\n{tables.markdown(cells)}"
+    )
+
+
+def _setting(about: dict[str, Any], results: Sequence[Result]) -> str:
+    settings = {each.block["name"]: setting_of(each) for each in results}
+    if about["study"] == "comparison":  # the arms of a named study are in its details
+        for arm in about["blocks"][0]["arms"]:
+            options = options_of(arm["name"], about["blocks"])
+            settings[f"`{arm['name']}`"] = f"{options}."
+    if len(settings) == 1:
+        return settings.popitem()[1]
+    return "\n\n" + "\n".join(f"- {name}: {text}" for name, text in settings.items())
+
+
+def _controls(comparisons: Sequence[Comparison]) -> str:
+    """Whether the study could find what is known to be there."""
+    found = [(arm, each) for arm, each in shown(comparisons) if arm == "dose"]
+    if not found:
+        return (
+            "No arm with a known effect was run. Half the learning rate, for instance, "
+            "would show what the study can find."
+        )
+    return " ".join(f"`dose`, half the rate: {each.finding}." for _, each in found)
+
+
+# --- The differences ------------------------------------------------------------------
+
+
+def _group(arm: str, options: dict[str, Any], reference: str) -> str:
+    """The question that an arm answers; "" where LCAM is not what they are against."""
+    kind = kind_of(arm, options)
+    named = [text for text, kinds in QUESTIONS.items() if kind in kinds]
+    return named[0] if named and reference == "lcam" else ""
+
+
+def _grouped(result: Result, comparisons: Sequence[Comparison]) -> list[Row]:
+    """The rows of a block, by question."""
+    options = {arm["name"]: arm["optimizer"] for arm in result.block["arms"]}
+    rows = [
+        Row(
+            arm,
+            kind_of(arm, options[arm]),
+            *each.found[:3],
+            tables.with_interval(each.found.mean, each.found.half_width),
+            each.verdict,
+            each.margin,
+            each.is_settled,
+            _group(arm, options[arm], result.block["reference"]),
+        )
+        for arm, each in shown(comparisons)
+        if each.block == result.block["name"]
+    ]
+    order = ["", *QUESTIONS]
+    return sorted(rows, key=lambda row: order.index(row.group))
+
+
+def _draw(
+    path: Path, comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> None:
+    references = {each.reference for each in comparisons}
+    subject, minus = ("LCAM", "the arm") if references == {"lcam"} else ("the arm", "")
+    minus = minus or (references.pop() if len(references) == 1 else "its reference")
+    made = []
+    for result in results:
+        mine = [e for e in comparisons if e.block == result.block["name"]]
+        if mine:
+            title = result.block["name"] if len(results) > 1 else ""
+            made.append(Part(title, _grouped(result, mine)))
+    squared = {result.task.is_squared for result in results if result.arms}
+    error = "test error" if False in squared else "squared error"
+    error += " (of numbers: squared error)" * (len(squared) > 1)
+    figure = draw_forest(
+        made,
+        title=headline(comparisons),
+        axis=f"{subject} less {minus}: {error} in points",
+        sides=(f"{subject} better", f"{subject} worse"),
+    )
+    drawing.save(figure, path)
+
+
+def _table(
+    results: Sequence[Result], comparisons: Sequence[Comparison], primary: str
+) -> str:
+    """A row an arm."""
+    cells = [["arm", "seeds", "error", "difference [95 % interval]", "p", "verdict"]]
+    for result in results:
+        rows = _grouped(result, comparisons)
+        if not rows:
+            continue
+        if len(results) > 1:
+            cells.append([f"**{result.block['name']}**", *5 * [""]])
+        found = {e.arm: e for e in comparisons if e.block == result.block["name"]}
+        reference = result.block["reference"]
+        arms = result.arms
+        whole = arms[reference]
+        error = f"{whole[primary].mean():.2f}"
+        cells.append([f"`{reference}`", str(len(whole)), error, "", "", "reference"])
+        for row in rows:
+            each = found[row.name].found
+            cells.append(
+                [
+                    f"`{row.name}`",
+                    str(each.num_seeds),
+                    f"{arms[row.name][primary].mean():.2f}",
+                    row.interval,
+                    tables.p_text(each.p_value),
+                    row.verdict,
+                ]
+            )
+    return tables.markdown(cells)
+
+
+def _how(comparisons: Sequence[Comparison], primary: str) -> str:
+    methods = {each.found.method for each in comparisons}
+    turned = {each.reference for each in comparisons} == {"lcam"}
+    less = "LCAM less the arm" if turned else "the arm less the reference"
+    way = {
+        "two-way": "Dunnett's test on the two-way table of arms and seeds",
+        "paired": "a paired t-test for each arm, with Bonferroni's correction",
+    }
+    margins = tables.span([each.margin for each in comparisons], "{:g}".format)
+    lines = [
+        f"Differences are {less}, in points of the {OUTCOMES[primary]}. Below 0, "
+        f"{'LCAM' if turned else 'the arm'} is better.",
+        f"Intervals and p hold for all arms of a part together: "
+        f"{' or '.join(way[each] for each in sorted(methods))}.",
+        f"*Equal* takes the 90 % interval of the arm alone. Its margin, {margins} "
+        "points, is a tenth of the reference's error, a point at most and a test "
+        "example at least, or what `--margin` says.",
+    ]
+    return "**How.** " + " ".join(lines)
+
+
+# --- Where it comes from --------------------------------------------------------------
+
+
+def source(rows: Rows) -> str:
+    """Commands, commits, machines and data, as a list."""
+    found = rows.about["environments"]
+    commits = unique_texts(f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found)
+    machines = unique_texts(
+        f"{e['device']}; {e['machine']}, {e['cores']} cores; Python {e['python']}, "
+        + ", ".join(map(" ".join, e["versions"].items()))
+        for e in found
+    )
+    minutes = math.fsum(rows.epochs.seconds) / 60
+    seeds = rows.runs.index.unique("seed")
+    data = unique_texts(f"{sha256[:16]}..." for sha256 in rows.runs.data_sha256)
+    lines = [
+        *(f"command: `{_command(each)}`" for each in rows.about["commands"]),
+        f"commit of the runs: {', '.join(commits)}",
+        *(f"device: {each}" for each in machines),
+        f"data: SHA-256 {', '.join(data)}",
+        f"{len(rows.runs)} runs with {seeds_text(seeds)}, "
+        f"{minutes:.1f} minutes of training and testing",
+    ]
+    return "**From.**\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def unique_texts(texts: Iterable[str]) -> list[str]:
+    """Each once, in the order of the first."""
+    return list(dict.fromkeys(texts))
+
+
+def _command(words: Sequence[str]) -> str:
+    """A command as it is typed; many seeds as a range."""
+
+    def shortened(found: re.Match[str]) -> str:
+        seeds = [*map(int, found[1].split())]
+        if seeds != [*range(seeds[0], seeds[-1] + 1)]:
+            return found[0]
+        return f"--seeds $(seq {seeds[0]} {seeds[-1]})"
+
+    return re.sub(r"--seeds ((?:\d+ ?){6,}\d+)", shortened, shlex.join(words))
