@@ -13,7 +13,6 @@ from train.reports import planned
 from train.reports.joining import join
 from train.reports.report import write_report
 from train.reports.rows import read_rows
-from train.reports.statistics import detectable
 
 PLAN_5K = planned.PLANS["plan-5k"]
 RESULTS = Path(__file__).parents[2] / "results"
@@ -115,7 +114,12 @@ def test_chances_with_a_true_difference_are_those_of_a_simulation():
 def test_what_plan_dose_can_see():
     # A mean of four forms, each with the deviation of plan-5k; 24 pairs of seeds.
     of_pairs = 0.765 / math.sqrt(4) / math.sqrt(2)
-    assert f"{detectable(of_pairs, 24):.2f}" == "0.16"
+    critical = stats.t.ppf(0.975, 23)
+
+    def power(difference):
+        return stats.nct.sf(critical, 23, difference * math.sqrt(24) / of_pairs)
+
+    assert power(0.155) < 0.8 < power(0.165)
     assert "a true difference of 0.16 points" in PLAN
 
 

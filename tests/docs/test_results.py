@@ -40,31 +40,52 @@ def test_comparisons_follow_from_the_epochs(folder):
         "last_epochs_error": lambda runs: runs[:, -max(3, runs.shape[1] // 10) :],
         "area": lambda runs: runs,
     }
-    p_values = []  # the primary outcome's, and then those of both
+    families = 0
     for outcome, chosen in outcomes.items():
         rows = [
             row for row in read(folder / "comparisons.csv") if row["outcome"] == outcome
         ]
-        for row in rows:
-            arm, reference = (
-                chosen(np.array(curves[row["block"], row[name]])).mean(axis=1)
-                for name in ("arm", "reference")
+        for block in {row["block"] for row in rows}:
+            family = [row for row in rows if row["block"] == block]
+            reference = chosen(np.array(curves[block, family[0]["reference"]]))
+            arms = [chosen(np.array(curves[block, row["arm"]])) for row in family]
+            numbers = np.array([each.mean(axis=1) for each in (reference, *arms)])
+            assert_follows(family, numbers)
+            families += 1
+    assert families
+
+
+def assert_follows(family, numbers):
+    """Checks rows of a family by its numbers, [reference and arms, seeds]."""
+    num_arms, num_seeds = len(family), numbers.shape[1]
+    left = numbers - numbers.mean(axis=1, keepdims=True) - numbers.mean(axis=0)
+    left += numbers.mean()
+    tested = sum(row["p_value"] != "nan" for row in family)
+    for row, ours in zip(family, numbers[1:], strict=True):
+        differences = ours - numbers[0]
+        assert float(row["mean"]) == pytest.approx(np.mean(differences), abs=1e-9)
+        if row["p_value"] == "nan":
+            assert np.ptp(differences) < 1e-9
+            continue
+        if row["method"] == "two-way":
+            freedom = num_arms * (num_seeds - 1)
+            error = np.sqrt(np.sum(left**2) / freedom * 2 / num_seeds)
+            correlation = np.full((num_arms, num_arms), 0.5) + 0.5 * np.eye(num_arms)
+            family_of_t = scipy.stats.multivariate_t(
+                np.zeros(num_arms), correlation, df=freedom, seed=0
             )
-            assert float(row["mean"]) == pytest.approx(np.mean(arm - reference))
-            if row["p_value"] != "nan":
-                p = scipy.stats.ttest_rel(arm, reference).pvalue
-                assert float(row["p_value"]) == pytest.approx(p)
-            p_values.append(float(row["p_value"]))
-        # Holm: the k-th smallest times (number - k), never below one before it.
-        largest = 0.0
-        for rank, index in enumerate(np.argsort(p_values)):
-            if np.isnan(p_values[index]):
-                continue
-            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-            if index >= len(p_values) - len(rows):
-                row = rows[index - len(p_values) + len(rows)]
-                assert float(row["corrected_p"]) == pytest.approx(largest)
-    assert p_values
+            t = np.full(num_arms, float(row["half_width"]) / error)
+            inside = family_of_t.cdf(t, lower_limit=-t)
+            assert inside == pytest.approx(0.95, abs=2e-3)
+        else:
+            freedom, error = num_seeds - 1, scipy.stats.sem(differences)
+            critical = scipy.stats.t.ppf(1 - 0.025 / tested, freedom)
+            assert float(row["half_width"]) == pytest.approx(critical * error)
+        alone = scipy.stats.t.ppf(0.95, freedom) * error
+        assert float(row["half_width_90"]) == pytest.approx(alone)
+        is_out = abs(float(row["mean"])) > float(row["half_width"])
+        assert is_out == (float(row["p_value"]) < 0.05)
+        assert is_out == row["verdict"].startswith(("better", "worse"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

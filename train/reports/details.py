@@ -76,7 +76,7 @@ def _section(
 ) -> list[str]:
     """The paragraphs and tables of a block."""
     block = result.block
-    parts = [f"## {block['name']}", setting_of(result)]
+    parts = [f"## {block['name']}"]
     for arm, seeds in result.diverged.items():
         parts.append(
             f"`{arm}` diverged with {seeds_text(seeds)}. It is compared with nothing."

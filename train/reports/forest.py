@@ -9,7 +9,7 @@ from train.paths import printable
 from train.runs.drawing import plt
 from train.runs.palette import GREY, INK, colors_of
 
-WIDTH, LEFT, RIGHT = 9.6, 2.15, 3.65  # of the picture and beside its axes, in inches
+WIDTH, LEFT, RIGHT = 9.8, 2.15, 3.85  # of the picture and beside its axes, in inches
 ROW = 0.24  # height, in inches
 LEGEND = (
     "dot: mean, filled where better or worse; thin line: 95 % interval; thick line: "
@@ -76,9 +76,9 @@ def draw_forest(
         _draw_part(axes, part, places, colors)
         above -= gap
     for x, text, place in zip((0.02, 0.98), sides, ("left", "right"), strict=True):
-        where = {"xytext": (0, 4), "textcoords": "offset points", "ha": place}
-        first = figure.axes[0]
-        first.annotate(text, (x, 1), xycoords="axes fraction", size=8, **where)
+        where = {"xytext": (0, -26), "textcoords": "offset points", "ha": place}
+        last = figure.axes[-1]
+        last.annotate(text, (x, 0), xycoords="axes fraction", size=8, **where)
     middle = (LEFT + (WIDTH - LEFT - RIGHT) / 2) / WIDTH
     figure.text(middle, 0.28 / height, axis, size=8.5, color=INK, ha="center")
     figure.text(0.5, 0.08 / height, LEGEND, size=7, color=GREY, ha="center")
@@ -120,7 +120,7 @@ def _draw_part(
         name = textwrap.shorten(printable(row.name), 30, placeholder=" ...")
         axes.annotate(name, (x + 0.03, y), **beside)
         axes.annotate(row.interval, (1.03, y), **beside)
-        axes.annotate(textwrap.fill(row.verdict, 28), (1.5, y), **beside)
+        axes.annotate(textwrap.fill(row.verdict, 30), (1.48, y), **beside)
         band = {"color": "#e4e4e4", "lw": 0, "zorder": 0}
         axes.fill_betweenx([y - 0.5, y + 0.5], -row.margin, row.margin, **band)
         color = colors[row.kind]

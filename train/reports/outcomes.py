@@ -80,16 +80,16 @@ class Comparison(NamedTuple):
         points = f"{tables.signed(found.mean)} points"
         if found.num_seeds == 1:
             return f"{points} with one seed, which is no evidence: it takes 3 or more"
-        points += f", 95 % interval {tables.interval(found.mean, found.half_width)} "
-        points += f"({found.num_seeds} seeds)"
         if math.isnan(found.p_value):
-            return f"{points}, all seeds alike: {self.verdict}"
+            return f"{points} ({found.num_seeds} seeds, all alike): {self.verdict}"
+        ends = tables.interval(found.mean, found.half_width)
+        points += f", 95 % interval {ends} ({found.num_seeds} seeds)"
         return f"{points}, p = {found.p_value:.2g}: {self.verdict}"
 
     @property
     def sentence(self) -> str:
         """The finding; where nothing is decided, also what may be, and might have."""
-        if self.verdict != UNDECIDED or math.isnan(self.found.detectable):
+        if self.verdict != UNDECIDED or math.isnan(self.found.half_width):
             return self.finding
         better, worse = (
             self.found.half_width - x for x in (self.found.mean, -self.found.mean)

@@ -193,7 +193,7 @@ def certainty(results: Sequence[Result], comparisons: Sequence[Comparison]) -> s
             margin = points_text(mine[0].margin)
             cells.append([result.block["name"], seeds, margin, *shown])
     if len(cells) == 1:
-        return "No spread is known: there is no evidence."
+        return "Nothing is known of the spread."
     if len(cells) == 2:
         _, seeds, margin, size, noise = cells[1]
         return (

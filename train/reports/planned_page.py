@@ -56,7 +56,7 @@ def parts(
         f"**Answer.** {questions}",
         "**Certainty.** Planned before the first run, in results/PLAN.md: "
         f"{plan.seeds} seeds, and the questions in their order. Pairs of seeds spread "
-        f"by {tables.span([each.deviation for each in primary], tables.percent)} points.",
+        f"by {tables.span([x.deviation for x in primary], tables.percent)} points.",
         setting,
         f"![{_title(primary)}](forest.png)",
         _answers_table(list(answers.itertuples())),
@@ -125,8 +125,9 @@ def _controls(plan: Plan, answers: pd.DataFrame) -> str:
         if each.question.name == "dose":
             share = f"{100 * plan.margin / abs(each.mean):.0f} %"
             return (
-                f"Half the learning rate, `dose`, costs {abs(each.mean):.2f} ± "
-                f"{each.half_width:.2f} points. The margin is {share} of that."
+                "A known effect was found: half the learning rate, `dose`, changes the "
+                f"error by {tables.signed(each.mean)} ± {each.half_width:.2f} points. "
+                f"The margin is {share} of that."
             )
     return "`dose`, half the learning rate, has not been run."
 

@@ -132,7 +132,7 @@ def _results_table(
         cells.append([arm, error, *shown, as_rate(speed)])
     lines = verdicts_of(comparisons, with_power=True)
     if len(lines) > 1 and num_seeds > 1:
-        lines.append(f"p-values are corrected for {len(lines)} comparisons (Holm).")
+        lines.append(f"Intervals and p hold for all {len(lines)} comparisons together.")
     return "\n".join([title, *tables.aligned(cells, WIDTH), *map(_wrapped, lines)])
 
 

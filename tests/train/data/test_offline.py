@@ -54,7 +54,7 @@ def test_text_is_to_be_followed_by_its_next_characters():
     assert (
         len(data.test_inputs) == (len(data.train_inputs) + len(data.test_inputs)) // 10
     )
-    # From all texts: the shares of spaces agree. (Of the last texts alone a third more.)
+    # From all texts: the shares of spaces agree. (The last have more.)
     train, test = (np.mean(part == 1) for part in (data.train_inputs, data.test_inputs))
     assert test == pytest.approx(train, rel=0.1)
     # Every character of the vocabulary occurs, and English has most spaces.

@@ -10,6 +10,7 @@ from train.reports.outcomes import (
     make_results,
     num_last_epochs,
 )
+from train.reports.statistics import Difference
 
 
 def test_outcomes_of_a_hand_table():
@@ -73,56 +74,71 @@ def test_each_comparison_takes_the_seeds_that_both_arms_have():
     runs |= {("sgd-0.9", seed): run(seed + 1.0) for seed in (0, 1, 2, 9)}
     runs |= {("borrowed", seed): run(seed - 2.0) for seed in (3, 4)}
     found = compare_arms(make_results(study(runs)), OUTCOMES)
-    found = {each.arm: each for each in found if each.outcome == "area"}
-    assert (found["sgd-0.9"].mean, found["sgd-0.9"].num_seeds) == (1.0, 3)
-    assert (found["borrowed"].mean, found["borrowed"].num_seeds) == (-2.0, 2)
+    found = {each.arm: each.found for each in found if each.outcome == "area"}
+    shown = {arm: (each.mean, each.num_seeds) for arm, each in found.items()}
+    assert shown == {"sgd-0.9": (1.0, 3), "borrowed": (-2.0, 2)}
 
 
-def test_second_outcomes_are_corrected_for_the_first_as_well():
-    runs = {("lcam", seed): run(0.0, 0.0) for seed in range(3)}
-    # The last epoch: t = -2 sqrt(3), p = 0.0742 (see test_statistics). The mean of both
-    # is 19, 20 and 21: t = 20 sqrt(3).
-    for seed, last in enumerate((-1.0, -2.0, -3.0)):
-        runs["sgd-0.9", seed] = run(2 * (19 + seed) - last, last)
-    results = make_results(study(runs))
-    found = {
-        each.outcome: each for each in compare_arms(results, ("last_error", "area"))
-    }
-    first, second = found["last_error"], found["area"]
-    assert first.corrected_p == pytest.approx(0.0742, abs=1e-4)
-    # The smaller of two p-values is doubled.
-    assert second.corrected_p == pytest.approx(2 * second.p_value)
+@pytest.mark.parametrize(
+    ("error", "tests", "margin"),
+    [(48.2, 200, 1.0), (4.0, 1000, 0.4), (0.87, 1000, 0.1), (0.87, 200, 0.5)],
+)
+def test_margin_is_a_tenth_of_the_error_a_point_at_most_and_an_example(
+    error, tests, margin
+):
+    runs = {("lcam", 0): run(error, num_test_predictions=tests), ("sgd-0.9", 0): run()}
+    [found] = compare_arms(make_results(study(runs)), ("area",))
+    assert found.margin == pytest.approx(margin, rel=0.2)
+    [found] = compare_arms(make_results(study(runs)), ("area",), 0.3)
+    assert found.margin == 0.3
 
 
-CLEAR = Comparison("", "a", "b", "area", -2.0, 0.5, 0.001, 5, 0.75, 0.002)
+def compared(mean, half_width, half_width_90, p_value=0.01, num_seeds=5):
+    """A comparison with a margin of 1 point."""
+    numbers = mean, half_width, half_width_90, p_value, num_seeds, 0.75, 0.3, "paired"
+    return Comparison("", "a", "b", "area", 1.0, Difference(*numbers))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "verdict"),
+    [
+        (compared(0.0, 0.0, 0.0, math.nan), "identical"),
+        (compared(0.5, math.nan, math.nan, math.nan), "undecided"),
+        (compared(-2.0, 0.5, 0.3), "better, by more than 1 point"),
+        (compared(2.0, 0.5, 0.3), "worse, by more than 1 point"),
+        (compared(-1.2, 1.1, 0.8), "better"),
+        (compared(0.5, 0.4, 0.3), "worse, by less than 1 point"),
+        (compared(0.1, 1.2, 0.8, 0.8), "equal within 1 point"),
+        (compared(0.3, 1.2, 0.8, 0.8), "undecided"),
+        (compared(0.3, 0.0, 0.0, math.nan, 1), "one seed: no evidence"),
+    ],
+)
+def test_verdict_follows_from_the_intervals_and_the_margin(comparison, verdict):
+    assert comparison.verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("comparison", "expected"),
     [
         (
-            CLEAR,
-            "-2.00 points, 95 % interval -2.50 to -1.50 (5 seeds), p = 0.002: better",
-        ),
-        (CLEAR._replace(mean=2.0), ": worse"),
-        (
-            CLEAR._replace(corrected_p=0.06),
-            "p = 0.06: can't tell which is better (a true difference of 0.75 would be "
-            "seen 4 times in 5)",
+            compared(-2.0, 0.5, 0.3),
+            "-2.00 points, 95 % interval -2.50 to -1.50 (5 seeds), p = 0.01: better, "
+            "by more than 1 point",
         ),
         (
-            CLEAR._replace(corrected_p=0.06, detectable=1e4),
-            "a true difference of 100.00 would",
+            compared(0.3, 1.2, 0.8, 0.6),
+            "p = 0.6: undecided (at most 0.90 better, at most 1.50 worse; 0.75 would "
+            "have been found 4 times in 5)",
         ),
         (
-            CLEAR._replace(corrected_p=math.nan),
-            "all differences equal: can't tell which is better",
+            compared(0.3, math.nan, math.nan, math.nan),
+            "+0.30 points (5 seeds, all alike): undecided",
         ),
         (
-            CLEAR._replace(num_seeds=1),
-            "with one seed, which is no evidence: it takes 3 or more",
+            compared(0.3, math.nan, math.nan, math.nan, 1),
+            "+0.30 points with one seed, which is no evidence: it takes 3 or more",
         ),
     ],
 )
-def test_verdict_is_in_plain_words(comparison, expected):
-    assert expected in comparison.sentence
+def test_sentence_has_the_numbers_and_what_is_left_open(comparison, expected):
+    assert comparison.sentence.endswith(expected)

@@ -44,7 +44,7 @@ def test_p_of_equivalence_is_that_of_statsmodels(numbers, p):
         (EQUAL, 0.3, "equal within 0.3 points"),
         (OPEN, 0.2, "LCAM is worse"),
         ([-x for x in OPEN], 0.2, "LCAM is better"),
-        (OPEN, 1.0, "LCAM is worse, by less than 1 points"),
+        (OPEN, 1.0, "LCAM is worse, by less than 1 point"),
         ([-2.0, -1.0, -1.5, -1.8], 0.3, "LCAM is better, by more than 0.3 points"),
         ([2.0, -2.0, 1.0, -1.5], 0.3, "undecided"),
     ],
@@ -212,9 +212,10 @@ def test_unfinished_plan_tells_counts_and_spreads_only(tmp_path, small_plan):
     assert "3 of the 4 planned seeds have been run" in text
     assert "| `borrowed` | 3 of 4 |" in text
     assert "| Own? | 1 | - | - |" in text
-    assert "### " not in text
+    assert "verdict" not in text
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"epochs.csv", "report.md", "runs.csv", "study.json"}
+    pages = {"report.md", "details.md"}
+    assert files == {"epochs.csv", "runs.csv", "study.json"} | pages
 
 
 def test_arms_of_a_plan_alone_are_not_judged_either(tmp_path, small_plan):
@@ -226,10 +227,8 @@ def test_arms_of_a_plan_alone_are_not_judged_either(tmp_path, small_plan):
 
 def test_complete_plan_is_answered(tmp_path, small_plan):
     text = write_report(tmp_path, study(runs_of(range(4)))).read_text()
-    assert "### Primary questions" in text
-    assert "LCAM is better, by more than 0.3 points" in text
-    assert "### Secondary questions" in text
-    assert "of the effect of `dose`" in text
+    assert "**LCAM is better, by more than 0.3 points**: " in text
+    assert "half the learning rate, `dose`, changes the error by -2.9" in text
     lines = (tmp_path / "questions.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [
         "borrowed",

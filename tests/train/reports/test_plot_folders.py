@@ -103,7 +103,7 @@ def test_picture_of_a_comparison_says_what_the_table_says(tmp_path, drawn):
     above = " ".join(arms.get_suptitle().split())
     # LCAM ends at 4 and 0, SGD at 5 and 5.
     assert "sgd-0.9 against lcam: +3.00 points, 95 % interval -22.41 to" in above
-    assert "can't tell which is better" in above
+    assert "undecided" in above
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path, drawn):

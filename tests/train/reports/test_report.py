@@ -1,12 +1,15 @@
+import math
 import re
 
 import pytest
 
 from tests.train.reports.written import BLOCK, run, study
+from train.reports.details import seeds_text
 from train.reports.outcomes import Comparison, make_results
-from train.reports.report import conclusions, findings, summarize, write_report
+from train.reports.page import answer, conclusions, headline
+from train.reports.report import write_html, write_report
 from train.reports.rows import make_rows
-from train.reports.section import seeds_text
+from train.reports.statistics import Difference
 from train.settings.arms import parse_arm
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
@@ -35,16 +38,31 @@ def written(tmp_path_factory):
     return write_report(out, study(runs, note="A note."))
 
 
-def test_report_begins_with_what_was_run_the_answer_and_a_picture(written):
-    lines = written.read_text().splitlines()
-    assert lines[0] == "# Study: ablation"
+def details_of(path):
+    return (path.parent / "details.md").read_text()
+
+
+def test_page_has_answer_certainty_setting_differences_and_source(written):
+    text = written.read_text()
+    lines = text.splitlines()
+    assert lines[0] == "# ablation: What matters?"
     assert lines[2] == (
-        "Compared: `lcam`, `sgd-0.9`. Data: digits, MLP, 1 epoch, batches of 64. "
-        "Seeds 0 to 2."
+        "**Answer.** **lcam against sgd-0.9: better, by more than 0.5 points.** A note."
     )
-    assert lines[4].startswith("**What matters?** A note. The test error of `sgd-0.9`")
-    assert lines[6].endswith("(forest.png)")
+    heads = re.findall(r"^\*\*(\w+)\.\*\*", text, re.M)
+    assert " ".join(heads) == "Answer Certainty Setting Controls How From More"
+    # -5, -5.1 and -4.9; Student's t for 2 degrees of freedom is 4.303.
+    assert "| `sgd-0.9` | 3 | 6.33 | -5.00 [-5.25, -4.75] | 0.00013 |" in text
     assert (written.parent / "forest.png").exists()
+
+
+def test_html_holds_both_pages_and_their_pictures(tmp_path):
+    runs = {(arm, seed): run(seed) for arm in ("lcam", "sgd-0.9") for seed in range(3)}
+    write_report(tmp_path, study(runs))
+    text = write_html(tmp_path).read_text()
+    assert text.count('src="data:image/png;base64,') == 2
+    assert "How to read this" in text
+    assert set(re.findall('href="(.*?)"', text)) == {"#details", "report.md"}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +82,8 @@ def test_report_of_a_comparison_has_the_options_of_its_arms(tmp_path, arm, words
     arms = (Arm("sgd", Optimizer("sgd")), Arm(arm, parse_arm(arm)))
     block = BLOCK._replace(arms=arms, reference="sgd")
     runs = {("sgd", 0): run(), (arm, 0): run()}
-    text = write_report(tmp_path, study(runs, block)).read_text()
-    [row] = [line for line in text.splitlines() if line.startswith(f"| `{arm}` |")]
+    text = details_of(write_report(tmp_path, study(runs, block)))
+    [row, *_] = [line for line in text.splitlines() if line.startswith(f"| `{arm}` |")]
     assert words in row
 
 
@@ -77,24 +95,23 @@ def test_options_that_differ_between_blocks_are_all_named(tmp_path):
     about = study({}).about | describe_study("noise", "?", blocks, ["last_error"])
     about |= {"environments": study({}).about["environments"]}
     found = make_rows(about, {(name, "lcam", 0): run() for name in "ab"})
-    text = write_report(tmp_path, found).read_text()
+    text = details_of(write_report(tmp_path, found))
     assert "| learning rate 0.1 / 0.03, momentum 0.93 at low loss" in text
 
 
 def test_intervals_of_errors_stay_between_0_and_100(written):
     # Of 0, 1 and 3: the mean is 4 / 3, and the interval would begin below 0.
-    assert "| lcam | 3 | 1.33 ± 1.53 [0.00, 5.13] |" in written.read_text()
+    assert "| lcam | 3 | 1.33 ± 1.53 [0.00, 5.13] |" in details_of(written)
 
 
 def test_report_says_what_one_example_weighs(written):
-    assert (
-        "test error: 0.5 points for one test example" in written.read_text()
-    )  # 1 of 200
+    assert "0.5 points for one test example" in written.read_text()  # 1 of 200
 
 
 def test_no_sentence_of_a_report_is_repeated(tmp_path):
     runs = {(arm.name, s): run(s + 1.0) for arm in BLOCK.arms for s in range(4)}
-    text = write_report(tmp_path, study(runs)).read_text()
+    path = write_report(tmp_path, study(runs))
+    text = path.read_text() + details_of(path)
     prose = [line for line in text.splitlines() if line and line[0] not in "|#!"]
     sentences = [s for line in prose for s in re.split(r"(?<=[.:?]) ", line)]
     assert len(set(sentences)) == len(sentences)
@@ -107,7 +124,7 @@ def test_study_without_a_finished_run_has_no_report(tmp_path):
 
 def test_arm_that_diverged_is_named_and_compared_with_nothing(tmp_path):
     runs = {("lcam", 0): run(), ("sgd-0.9", 0): run(diverged=True)}
-    text = write_report(tmp_path, study(runs)).read_text()
+    text = details_of(write_report(tmp_path, study(runs)))
     assert "`sgd-0.9` diverged with seed 0. It is compared with nothing." in text
     assert "| sgd-0.9 |" not in text
 
@@ -115,18 +132,26 @@ def test_arm_that_diverged_is_named_and_compared_with_nothing(tmp_path):
 # --- Its first sentences --------------------------------------------------------------
 
 
-def against(arm, mean, corrected_p, block="digits", reference="lcam"):
-    numbers = mean, 0.1, 0.01, 5, 0.2
-    return Comparison(block, arm, reference, "area", *numbers, corrected_p)
+def against(arm, mean, p, block="digits", reference="lcam", num_seeds=5):
+    """An arm less LCAM, its interval of 90 % alone within the margin of 1 point."""
+    numbers = mean, abs(mean) + 0.1 * (p - 0.05), 0.6, p, num_seeds, 0.2, 0.1, "paired"
+    found = Difference(*numbers)
+    return Comparison(block, arm, reference, "area", 1.0, found)
 
 
 @pytest.mark.parametrize(
     ("comparisons", "words"),
     [
-        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.01)], "LCAM beats .*`shuffled`:"),
-        ([("chance", 1.0, 0.01), ("shuffled", 1.0, 0.06)], "not beat .*`shuffled`:"),
-        ([("shuffled", 1.0, 0.01), ("borrowed", -1.0, 0.01)], "not beat .*`borrowed`:"),
-        ([("borrowed", 1.0, 0.01), ("chance", -1.0, 0.01)], "LCAM beats .*`borrowed`:"),
+        ([("chance", 1.0, 0.01), ("shuffled", 2.0, 0.01)], "helps: .* than `shuffled`"),
+        ([("chance", 2.0, 0.01), ("shuffled", 2.0, 0.5)], "No effect .* `shuffled`"),
+        (
+            [("shuffled", 2.0, 0.01), ("borrowed", -2.0, 0.01)],
+            "harms: .* than `borrowed`",
+        ),
+        (
+            [("borrowed", 0.1, 0.5), ("chance", -1.0, 0.01)],
+            "nothing beyond the margin: .* equals `borrowed`",
+        ),
     ],
 )
 def test_conclusion_is_drawn_from_the_sharpest_control(comparisons, words):
@@ -136,17 +161,21 @@ def test_conclusion_is_drawn_from_the_sharpest_control(comparisons, words):
 
 def test_blocks_with_the_same_conclusion_share_a_sentence():
     found = conclusions(
-        [against("borrowed", 1.0, 0.5, block) for block in ("digits", "english")]
-        + [against("borrowed", 1.0, 0.01, "numbers")]
+        [against("borrowed", 2.0, 0.5, block) for block in ("digits", "english")]
+        + [against("borrowed", 2.0, 0.01, "numbers")]
     )
     assert len(found) == 2
-    assert "not beat its sharpest control, `borrowed`, on digits, english:" in found[0]
-    assert "LCAM beats its sharpest control, `borrowed`, on numbers:" in found[1]
+    assert "against `borrowed`, its sharpest control, on digits, english." in found[0]
+    assert "better than `borrowed`, its sharpest control, on numbers." in found[1]
 
 
 @pytest.mark.parametrize(
     "comparison",
-    [against("sgd-0.9", 1.0, 0.01), against("chance", 1.0, 0.01, reference="sgd")],
+    [
+        against("sgd-0.9", 1.0, 0.01),
+        against("chance", 1.0, 0.01, reference="sgd"),
+        against("borrowed", 1.0, math.nan, num_seeds=1),
+    ],
 )
 def test_without_controls_of_lcam_there_is_no_conclusion(comparison):
     assert conclusions([comparison]) == []
@@ -155,40 +184,44 @@ def test_without_controls_of_lcam_there_is_no_conclusion(comparison):
 @pytest.mark.parametrize(
     ("comparisons", "expected"),
     [
-        ([], ""),
-        ([("a", 1.0, 0.5)], "The difference is not significant."),
+        ([against("a", 2.0, 0.5)], "lcam against a: undecided"),
         (
-            [("a", 1.0, 0.5), ("b", 1.0, 0.06)],
-            "None of 2 differences is significant after correction.",
+            [
+                against("a", 2.0, 0.5, reference="sgd"),
+                against("b", 0.1, 0.5, "", "sgd"),
+            ],
+            "2 arms against sgd in 2 settings: 1 equal within 1 point, 1 undecided",
         ),
         (
-            [("a", 1.0, 0.5), ("b", -1.5, 0.04)],
-            "The test error of `b` is 1.50 points lower than that of `lcam`. No other "
-            "difference is significant after correction.",
-        ),
-        (
-            [("a", 1.0, 0.01)],
-            "The test error of `a` is 1.00 points higher than that of `lcam`.",
+            [
+                against("a", 2.0, 0.01),
+                against("b", -2.0, 0.01),
+                against("c", -2.0, 0.01),
+                against("d", 0.0, math.nan),
+                against("e", 0.1, 0.5),
+                against("f", 0.1, math.nan, num_seeds=1),
+            ],
+            "LCAM against 6 arms: 2 worse, 1 better, 1 equal within 1 point, 1 "
+            "identical, 1 one seed",
         ),
     ],
 )
-def test_verdict_names_what_is_significant(comparisons, expected):
-    assert findings([against(*each) for each in comparisons]) == expected
+def test_headline_counts_the_verdicts(comparisons, expected):
+    assert headline(comparisons) == expected
+
+
+def test_answer_names_what_is_better_or_worse():
+    about = study({}).about | {"outcomes": ["area"]}
+    arms = [("a", 2.0, 0.01), ("b", 2.0, 0.01), ("c", -2.0, 0.01), ("d", 2.0, 0.5)]
+    found = answer(about, [], [against(*each) for each in arms])
+    assert "LCAM is better than `a`, `b`; LCAM is worse than `c`." in found
 
 
 def test_nothing_is_concluded_from_one_seed():
-    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
-    assert findings([one]) == "One seed is no evidence: it takes 3 or more."
-    assert conclusions([one, against("chance", 1.0, 0.01)]) == []
-
-
-def test_arm_with_one_seed_is_no_difference_that_was_tested():
-    one = against("borrowed", 1.0, float("nan"))._replace(num_seeds=1)
-    found = findings([one, against("a", 1.0, 0.5), against("b", 1.0, 0.5)])
-    assert found == (
-        "None of 2 differences is significant after correction. One seed of `borrowed` "
-        "is no evidence: it takes 3 or more."
-    )
+    about = study({}).about | {"outcomes": ["area"]}
+    found = answer(about, [], [against("borrowed", 1.0, math.nan, num_seeds=1)])
+    assert "One seed is no evidence: it takes 3 or more." in found
+    assert "loss" not in found
 
 
 def test_summary_says_how_well_the_phase_is_told():
@@ -198,4 +231,19 @@ def test_summary_says_how_well_the_phase_is_told():
         row["observed"] = {"misread": misread, "misread_by_chance": [0.5]}
     results = make_results(study({("lcam", 0): watched}, block))
     # 1 - (0.25 + 0.5) / (0.5 + 0.5)
-    assert "is 0.25 on digits for `lcam`." in summarize(study({}).about, results, [])
+    assert "1 at most): 0.25 on digits.**" in answer(study({}).about, results, [])
+
+
+def test_study_of_rates_names_the_best_of_each_optimizer():
+    rates = (0.1, 0.3)
+    arms = [
+        Arm(f"{name}-rate-{rate}", Optimizer(name, learning_rate=rate))
+        for name in ("sgd", "lcam")
+        for rate in rates
+    ]
+    errors = dict(zip([arm.name for arm in arms], (5.0, 4.0, 2.0, 3.0), strict=True))
+    block = BLOCK._replace(arms=tuple(arms), reference=arms[0].name)
+    rows = study({(name, 0): run(error) for name, error in errors.items()}, block)
+    about = rows.about | {"study": "rates"}
+    found = answer(about, make_results(rows), [])
+    assert "digits: `sgd` at 0.3, `lcam` at 0.1." in found

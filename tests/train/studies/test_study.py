@@ -79,7 +79,7 @@ def test_report_replaces_a_link_and_not_what_it_leads_to(halves, tmp_path, capsy
     report.symlink_to(outside)
     assert main(["report", str(folder)]) == 0
     assert outside.read_text() == "precious"
-    assert report.read_text().startswith("# Study")
+    assert report.read_text().startswith("# comparison")
     shutil.move(folder / "report", tmp_path / "moved")
     (folder / "report").symlink_to(tmp_path / "moved")
     assert main(["report", str(folder)]) == 2
@@ -91,7 +91,7 @@ def test_report_of_a_study_is_made_anew_in_its_folder(whole):
     (whole / "report" / "comparisons.csv").unlink()
     assert main(["report", str(whole)]) == 0
     assert tables(whole / "report") == before
-    assert "# Study: comparison" in (whole / "report" / "report.md").read_text()
+    assert "# comparison: " in (whole / "report" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

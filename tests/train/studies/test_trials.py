@@ -71,7 +71,7 @@ def test_report_is_made_of_what_the_runs_wrote(study):
     for row in rows:
         expected = np.mean(np.subtract(last[row["arm"]], last["sgd-0.9"]))
         assert float(row["mean"]) == pytest.approx(expected)
-    text = (study[1] / "report" / "report.md").read_text()
+    text = (study[1] / "report" / "details.md").read_text()
     assert f"| sgd-0.9 | 2 | {np.mean(last['sgd-0.9']):.2f} ± " in text
 
 
