@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
 
 from models import TrainedNetwork, WideResNet
 from models.torch_weights import to_torch
+from models.trained import filled
 from train.engine import networks, optimizers, own
 from train.engine.networks import NetworkSpec
 from train.engine.own import OwnFunction
@@ -98,11 +98,14 @@ def load_run(folder: str | Path, step: int | None = None) -> RunNetwork:
     trained = checkpoint.restore(folder, step)["state"]
     trained["params"] = _tested(trained["opt_state"], trained["params"])
     state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
-    filled = [
-        _fill(folder, abstract, trained[name])
-        for name, abstract in zip(("params", "batch_stats"), state, strict=True)
-    ]
-    module = merge(networks.graph_of(spec), *filled)
+    saved = [checkpoint.by_path(trained[name]) for name in ("params", "batch_stats")]
+    try:
+        module = merge(networks.graph_of(spec), *map(filled, state, saved))
+    except ValueError:
+        raise InputError(
+            f"the checkpoint in {folder} is of another network than {NETWORK} says: "
+            "one of them was changed."
+        ) from None
     return RunNetwork(spec, module, about, step)
 
 
@@ -160,21 +163,6 @@ def _chosen(folder: Path, step: int | None) -> int:
         f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
         "stopped, and after --checkpoint-minutes."
     )
-
-
-def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
-    """Puts arrays by their names in the place of abstract ones."""
-    found = checkpoint.by_path(arrays)
-    paths, tree = jax.tree_util.tree_flatten_with_path(pure(abstract))
-    shapes = {checkpoint.path_of(keys): leaf.shape for keys, leaf in paths}
-    if shapes != {name: np.shape(array) for name, array in found.items()}:
-        raise InputError(
-            f"the checkpoint in {folder} is of another network than {NETWORK} says: "
-            "one of them was changed."
-        )
-    leaves = [jnp.asarray(found[name]) for name in shapes]
-    filled = jax.tree_util.tree_unflatten(tree, leaves)
-    return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(filled))
 
 
 def export(config: Export) -> str:
