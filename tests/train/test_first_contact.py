@@ -189,7 +189,10 @@ REFUSED = {
     "run --data npz:w_one.npz": "y_train holds one class; expected two or more.",
     "run --batch-size 5000": "--batch-size must be at most 1437, the number",
     "run --shrink 3": "--shrink 3 does not divide images of 8 x 8 pixels evenly.",
-    "run --validation 2000": "--validation must be below 1437, the number of training",
+    "run --validation 2000": "--validation must be at most 1427, so that of the 1437 "
+    "training examples one of each class is left to train on; got 2000.",
+    "run --data diabetes --validation 309": "at most 308, so that of the 309 training "
+    "examples one is left",
     # Folders.
     "run --out runs/digits-lcam-seed0": "or add --resume to continue what is in it.",
     "run --out runs/thesis": "leave out --out to have one made.",

@@ -61,7 +61,7 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
     loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
     results = [f"training loss {loss}"]
     if last.get("test_error") is not None:
-        results.insert(0, f"test error {last['test_error']:.2f} %")
+        results.insert(0, f"{config.data.tested} error {last['test_error']:.2f} %")
     clock = as_clock(sum(row["seconds"] for row in rows))
     epochs = _count(len(rows), "epoch", "s")
     lines = [f"{', '.join(results)} after {epochs} in {clock}"]
