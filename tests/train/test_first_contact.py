@@ -187,7 +187,8 @@ REFUSED = {
     "without a training example: 2 examples are left. Take a smaller --every.",
     "run --data npz:w_shape.npz": "x_train are 8x8x3 and in x_test 7x7x3",
     "run --data npz:w_one.npz": "y_train holds one class; expected two or more.",
-    "run --batch-size 5000": "--batch-size must be at most 1437, the number",
+    "run --batch-size 5000": "--batch-size must be at most 1437, the number of traini",
+    "run --every 30": "got 64 (the default is 64). Type, for example, --batch-size 12.",
     "run --shrink 3": "--shrink 3 does not divide images of 8 x 8 pixels evenly.",
     "run --validation 2000": "--validation must be at most 1427, so that of the 1437 "
     "training examples one of each class is left to train on; got 2000.",
@@ -263,6 +264,8 @@ ACCEPTED = {
     "run": "data: 1,437 images of 8 x 8 pixels, 1 channel, 10 classes; 360 test images",
     "run --crop-padding 5": "warning: --crop-padding 5 is more than half of im",
     "run --warmup-epochs 21": "warning: --warmup-epochs 21 is more than --epochs 2",
+    "run --every 15": "warning: with --batch-size 64 an epoch leaves out 32 of the 96 "
+    "training examples, each time others. --no-drop-last takes all.",
     "compare --schedule step --milestones 9 20 31": "warning: --milestones 20 and 31",
     "run --data npz:w_y1.npz": "data: 100 images of 8 x 8 pixels, 3 channels, 10 class",
     "run --data npz:w_gap.npz": "warning: 9,001 classes, of which 10 occur",
