@@ -194,6 +194,7 @@ REFUSED = {
     "training examples one of each class is left to train on; got 2000.",
     "run --data diabetes --validation 309": "at most 308, so that of the 309 training "
     "examples one is left",
+    "run --keep-best": "--keep-best needs --validation N: the number of training exam",
     # Folders.
     "run --out runs/digits-lcam-seed0": "or add --resume to continue what is in it.",
     "run --out runs/thesis": "leave out --out to have one made.",
@@ -221,8 +222,8 @@ REFUSED = {
     "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
     "evaluate runs/thesis --predictions a.txt": "--predictions must end in .csv",
     "evaluate runs/digits-lcam-seed0 --predictions mine.npz": "is there already",
-    "evaluate runs/thesis --step 0": "--step must be at least 1, got 0.",
-    "evaluate runs/thesis --step last": "--step must be a whole number, got 'last'.",
+    "evaluate runs/thesis --step 0": "--step must be a number of steps, at le",
+    "evaluate runs/thesis --step last": "steps, at least 1, or best, got last.",
     "evaluate runs/thesis --data digit": "Did you mean digits?",
     "evaluate runs/thesis --out a.csv": "evaluate has no option --out. It belongs to",
     "export": "export needs FOLDER, OUT.",
@@ -233,7 +234,7 @@ REFUSED = {
     "export runs/thesis a.pt": "OUT must end in .safetensors or .npz, got a.pt.",
     "export runs/digits-lcam-seed0 mine.npz": "OUT mine.npz is there already: name a",
     "export runs/digits-lcam-seed0 nope/a.npz": "there is no folder nope that can be",
-    "export --step -1 runs/thesis a.npz": "--step must be at least 1, got -1.",
+    "export --step -1 runs/thesis a.npz": "at least 1, or best, got -1.",
     "runs nope": "there is no folder nope.",
     "runs notes.txt": "there is no folder notes.txt.",
     "runs --jsn": "runs has no option --jsn. Did you mean --json?",

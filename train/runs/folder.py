@@ -34,7 +34,7 @@ FREE_OPTIONS = (
     "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
-    *("quiet", "compile_cache", "tensorboard"),
+    *("keep_best", "quiet", "compile_cache", "tensorboard"),
 )
 OLD_SPLIT = "the last examples"  # of earlier versions: what --validation took
 # Files of one's own, as options name them: the group of each option, and its reader.

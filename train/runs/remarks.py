@@ -69,6 +69,8 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
         share = sum(row["low_loss_share"] for row in rows) / len(rows)
         switches = _count(sum(row["phase_switches"] for row in rows), "switch", "es")
         lines.append(f"low-loss phase in {share:.0%} of the steps, {switches}")
+    if config.keep_best and (best := records.best_step(folder, last["step"])):
+        lines.append(f"lowest validation error: step {best} (evaluate --step best)")
     lines.append(f"folder: {folder}")
     if picture is not None:
         lines.append(f"picture: {picture}")
