@@ -96,19 +96,19 @@ def load(
     model, num_outputs = about["model"], about["num_outputs"]
     shape, rngs = tuple(about["input_shape"]), nnx.Rngs(0)
     if make is not None:
-        module = _filled(make(shape, num_outputs, rngs=rngs), arrays)
+        module = make(shape, num_outputs, rngs=rngs)
     elif model["network"] == "wide_resnet":
-        module = from_torch(arrays, dtype=model["dtype"])
+        return TrainedNetwork(from_torch(arrays, dtype=model["dtype"]), about)
     elif model["network"] == "mlp":
         numbers = int(np.prod(shape))
         module = MLP(numbers, model["hidden"], num_outputs, rngs=rngs)
-        module = _filled(module, arrays)
     elif model["network"] == "transformer":
         sizes = {name: model[name] for name in ("width", "layers", "heads", "dtype")}
-        module = _filled(Transformer(num_outputs, *shape, **sizes, rngs=rngs), arrays)
+        module = Transformer(num_outputs, *shape, **sizes, rngs=rngs)
     else:
         name = model["network"].rpartition(":")[2]
         raise ValueError(f"{path} is of a network of your own: give make={name}.")
+    nnx.update(module, filled(nnx.state(module, nnx.Not(nnx.RngState)), arrays))
     return TrainedNetwork(module, about)
 
 
@@ -130,14 +130,19 @@ def _about(path: Path) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _filled(module: nnx.Module, arrays: Mapping[str, np.ndarray]) -> nnx.Module:
-    """The network with these arrays, which have the names of Flax."""
-    state = nnx.state(module, nnx.Not(nnx.RngState))
-    variables = {"/".join(map(str, path)): v for path, v in nnx.to_flat_state(state)}
-    shapes = {name: variable.shape for name, variable in variables.items()}
+def filled(state: nnx.State, arrays: Mapping[str, np.ndarray]) -> nnx.State:
+    """A state with these arrays in the place of its own: they have the names of Flax.
+
+    Raises:
+      ValueError: names or shapes differ.
+    """
+    leaves = {
+        "/".join(map(str, path)): (path, leaf.shape)
+        for path, leaf in nnx.to_flat_state(state)
+    }
+    shapes = {name: shape for name, (_, shape) in leaves.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         raise ValueError("the file is of another network: names or shapes differ.")
-    for name, variable in variables.items():
-        variable.set_value(jnp.asarray(arrays[name]))
-    nnx.update(module, state)
-    return module
+    return nnx.from_flat_state(
+        [(path, jnp.asarray(arrays[name])) for name, (path, _) in leaves.items()]
+    )

@@ -40,11 +40,12 @@ class Dataset:
 
 def check_batch(experiment: Experiment, dataset: Dataset) -> None:
     """Makes sure that the training set fills a batch."""
-    size = len(dataset.train_inputs)
+    size, usual = len(dataset.train_inputs), Experiment.batch_size
     if size < experiment.batch_size:
         raise InputError(
             f"--batch-size must be at most {size}, the number of training examples, "
-            f"got {experiment.batch_size}."
+            f"got {experiment.batch_size} (the default is {usual}). Type, for example, "
+            f"--batch-size {min(max(size // 4, 1), usual)}."
         )
 
 

@@ -85,6 +85,12 @@ def odd_options(options: Experiment, dataset: Dataset) -> list[str]:
             f"--warmup-epochs {schedule.warmup_epochs:g} is more than --epochs "
             f"{epochs}: the learning rate does not reach its peak."
         )
+    size, batch = len(dataset.train_inputs), options.batch_size
+    if options.drop_last and (left := size % batch) > size / 10:
+        odd.append(
+            f"with --batch-size {batch} an epoch leaves out {left:,} of the {size:,} "
+            "training examples, each time others. --no-drop-last takes all."
+        )
     late = [each for each in schedule.milestones if each >= epochs]
     if schedule.schedule == "step" and late:
         odd.append(

@@ -12,7 +12,7 @@ from train.data.description import odd_options
 from train.errors import InputError
 from train.paths import expand, printable
 from train.settings.experiment import Experiment
-from train.settings.options import Data
+from train.settings.options import VALIDATION_SEED, Data
 
 # Labels are class numbers; a larger one is a mistake (a hash, a timestamp), and would
 # ask for a classifier of that many outputs.
@@ -65,19 +65,35 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
         test_targets = np.concatenate([test_targets, targets[left_out]])
     inputs, targets = inputs[:: config.every], targets[:: config.every]
     if config.validation:
-        rest = len(inputs) - config.validation
-        if rest < 1:
-            raise InputError(
-                f"--validation must be below {len(inputs)}, the number of training "
-                f"examples, got {config.validation}."
-            )
-        inputs, test_inputs = inputs[:rest], inputs[rest:]
-        targets, test_targets = targets[:rest], targets[rest:]
+        has_classes = dataset.num_classes and targets.ndim == 1
+        classes = targets if has_classes else np.zeros(len(targets))
+        held = _held_out(classes, config.validation)
+        inputs, test_inputs = inputs[~held], inputs[held]
+        targets, test_targets = targets[~held], targets[held]
     if dataset.kind == "images":
         inputs = shrink_images(inputs, config.shrink)
         test_inputs = shrink_images(test_inputs, config.shrink)
     classes = dataset.num_classes, dataset.class_names
     return Dataset(inputs, targets, test_inputs, test_targets, *classes)
+
+
+def _held_out(classes: np.ndarray, number: int) -> np.ndarray:
+    """Which examples validate: so many, of each class alike, and never all of one."""
+    size, (_, counts) = len(classes), np.unique(classes, return_counts=True)
+    if number > (most := size - len(counts)):
+        one = "one of each class" if len(counts) > 1 else "one"
+        raise InputError(
+            f"--validation must be at most {most}, so that of the {size} training "
+            f"examples {one} is left to train on; got {number}."
+        )
+    rng = np.random.default_rng(VALIDATION_SEED)
+    by_class = np.lexsort((rng.permutation(size), classes))
+    # The share of a class that has come when half of an example has; its last stays.
+    shares = [[*(np.arange(count - 1) + 0.5) / count, np.inf] for count in counts]
+    order = np.lexsort((rng.permutation(size), np.concatenate(shares)))
+    held = np.zeros(size, bool)
+    held[by_class[order[:number]]] = True
+    return held
 
 
 def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:

@@ -124,11 +124,13 @@ def setting_of(result: Result) -> str:
         error = "squared, in percent of the variance of the training targets"
         if number := run["num_test_predictions"]:
             error = f"{100 / number:.2g} points for one test example"
+    kept = f"{data.get('validation')} training examples, kept from it"
+    split = data.get("validation_split")  # earlier versions took the last
+    kept = f"{kept}: {split}" if split else f"the last {kept}"
     facts = {
         "data": f"{kind} {Path(path).name}" if path else kind,
         "training examples": data["every"] > 1 and f"one in {data['every']}",
-        "tested on": data.get("validation")
-        and f"the last {data['validation']} training examples, kept from it",
+        "tested on": data.get("validation") and kept,
         "pixels": data["shrink"] > 1 and f"squares of {data['shrink']} averaged",
         "crop": data["crop_padding"] and f"padding of {data['crop_padding']}",
         "flip": data["flip"] and "half of the images",

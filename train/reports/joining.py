@@ -11,7 +11,7 @@ import pandas as pd
 
 from train.errors import InputError
 from train.reports.rows import Rows, of_block, unique
-from train.runs.folder import FREE_OPTIONS, config_as_json
+from train.runs.folder import FREE_OPTIONS, OLD_SPLIT, config_as_json
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 
@@ -20,7 +20,7 @@ _TIMES = ("seconds", "images_per_second", "commit", "device", "threads")
 
 _EXPERIMENT, _OPTIMIZER = config_as_json(Experiment()), config_as_json(Optimizer())
 # Options of before, which parts may have.
-_EXPERIMENT["data"]["label_noise"] = 0.0
+_EXPERIMENT["data"] |= {"label_noise": 0.0, "validation_split": OLD_SPLIT}
 _OPTIMIZER |= {"adam_b1": 0.9, "adam_b2": 0.999, "adam_epsilon": 1e-8}
 _OPTIMIZER |= {"high_loss_b1": None, "low_loss_b1": None}
 

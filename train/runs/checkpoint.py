@@ -24,6 +24,7 @@ from train.errors import InputError
 from train.runs import records
 from train.runs.records import CHECKPOINTS
 from train.runs.writing import no_link
+from train.settings.experiment import Run
 
 _GO_ON = "Move {} away to continue from an earlier one, or from the beginning."
 
@@ -44,17 +45,18 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     Args:
       folder: of the run.
-      keep: how many are kept, at least 1.
+      config: of the run: how many are kept, and whether the best is.
       run: says which run it is, the same whenever it goes on.
     """
 
-    def __init__(self, folder: Path, keep: int, run: str):
+    def __init__(self, folder: Path, config: Run, run: str):
         import orbax.checkpoint as ocp  # takes two seconds: not for `--help`
 
         _expect_noise()
         self._args, self._folder, self._run = ocp.args, folder, run
+        self._config = config
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            preservation_policy=self,
             create=False,
             cleanup_tmp_directories=True,
             multiprocessing_options=_alone(),
@@ -87,6 +89,16 @@ class Checkpoints(contextlib.AbstractContextManager):
         )
         with self._writing():
             self._manager.save(step, args=items)
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
+        """Which are kept once the last of them is written: Orbax asks."""
+        steps = [each.step for each in checkpoints]
+        kept = (*steps[-self._config.keep_checkpoints :], self.best(steps[-1]))
+        return [step in kept for step in steps]
+
+    def best(self, done: int) -> int | None:
+        """The step up to `done` that is kept as the best, if one is to be."""
+        return records.best_step(self._folder, done) if self._config.keep_best else None
 
     def _writing(self, more: str = "") -> contextlib.AbstractContextManager[None]:
         return _explained(self._path, "write", f"Is the disk full?{more}")

@@ -40,7 +40,7 @@ def check(config: Command) -> None:
 
 def run(config: Run) -> None:
     """Loads the data, trains, draws, and says what the run came to."""
-    with Display(quiet=config.quiet) as display:
+    with Display(quiet=config.quiet, tested=config.data.tested) as display:
         if config.model.own is not None and config.cluster.coordinator is None:
             display.stage("loading JAX")  # which the user's file needs
             from train.engine.devices import start_jax

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from train import notes
 
 # Of the table of epochs: title, and what a row shows.
-_COLUMNS = {
+_SHOWS = {
     "epoch": lambda row: f"{row['epoch']}",
     "train loss": lambda row: f"{row['train_loss']:.4f}",
     "train error": lambda row: f"{row['train_error']:.2f} %",
@@ -38,15 +38,19 @@ class Display(contextlib.ExitStack):
     Args:
       quiet: show what the run came to, and remarks on stderr; nothing else.
       bar_only: of one of many runs, show only what vanishes again.
+      tested: what the examples are that it is tested on: "test" or "validation".
     """
 
-    def __init__(self, *, quiet: bool = False, bar_only: bool = False):
+    def __init__(
+        self, *, quiet: bool = False, bar_only: bool = False, tested: str = "test"
+    ):
         # Imported late: `--help` needs none of it, and it takes a tenth of a second.
         from rich.console import Console
         from rich.progress import BarColumn, Progress
 
         super().__init__()
         self._bar_only, self._says = bar_only, not (quiet or bar_only)
+        self._shows = {n.replace("test", tested): show for n, show in _SHOWS.items()}
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._is_live = is_terminal and not quiet
         self._out = Patient(sys.stdout)
@@ -143,20 +147,19 @@ class Display(contextlib.ExitStack):
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done: its row of `metrics.jsonl`."""
         self._stage = "training"  # again
-        cells = dict.fromkeys(_COLUMNS, "-")
-        for name, show in _COLUMNS.items():
+        cells = dict.fromkeys(self._shows, "-")
+        for name, show in self._shows.items():
             with contextlib.suppress(KeyError, TypeError):  # no test, or no phases
                 cells[name] = show(row)
         if not self._is_live:
-            told = ("train loss", "train error", "test error")
-            parts = [f"{name} {cells[name]}" for name in told]
+            parts = [f"{name} {cells[name]}" for name in [*cells][1:4]]
             if "test_error" not in row:
                 parts[-1] = "no test"
             parts.append(f"{cells['images/s']} images/s")
             self.line(f"epoch {row['epoch']}/{self._epochs}: {', '.join(parts)}")
             return
         if not self._columns:
-            self._columns = list(_COLUMNS)
+            self._columns = list(cells)
             for name in _DISPENSABLE:
                 if len("  ".join(self._columns)) > self._console.width:
                     self._columns.remove(name)

@@ -24,7 +24,7 @@ from train.runs.writing import replace
 from train.settings.cli import listing
 from train.settings.commands import Evaluate
 from train.settings.optimizer import Optimizer
-from train.settings.options import Data
+from train.settings.options import VALIDATION_SPLIT, Data
 
 MOST_CLASSES = 20  # of a confusion matrix that a terminal can show
 _BATCH = 500
@@ -38,6 +38,7 @@ class _TestSet(NamedTuple):
     targets: np.ndarray | None
     batch_size: int = _BATCH
     class_names: tuple[str, ...] = ()
+    split: str = "test"  # or "validation"
 
 
 def evaluate(config: Evaluate) -> str:
@@ -53,7 +54,7 @@ def evaluate(config: Evaluate) -> str:
     names = network.class_names or [*map(str, range(network.spec.num_outputs))]
     lines = [
         f"{folder}, step {network.step}: {networks.describe(network.spec)}",
-        f"{len(tested.inputs):,} test examples of {tested.name}",
+        f"{len(tested.inputs):,} {tested.split} examples of {tested.name}",
     ]
     if tested.targets is None:
         lines.append("These data have no y_test: there are predictions only.")
@@ -76,19 +77,23 @@ def _load(folder: Path, asked: str | None, input_shape: tuple[int, ...]) -> _Tes
     with reading(path, "Take the folder from a copy."):
         config = json.loads(path.read_text())
         data = dict(config["data"])
-        data.pop("label_noise", None)  # an option of older versions
+        for gone in ("label_noise", "validation_split"):  # which are no options
+            data.pop(gone, None)
         paths = {k: Path(data[k]) for k in ("data_dir", "test_file") if data.get(k)}
         own = Data(**data | paths)
         batch_size, data_sha256 = config["eval_batch_size"], config["data_sha256"]
     if asked is None:
         dataset = sources.load_dataset(own)
         if fingerprint(dataset) != data_sha256:
+            before = ", or were split by an earlier version" * (own.validation > 0)
             raise InputError(
-                f"the data of the run, {own.data}, have changed since it was trained. "
-                "Name the data to test on with --data."
+                f"the data of the run, {own.data}, have changed since it was trained"
+                f"{before}. Name the data to test on with --data."
             )
         size = min(batch_size, len(dataset.test_inputs))
-        return _TestSet(own.data, dataset.test_inputs, dataset.test_targets, size)
+        name = f"{own.data}: {VALIDATION_SPLIT}" if own.validation else own.data
+        data = dataset.test_inputs, dataset.test_targets
+        return _TestSet(name, *data, size, split=own.tested)
     if asked.startswith("npz:"):
         file = expand(Path(asked.removeprefix("npz:")))
         images, labels = sources.load_test_images(file)
@@ -184,8 +189,8 @@ def _scores(network: RunNetwork, tested: _TestSet) -> list[str]:
     found = test_columns(spec.test_size, scores)
     unit = "%" if spec.network.num_outputs > 1 else "% of the variance"
     return [
-        f"test loss {found['test_loss']:.6f}",
-        f"test error {found['test_error']:.4f} {unit}",
+        f"{tested.split} loss {found['test_loss']:.6f}",
+        f"{tested.split} error {found['test_error']:.4f} {unit}",
     ]
 
 

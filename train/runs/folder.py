@@ -24,7 +24,7 @@ from train.runs.provenance import environment
 from train.runs.records import reading
 from train.runs.writing import no_link, replace, writing
 from train.settings.optimizer import parse_optimizer
-from train.settings.options import own_sha256, parse_network
+from train.settings.options import VALIDATION_SPLIT, own_sha256, parse_network
 
 # Options that may be others when a run, a comparison or a study goes on.
 FREE_OPTIONS = (
@@ -34,8 +34,9 @@ FREE_OPTIONS = (
     "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
-    *("quiet", "compile_cache", "tensorboard"),
+    *("keep_best", "quiet", "compile_cache", "tensorboard"),
 )
+OLD_SPLIT = "the last examples"  # of earlier versions: what --validation took
 # Files of one's own, as options name them: the group of each option, and its reader.
 _OWN = {
     "network": ("model", parse_network),
@@ -161,7 +162,7 @@ def check_claim(
     free = () if only_saved else getattr(config, "changeable", ())
     path = folder / "config.json"
     with reading(path, f"Move {folder} away, or name another folder with --out."):
-        saved = _flat(json.loads(path.read_text()))
+        saved = {"validation_split": OLD_SPLIT} | _flat(json.loads(path.read_text()))
     ours = _flat(_claim(config, facts))
     for what in _OWN:
         name, was, sum_ = ours.get(what), str(saved.get(what)), f"{what}_sha256"
@@ -222,7 +223,10 @@ def _claim(config: Any, facts: dict[str, Any]) -> dict[str, Any]:
 
 def config_as_json(config: Any) -> dict[str, Any]:
     """The options as JSON gives them back: paths as strings, tuples as lists."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    options = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    if isinstance(data := options.get("data"), dict) and data["validation"]:
+        data["validation_split"] = VALIDATION_SPLIT
+    return options
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:

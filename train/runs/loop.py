@@ -219,7 +219,7 @@ class _Training:
         spec, config = self._spec, self._config
         if self.folder is not None:
             self._checkpoints = stack.enter_context(
-                Checkpoints(self.folder, config.keep_checkpoints, self._digest)
+                Checkpoints(self.folder, config, self._digest)
             )
         if self._done:
             snapshot = self._snapshot()
@@ -457,6 +457,8 @@ class _Training:
         """Whether to save now: by the clock, or after so many epochs."""
         if epoch == self._config.epochs:
             return not self._light
+        if epoch and self.folder and self._checkpoints.best(self._done) == self._done:
+            return True
         every, minutes = self._config.checkpoint_every, self._config.checkpoint_minutes
         if every and epoch and epoch % every == 0:
             return True

@@ -149,6 +149,19 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
+def best_step(folder: Path, done: int) -> int | None:
+    """The step up to `done` with the lowest validation error, the first of several."""
+    with reading(f"the rows of {folder}", "Take them from a copy."):
+        data = json.loads((folder / "config.json").read_text())["data"]
+        is_there = data["validation"] and (folder / "metrics.jsonl").exists()
+        errors = [
+            (row["test_error"], row["step"])
+            for row in (read_metrics(folder) if is_there else ())
+            if row["step"] <= done and row.get("test_error") is not None
+        ]
+    return min(errors)[1] if errors else None
+
+
 def has_finished(folder: Path) -> bool:
     """Whether a run came to its end: it may have left no checkpoint."""
     return (folder / FINISHED).exists()

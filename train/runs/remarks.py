@@ -61,7 +61,7 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
     loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
     results = [f"training loss {loss}"]
     if last.get("test_error") is not None:
-        results.insert(0, f"test error {last['test_error']:.2f} %")
+        results.insert(0, f"{config.data.tested} error {last['test_error']:.2f} %")
     clock = as_clock(sum(row["seconds"] for row in rows))
     epochs = _count(len(rows), "epoch", "s")
     lines = [f"{', '.join(results)} after {epochs} in {clock}"]
@@ -69,6 +69,8 @@ def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[st
         share = sum(row["low_loss_share"] for row in rows) / len(rows)
         switches = _count(sum(row["phase_switches"] for row in rows), "switch", "es")
         lines.append(f"low-loss phase in {share:.0%} of the steps, {switches}")
+    if config.keep_best and (best := records.best_step(folder, last["step"])):
+        lines.append(f"lowest validation error: step {best} (evaluate --step best)")
     lines.append(f"folder: {folder}")
     if picture is not None:
         lines.append(f"picture: {picture}")

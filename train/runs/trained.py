@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
 
 from models import TrainedNetwork, WideResNet
 from models.torch_weights import to_torch
+from models.trained import filled
 from train.engine import networks, optimizers, own
 from train.engine.networks import NetworkSpec
 from train.engine.own import OwnFunction
@@ -24,7 +24,7 @@ from train.errors import InputError
 from train.paths import expand
 from train.runs import checkpoint
 from train.runs.folder import config_as_json
-from train.runs.records import check_is_run, has_finished, reading, steps_in
+from train.runs.records import best_step, check_is_run, has_finished, reading, steps_in
 from train.runs.writing import replace
 from train.settings.commands import Export
 from train.settings.options import Model
@@ -69,12 +69,12 @@ def write_network(
     replace(folder / NETWORK, json.dumps(about, indent=2) + "\n")
 
 
-def load_run(folder: str | Path, step: int | None = None) -> RunNetwork:
+def load_run(folder: str | Path, step: int | str | None = None) -> RunNetwork:
     """The network of a run, in evaluation mode, with its normalisation.
 
     A network of a user's own is made by `network.py` in the folder, which is executed:
     load such a run only if you trust whoever made it. Without `step` the checkpoint is
-    the newest.
+    the newest; with "best" it is that of the lowest validation error.
 
     Raises:
       InputError: there is no run or no checkpoint, or one is damaged; or a user's own
@@ -98,11 +98,9 @@ def load_run(folder: str | Path, step: int | None = None) -> RunNetwork:
     trained = checkpoint.restore(folder, step)["state"]
     trained["params"] = _tested(trained["opt_state"], trained["params"])
     state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
-    filled = [
-        _fill(folder, abstract, trained[name])
-        for name, abstract in zip(("params", "batch_stats"), state, strict=True)
-    ]
-    module = merge(networks.graph_of(spec), *filled)
+    saved = [checkpoint.by_path(trained[name]) for name in ("params", "batch_stats")]
+    with reading(folder / NETWORK, again):
+        module = merge(networks.graph_of(spec), *map(filled, state, saved))
     return RunNetwork(spec, module, about, step)
 
 
@@ -141,15 +139,17 @@ def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnFunctio
     return OwnFunction(path, function, source, bool(about.get("is_text")))
 
 
-def _chosen(folder: Path, step: int | None) -> int:
+def _chosen(folder: Path, asked: int | str | None) -> int:
     """The step of the checkpoint that is asked for, or of the newest."""
-    steps = steps_in(folder)
-    if (step or max(steps, default=None)) in steps:
-        return step or steps[-1]
+    newest = max(steps := steps_in(folder), default=0)
+    step = best_step(folder, newest) if asked == "best" else int(asked or newest)
+    if step in steps:
+        return step
     if steps:
+        advice = " With --validation, --keep-best keeps that of the lowest error."
         raise InputError(
             f"--step must be that of a checkpoint in {folder}: "
-            f"{', '.join(map(str, steps))}; got {step}."
+            f"{', '.join(map(str, steps))}; got {asked}.{advice * (asked == 'best')}"
         )
     if has_finished(folder):
         raise InputError(
@@ -160,21 +160,6 @@ def _chosen(folder: Path, step: int | None) -> int:
         f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
         "stopped, and after --checkpoint-minutes."
     )
-
-
-def _fill(folder: Path, abstract: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
-    """Puts arrays by their names in the place of abstract ones."""
-    found = checkpoint.by_path(arrays)
-    paths, tree = jax.tree_util.tree_flatten_with_path(pure(abstract))
-    shapes = {checkpoint.path_of(keys): leaf.shape for keys, leaf in paths}
-    if shapes != {name: np.shape(array) for name, array in found.items()}:
-        raise InputError(
-            f"the checkpoint in {folder} is of another network than {NETWORK} says: "
-            "one of them was changed."
-        )
-    leaves = [jnp.asarray(found[name]) for name in shapes]
-    filled = jax.tree_util.tree_unflatten(tree, leaves)
-    return jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(filled))
 
 
 def export(config: Export) -> str:

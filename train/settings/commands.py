@@ -22,6 +22,12 @@ def _ending(*endings: str, default: Any = MISSING) -> Any:
     return option(default, rule=rule, group="output")
 
 
+def _step(text: str) -> str | None:
+    """What `--step` must be, if it is not."""
+    is_one = text == "best" or (text.isascii() and text.isdigit() and int(text) > 0)
+    return None if is_one else "must be a number of steps, at least 1, or best"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compare(Experiment):
     """Compares optimizers on the same networks and the same batches.
@@ -235,8 +241,8 @@ class Evaluate(Options):
     #: Data to test on, as in `run`; npz:PATH needs x_test only. Without y_test there
     #: are predictions, and no error. None: the run's own test set.
     data: str | None = option(None, rule=check_source, group="data")
-    #: Steps taken at the checkpoint. None: the newest.
-    step: int | None = at_least(None, 1, group="checkpoints")
+    #: Steps taken at the checkpoint, or best: see `run --keep-best`. None: the newest.
+    step: str | None = option(None, rule=_step, group="checkpoints")
     #: File for the prediction and the probabilities of each example: .csv or .npz.
     predictions: Path | None = _ending(".csv", ".npz", default=None)
     #: Replace the file for the predictions, if it is there.
@@ -260,8 +266,8 @@ class Export(Options):
     folder: Path
     #: File to write: .safetensors or .npz.
     out: Path = _ending(".safetensors", ".npz")
-    #: Steps taken at the checkpoint. None: the newest.
-    step: int | None = at_least(None, 1, group="checkpoints")
+    #: Steps taken at the checkpoint, or best: see `run --keep-best`. None: the newest.
+    step: str | None = option(None, rule=_step, group="checkpoints")
     #: Replace the file, if it is there.
     overwrite: bool = option(False, group="output")
 

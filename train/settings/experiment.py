@@ -96,6 +96,9 @@ class Run(Experiment):
     checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: How many of the newest checkpoints to keep, at least 1.
     keep_checkpoints: int = at_least(2, 1, group="checkpoints")
+    #: Keep the checkpoint of the epoch with the lowest validation error too, for
+    #: evaluate and export with --step best. This needs --validation.
+    keep_best: bool = option(False, group="checkpoints")
     #: Continue from the last checkpoint of the run in --out, with the same options and
     #: data. Without a checkpoint the run starts from the beginning. --epochs may be
     #: another number if the epochs that are trained keep their learning rates: with any
@@ -108,8 +111,13 @@ class Run(Experiment):
     cluster: Cluster = group(Cluster, "machinery")
 
     def check_together(self) -> None:
-        """Refuses to observe what is not there."""
+        """Refuses to observe what is not there, or to choose by the test set."""
         phase = self.optimizer.phase
+        check(
+            not self.keep_best or self.data.validation > 0,
+            "--keep-best needs --validation N: the number of training examples to keep "
+            "out of training and choose by. The test set never chooses a network.",
+        )
         check(
             self.observe == "nothing" or self.optimizer.is_lcam,
             "--observe measures phases of sgd and lcam, not those of other optimizers.",

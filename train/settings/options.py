@@ -61,6 +61,10 @@ _MLP, _WIDE_RESNET, _TRANSFORMER = (
     {"network": (name,)} for name in ("mlp", "wide_resnet", "transformer")
 )
 
+# How --validation chooses: runs keep it. Earlier versions took the last examples.
+VALIDATION_SEED = 0
+VALIDATION_SPLIT = f"stratified draw, seed {VALIDATION_SEED}"
+
 
 @dataclass(frozen=True)
 class Data(Options):
@@ -109,8 +113,8 @@ class Data(Options):
     every: int = at_least(1, 1)
     #: Also test on the training images that --every leaves out.
     test_rest: bool = False
-    #: Keep the last n training images out of training, n at least 0, and test on them
-    #: instead of the test set: for choosing options.
+    #: Keep n training examples out of training, n at least 0, drawn from each class
+    #: alike for all seeds. Test on them instead of the test set: for choosing options.
     validation: int = at_least(0, 0)
     #: Shrink images: average squares of n by n pixels into one, n at least 1.
     shrink: int = at_least(1, 1, of=_IMAGES)

@@ -270,8 +270,8 @@ STUDIES = {
         "kept from training?",
         (4, 4),
         _rates,
-        note="All errors are of the last training examples, which were kept from "
-        "training. The test set was not used.",
+        note="All errors are of examples that were kept from training. The test set "
+        "was not used.",
         first_seed=2000,
     ),
     "ablation": Description(

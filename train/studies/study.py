@@ -21,7 +21,7 @@ from train.reports.rows import collect
 from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
-from train.settings.options import Data
+from train.settings.options import VALIDATION_SPLIT, Data
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
 from train.studies.trials import Clock, run_trials
@@ -46,10 +46,11 @@ def study(config: Study) -> Path:
         notes.say("warning: WRN-28-10 is for a GPU. --quick is the form for a CPU.")
     asked = STUDIES[config.name]
     about = describe_study(config.name, asked.question, blocks, OUTCOMES, asked.note)
+    facts = {"validation_split": VALIDATION_SPLIT} if config.name == "rates" else {}
     if has_begun:
-        check_claim(folder, config)
+        check_claim(folder, config, **facts)
     else:
-        new_folder(folder, "", config)
+        new_folder(folder, "", config, **facts)
     with advising("To continue: the same command."):
         clock = Clock(config.budget)
         seeds = list(seeds_of(config))

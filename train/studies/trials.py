@@ -128,7 +128,7 @@ class Trial(NamedTuple):
         rows = self.rows()
         if rows is None or records.has_diverged(rows):
             return "diverged"
-        by = "validation" if self.block.experiment.data.validation else "test"
+        by = self.block.experiment.data.tested
         return f"{by} error {rows[-1]['test_error']:.2f} %"
 
 

@@ -144,8 +144,46 @@ def test_rest_is_tested_behind_the_test_set():
     assert found.test_targets[3:].tolist() == [1, 2, 0, 1, 3, 0, 2, 3]
 
 
-def test_validation_takes_the_last_training_examples_in_place_of_the_test_set():
-    found = choose(WHOLE, Data(every=2, validation=2))
-    assert found.train_inputs[:, 0].tolist() == [0, 2, 4, 6]
-    assert found.test_inputs[:, 0].tolist() == [8, 10]
-    assert found.test_targets.tolist() == [0, 2]
+@pytest.fixture(scope="module")
+def by_class(tmp_path_factory):
+    """Numbered images of three classes, 60, 30 and 2, in the order of the classes."""
+    images = np.arange(92, dtype=np.uint8).reshape(92, 1, 1)
+    path = tmp_path_factory.mktemp("by-class") / "data.npz"
+    labels = np.repeat([0, 1, 2], [60, 30, 2])
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(
+    ("number", "counts"),
+    [(3, [2, 1, 0]), (46, [30, 15, 1]), (80, [53, 26, 1]), (89, [59, 29, 1])],
+)
+def test_validation_takes_of_each_class_its_share_and_leaves_one(
+    by_class, number, counts
+):
+    found = load_dataset(Data(by_class, validation=number))
+    assert np.bincount(found.test_targets, minlength=3).tolist() == counts
+    rest = np.bincount(found.train_targets, minlength=3)
+    assert (rest + counts).tolist() == [60, 30, 2]
+    trained, validated = found.train_inputs.ravel(), found.test_inputs.ravel()
+    assert sorted([*trained, *validated]) == list(range(92))
+    # Each with the label that it had.
+    labels = (validated >= 60).astype(int) + (validated >= 90)
+    assert labels.tolist() == found.test_targets.tolist()
+
+
+def test_validation_is_drawn_from_all_of_a_class(by_class):
+    validated = load_dataset(Data(by_class, validation=46)).test_inputs.ravel()
+    firsts = validated[:30]  # of the first class, of which 30 come in each half
+    assert 8 < np.sum(firsts < 30) < 22
+
+
+@pytest.mark.parametrize("data", ["diabetes", "english"])
+def test_validation_of_numbers_and_of_text_is_drawn_from_all(data):
+    whole = load_dataset(Data(data))
+    found = load_dataset(Data(data, validation=100))
+    assert len(found.test_targets) == 100
+    parts = np.concatenate([found.train_inputs, found.test_inputs])
+    assert sorted(map(bytes, parts)) == sorted(map(bytes, whole.train_inputs))
+    half = {bytes(example) for example in whole.train_inputs[: len(parts) // 2]}
+    assert 30 < sum(bytes(example) in half for example in found.test_inputs) < 70

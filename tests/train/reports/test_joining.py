@@ -77,6 +77,18 @@ def test_part_with_what_is_gone_had_it_at_its_default():
         join([(A, old), (B, new)])
 
 
+def test_part_with_the_validation_split_of_before_does_not_belong_to_one_of_now():
+    experiment = Experiment(data=Data(validation=9), epochs=1)
+    old, older, new = (
+        part(n, block=BLOCK._replace(experiment=experiment)) for n in range(3)
+    )
+    for each in (old, older):
+        del each.about["blocks"][0]["experiment"]["data"]["validation_split"]
+    assert len(join([(A, old), (B, older)]).runs) == 2
+    with pytest.raises(InputError, match="is the last examples and stratified draw, s"):
+        join([(A, old), (B, new)])
+
+
 OTHER_EPOCHS = BLOCK._replace(experiment=Experiment(epochs=2))
 OTHER_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/b.npz"), epochs=1))
 SAME_PATH = BLOCK._replace(experiment=Experiment(data=Data("npz:/a.npz"), epochs=1))

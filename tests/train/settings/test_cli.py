@@ -50,7 +50,7 @@ from train.settings.options import Data, Model
         ("study --quick ablation", Study(name="ablation", quick=True)),
         ("report a b --out c", Report((Path("a"), Path("b")), out=Path("c"))),
         ("report a --out c b", Report((Path("a"), Path("b")), out=Path("c"))),
-        ("evaluate a --step 3", Evaluate(Path("a"), step=3)),
+        ("evaluate a --step 3", Evaluate(Path("a"), step="3")),
         ("export a --overwrite b.npz",
          Export(Path("a"), Path("b.npz"), overwrite=True)),
         ("runs", Runs()),

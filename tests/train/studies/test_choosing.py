@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -76,6 +77,53 @@ def test_rates_are_chosen_on_training_examples_and_compared_on_the_test_set(comp
     )
     assert choosing == {(100, 2), (100, 8)}
     assert comparing == {(0, 0), (0, 1)}
+
+
+def test_all_arms_and_seeds_choose_by_the_same_examples(compared):
+    _, out = compared
+    runs = [config_of(run) for run in (out / "validation/runs/diabetes").iterdir()]
+    assert len({run["data_sha256"] for run in runs}) == 1
+    splits = {run["data"]["validation_split"] for run in runs}
+    assert splits == {"stratified draw, seed 0"}
+
+
+@pytest.mark.parametrize("whose", ["", "validation/runs/diabetes/*-seed2/"])
+def test_what_was_chosen_on_the_split_of_before_is_not_gone_on_with(
+    compared, tmp_path, capsys, whose
+):
+    command, out = compared
+    shutil.copytree(out, tmp_path / "copy")
+    for path in (tmp_path / "copy").glob(f"{whose}config.json"):
+        config = json.loads(path.read_text())
+        del config["data"]["validation_split"]
+        path.write_text(json.dumps(config))
+    assert main([*command[:-1], str(tmp_path / "copy"), "--resume"]) == 2
+    assert "split was the last examples, is stratified" in capsys.readouterr().err
+
+
+def test_report_says_how_validation_examples_were_chosen(compared, tmp_path):
+    _, out = compared
+    path = tmp_path / "report"
+    assert main(["report", str(out / "validation/report"), "--out", str(path)]) == 0
+    kept = "tested on: 100 training examples, kept from it: stratified draw, seed 0;"
+    assert kept in (path / "report.md").read_text()
+
+
+def test_study_on_the_split_of_before_is_not_gone_on_with(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(studies, "make_blocks", lambda *_: [])
+    monkeypatch.setattr(studies, "run_blocks", lambda *_: sys.exit(3))
+    command = ["study", "rates", "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            main(command)
+    path = tmp_path / "out" / "config.json"
+    config = json.loads(path.read_text())
+    del config["validation_split"]
+    path.write_text(json.dumps(config))
+    assert main(command) == 2
+    assert "split was the last examples, is stratified" in capsys.readouterr().err
 
 
 def test_finished_comparison_chooses_the_same_and_shows_why(
