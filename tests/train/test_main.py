@@ -249,7 +249,7 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     arguments = ["compare", "--data", images, *SHARED, "--out", str(out)]
     assert main([*arguments, "--arms", *arms, "--seeds", "3", "4"]) == 0
     table = capsys.readouterr().out
-    for text in (*arms, "± ", "(2 seeds, "comparison.png"):
+    for text in (*arms, "± ", "(2 seeds", "comparison.png"):
         assert text in table
     assert (out / "comparison.png").exists()
     *lines, folder, picture, next_ = table.splitlines()
