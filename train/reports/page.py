@@ -1,10 +1,11 @@
 """The page of a report: answer, certainty, setting, differences, and their source."""
 
+import itertools
 import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ QUESTIONS = {
     "Is SGD as good?": ("sgd",),
     "Which variant?": ("lcam", "lcam-reversed", "timing", "average", "signal"),
 }
+Family = tuple[Result, Sequence[Comparison]]  # a block, in the primary outcome
 # In this order in a headline.
 VERDICTS = ("worse", "better", "equal", "identical", UNDECIDED, "one seed")
 
@@ -46,16 +48,20 @@ def parts(
     """What the page says; its picture is written into a folder."""
     about, primary = rows.about, rows.about["outcomes"][0]
     mine = [each for each in comparisons if each.outcome == primary]
+    families = []
+    for result in results:
+        if its := [e for e in mine if e.block == result.block["name"]]:
+            families.append((result, its))
     found = [
         f"**Answer.** {answer(about, results, comparisons)}",
-        f"**Certainty.** {certainty(results, mine)}",
+        f"**Certainty.** {certainty(mine)}",
         f"**Setting.** {_setting(about, results)}",
     ]
     if mine:
-        _draw(out / "forest.png", mine, results)
+        _draw(out / "forest.png", mine, families)
         found += [
             f"![{headline(mine)}](forest.png)",
-            _table(results, mine, primary),
+            _table(families, primary),
             f"**Controls.** {_controls(mine)}",
             _how(mine, primary),
         ]
@@ -180,18 +186,17 @@ def _observed(results: Sequence[Result]) -> list[str]:
     return [f"**{what}: {'; '.join(texts)}.**" for what, texts in found.items()]
 
 
-def certainty(results: Sequence[Result], comparisons: Sequence[Comparison]) -> str:
+def certainty(comparisons: Sequence[Comparison]) -> str:
     """How much can be told, for each block."""
     cells = [["", "seeds", "margin", "found 4 times in 5", "spread of one run"]]
-    for result in results:
-        mine = [e for e in comparisons if e.block == result.block["name"]]
-        found = [e.found for e in mine if not math.isnan(e.found.detectable)]
-        if found:
-            sizes = ([e.detectable for e in found], [e.deviation for e in found])
-            seeds = tables.span([e.num_seeds for e in found])
-            shown = [f"{tables.span(each, tables.percent)} points" for each in sizes]
-            margin = points_text(mine[0].margin)
-            cells.append([result.block["name"], seeds, margin, *shown])
+    known = [each for each in comparisons if not math.isnan(each.found.detectable)]
+    for block, mine in itertools.groupby(known, lambda each: each.block):
+        first, *others = mine
+        found = [first.found, *(each.found for each in others)]
+        sizes = ([e.detectable for e in found], [e.deviation for e in found])
+        spans = [f"{tables.span(each, tables.percent)} points" for each in sizes]
+        seeds = tables.span([e.num_seeds for e in found])
+        cells.append([block, seeds, points_text(first.margin), *spans])
     if len(cells) == 1:
         return "Nothing is known of the spread."
     if len(cells) == 2:
@@ -234,51 +239,45 @@ def _controls(comparisons: Sequence[Comparison]) -> str:
 # --- The differences ------------------------------------------------------------------
 
 
-def _group(arm: str, options: dict[str, Any], reference: str) -> str:
-    """The question that an arm answers; "" where LCAM is not what they are against."""
-    kind = kind_of(arm, options)
-    named = [text for text, kinds in QUESTIONS.items() if kind in kinds]
-    return named[0] if named and reference == "lcam" else ""
-
-
-def _grouped(result: Result, comparisons: Sequence[Comparison]) -> list[Row]:
-    """The rows of a block, by question."""
+def _rows(result: Result, comparisons: Sequence[Comparison]) -> list[Row]:
+    """The comparisons of a block; where LCAM is the reference, by question."""
     options = {arm["name"]: arm["optimizer"] for arm in result.block["arms"]}
+    kinds = {arm: kind_of(arm, its) for arm, its in options.items()}
+    groups = {kind: text for text, each in QUESTIONS.items() for kind in each}
+    if result.block["reference"] != "lcam":
+        groups = {}
     rows = [
         Row(
             arm,
-            kind_of(arm, options[arm]),
+            kinds[arm],
             *each.found[:3],
             tables.with_interval(each.found.mean, each.found.half_width),
             each.verdict,
             each.margin,
             each.is_settled,
-            _group(arm, options[arm], result.block["reference"]),
+            groups.get(kinds[arm], ""),
         )
         for arm, each in shown(comparisons)
-        if each.block == result.block["name"]
     ]
-    order = ["", *QUESTIONS]
-    return sorted(rows, key=lambda row: order.index(row.group))
+    return sorted(rows, key=lambda row: ["", *QUESTIONS].index(row.group))
 
 
 def _draw(
-    path: Path, comparisons: Sequence[Comparison], results: Sequence[Result]
+    path: Path, comparisons: Sequence[Comparison], families: Sequence[Family]
 ) -> None:
     references = {each.reference for each in comparisons}
-    subject, minus = ("LCAM", "the arm") if references == {"lcam"} else ("the arm", "")
-    minus = minus or (references.pop() if len(references) == 1 else "its reference")
-    made = []
-    for result in results:
-        mine = [e for e in comparisons if e.block == result.block["name"]]
-        if mine:
-            title = result.block["name"] if len(results) > 1 else ""
-            made.append(Part(title, _grouped(result, mine)))
-    squared = {result.task.is_squared for result in results if result.arms}
+    subject = "LCAM" if references == {"lcam"} else "the arm"
+    minus = "the arm" if subject == "LCAM" else "its reference"
+    if subject != "LCAM" and len(references) == 1:
+        minus = references.pop()
+    squared = {result.task.is_squared for result, _ in families}
     error = "test error" if False in squared else "squared error"
     error += " (of numbers: squared error)" * (len(squared) > 1)
     figure = draw_forest(
-        made,
+        [
+            Part(result.block["name"] * (len(families) > 1), _rows(result, mine))
+            for result, mine in families
+        ],
         title=headline(comparisons),
         axis=f"{subject} less {minus}: {error} in points",
         sides=(f"{subject} better", f"{subject} worse"),
@@ -286,35 +285,21 @@ def _draw(
     drawing.save(figure, path)
 
 
-def _table(
-    results: Sequence[Result], comparisons: Sequence[Comparison], primary: str
-) -> str:
+def _table(families: Sequence[Family], primary: str) -> str:
     """A row an arm."""
     cells = [["arm", "seeds", "error", "difference [95 % interval]", "p", "verdict"]]
-    for result in results:
-        rows = _grouped(result, comparisons)
-        if not rows:
-            continue
-        if len(results) > 1:
+    for result, mine in families:
+        if len(families) > 1:
             cells.append([f"**{result.block['name']}**", *5 * [""]])
-        found = {e.arm: e for e in comparisons if e.block == result.block["name"]}
+        errors = {arm: runs[primary].mean() for arm, runs in result.arms.items()}
         reference = result.block["reference"]
-        arms = result.arms
-        whole = arms[reference]
-        error = f"{whole[primary].mean():.2f}"
-        cells.append([f"`{reference}`", str(len(whole)), error, "", "", "reference"])
-        for row in rows:
-            each = found[row.name].found
-            cells.append(
-                [
-                    f"`{row.name}`",
-                    str(each.num_seeds),
-                    f"{arms[row.name][primary].mean():.2f}",
-                    row.interval,
-                    tables.p_text(each.p_value),
-                    row.verdict,
-                ]
-            )
+        number, error = len(result.arms[reference]), f"{errors[reference]:.2f}"
+        cells.append([f"`{reference}`", str(number), error, "", "", "reference"])
+        found = {each.arm: each.found for each in mine}
+        for row in _rows(result, mine):
+            seeds, p = str(found[row.name].num_seeds), found[row.name].p_value
+            start = [f"`{row.name}`", seeds, f"{errors[row.name]:.2f}"]
+            cells.append([*start, row.interval, tables.p_text(p), row.verdict])
     return tables.markdown(cells)
 
 
@@ -345,29 +330,24 @@ def _how(comparisons: Sequence[Comparison], primary: str) -> str:
 def source(rows: Rows) -> str:
     """Commands, commits, machines and data, as a list."""
     found = rows.about["environments"]
-    commits = unique_texts(f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found)
-    machines = unique_texts(
-        f"{e['device']}; {e['machine']}, {e['cores']} cores; Python {e['python']}, "
-        + ", ".join(map(" ".join, e["versions"].items()))
+    commits = [f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found]
+    machines = [
+        f"device: {e['device']}; {e['machine']}, {e['cores']} cores; "
+        f"Python {e['python']}, {', '.join(map(' '.join, e['versions'].items()))}"
         for e in found
-    )
+    ]
     minutes = math.fsum(rows.epochs.seconds) / 60
     seeds = rows.runs.index.unique("seed")
-    data = unique_texts(f"{sha256[:16]}..." for sha256 in rows.runs.data_sha256)
+    data = [f"{sha256[:16]}..." for sha256 in rows.runs.data_sha256.unique()]
     lines = [
         *(f"command: `{_command(each)}`" for each in rows.about["commands"]),
-        f"commit of the runs: {', '.join(commits)}",
-        *(f"device: {each}" for each in machines),
+        f"commit of the runs: {', '.join(dict.fromkeys(commits))}",
+        *dict.fromkeys(machines),
         f"data: SHA-256 {', '.join(data)}",
         f"{len(rows.runs)} runs with {seeds_text(seeds)}, "
         f"{minutes:.1f} minutes of training and testing",
     ]
     return "**From.**\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def unique_texts(texts: Iterable[str]) -> list[str]:
-    """Each once, in the order of the first."""
-    return list(dict.fromkeys(texts))
 
 
 def _command(words: Sequence[str]) -> str:
