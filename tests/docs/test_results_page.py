@@ -1,7 +1,6 @@
 """The figures of docs/results.md follow from the rows of the committed reports."""
 
 import csv
-import itertools
 import re
 from collections import defaultdict
 from functools import cache
@@ -16,7 +15,7 @@ from train.settings.options import Data
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text()
-LEVEL, POWER = 0.05, 0.8
+LEVEL = 0.05
 
 FIRST = "ablation-digits-quick", "digits"
 FRESH = "ablation-digits-fresh-seeds", "digits"
@@ -24,10 +23,10 @@ FRESH_SGD = "baseline-digits-fresh-seeds", "digits"
 BASELINE = "baseline-digits-quick", "digits"
 PRIORITY = "priority-digits-quick", "digits"
 CIFAR = "ablation-cifar10-jpeg-quick", "npz"
-TEXT, CANCER, DIABETES, MLP = (
+DOMAINS = TEXT, CANCER, DIABETES, MLP = [
     ("domains-quick", block)
     for block in ("english", "breast_cancer", "diabetes", "digits")
-)
+]
 
 
 @cache
@@ -71,9 +70,28 @@ def differences(left, right, name):
     return np.array([left[seed] - right[seed] for seed in sorted(left)])
 
 
+@cache
+def read_comparisons(study):
+    """By block, arm, reference and outcome, a row of comparisons.csv."""
+    with (ROOT / "results" / study / "comparisons.csv").open(newline="") as file:
+        keys = ("block", "arm", "reference", "outcome")
+        return {tuple(row[k] for k in keys): row for row in csv.DictReader(file)}
+
+
+def comparison(source, arm, reference, name):
+    """Arm less reference: its mean, half width, and row."""
+    study, block = source
+    outcome = {"error": "last_epochs_error"}.get(name, name)
+    rows, sign = read_comparisons(study), 1.0
+    if (block, arm, reference, outcome) not in rows:  # the file has the opposite
+        arm, reference, sign = reference, arm, -1.0
+    row = rows[block, arm, reference, outcome]
+    return sign * float(row["mean"]), float(row["half_width"]), row
+
+
 def interval(sample):
     half = scipy.stats.t.ppf(1 - LEVEL / 2, len(sample) - 1) * scipy.stats.sem(sample)
-    return np.mean(sample), np.mean(sample) - half, np.mean(sample) + half
+    return np.mean(sample), half
 
 
 def section(heading):
@@ -90,39 +108,41 @@ def table(heading):
     return rows[2:]
 
 
-def assert_reads(cell, sample):
+def assert_reads(cell, mean, half_width, *_):
     said = re.fullmatch(r"([+-]?[\d.]+) \[([+-]?[\d.]+), ([+-]?[\d.]+)\]", cell)
     assert said, cell
     decimals = len(said[1].partition(".")[2])
-    for text, number in zip(said.groups(), interval(sample), strict=True):
+    ends = mean, mean - half_width, mean + half_width
+    for text, number in zip(said.groups(), ends, strict=True):
         assert float(text) == pytest.approx(number, abs=0.501 * 10**-decimals), cell
         # A sign where there is one, and none before 0.
         assert (text[0] in "+-") == (float(text) != 0), cell
 
 
 def less_lcam(source):
-    return lambda arm: ((source, "lcam"), (source, arm))
+    return lambda arm, name: comparison(source, "lcam", arm, name)
 
 
 def less_sgd(source):
-    return lambda arm: ((source, arm), (source, "sgd-0.9"))
+    return lambda arm, name: comparison(source, arm, "sgd-0.9", name)
 
 
-def fresh(arm):
+def fresh(arm, name):
     """With the fresh seeds `sgd-0.9` has a report of its own."""
-    return (FRESH, "lcam"), (FRESH_SGD if arm == "sgd-0.9" else FRESH, arm)
+    return comparison(FRESH_SGD if arm == "sgd-0.9" else FRESH, "lcam", arm, name)
 
 
-def fresh_less_sgd(arm):
-    return (FRESH, arm), (FRESH_SGD, "sgd-0.9")
+def fresh_less_sgd(arm, name="area"):
+    """Both reports of the fresh seeds, each row for itself."""
+    return interval(differences((FRESH, arm), (FRESH_SGD, "sgd-0.9"), name))
 
 
-def eight_seeds(arm):
-    return less_sgd(PRIORITY if arm == "lcam-reversed" else BASELINE)(arm)
+def eight_seeds(arm, name):
+    return less_sgd(PRIORITY if arm == "lcam-reversed" else BASELINE)(arm, name)
 
 
-def batches(size):
-    return less_sgd(("noise-digits-quick", f"batch-{size}"))("lcam")
+def batches(size, name):
+    return less_sgd(("noise-digits-quick", f"batch-{size}"))("lcam", name)
 
 
 # By heading, for each column with an interval: its pairs of arms, and its outcome.
@@ -133,29 +153,22 @@ TABLES = {
         (eight_seeds, "error"),
         (eight_seeds, "area"),
     ],
-    "Text": [(less_lcam(TEXT), "error"), (less_lcam(TEXT), "loss")],
-    "Tables, numbers, and images without convolutions": [
-        (less_lcam(source), "error") for source in (CANCER, DIABETES, MLP)
-    ],
-    "With rates chosen for both": [
-        (less_lcam(("domains-rates-quick", block)), "error")
-        for block in ("english", "breast_cancer", "diabetes", "digits")
-    ],
+    "Other data": [(less_lcam(source), "error") for source in DOMAINS],
     "Larger batches": [(batches, "error"), (batches, "area")],
 }
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_differences_follow_from_the_epochs(heading):
+def test_differences_are_those_of_the_reports(heading):
     for arm, *cells in table(heading):
-        for cell, (pair, name) in zip(cells, TABLES[heading], strict=False):
+        for cell, (find, name) in zip(cells, TABLES[heading], strict=False):
             if cell != "not run":
-                assert_reads(cell, differences(*pair(arm), name))
+                assert_reads(cell, *find(arm, name))
 
 
 def test_p_values_of_the_area_follow_from_the_epochs():
     for arm, _, p in table("Is LCAM slower on the digits?"):
-        sample = differences(*fresh_less_sgd(arm), "area")
+        sample = differences((FRESH, arm), (FRESH_SGD, "sgd-0.9"), "area")
         exact = scipy.stats.ttest_1samp(sample, 0).pvalue
         assert float(p) == float(f"{exact:.0e}")
 
@@ -189,38 +202,42 @@ def test_arms_on_cifar10_are_as_close_as_the_page_says():
     *_, by_arm = analyse(CIFAR)
     assert f"within {np.ptp(by_arm):.1f} points" in text
     [cell] = re.findall(r"`borrowed` is (\S+) points (\[.*?\])", text)
-    assert_reads(" ".join(cell), differences(*less_lcam(CIFAR)("borrowed"), "error"))
-
-
-def power(difference, standard_error, within, level):
-    critical = scipy.stats.t.ppf(1 - level / 2, within)
-    return scipy.stats.nct.sf(critical, within, difference / standard_error)
+    assert_reads(" ".join(cell), *less_lcam(CIFAR)("borrowed", "error"))
+    verdicts = [
+        row["verdict"]
+        for key, row in read_comparisons(CIFAR[0]).items()
+        if key[3] == "last_epochs_error"
+    ]
+    assert "Eleven arms equal LCAM within 1 point, and four are undecided" in text
+    assert verdicts.count("equal within 1 point") == 11
+    assert verdicts.count("undecided") == 4
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "comparisons"),
+    ("name", "source"),
     [
-        ("digits, first seeds", FIRST, 15),
-        ("digits, fresh seeds", FRESH, 3),
-        ("CIFAR-10", CIFAR, 15),
-        ("text", TEXT, 28),
-        ("breast cancer", CANCER, 28),
-        ("diabetes", DIABETES, 28),
-        ("digits, no convolutions", MLP, 28),
+        ("digits, first seeds", FIRST),
+        ("digits, fresh seeds", FRESH),
+        ("CIFAR-10", CIFAR),
+        ("text", TEXT),
+        ("breast cancer", CANCER),
+        ("diabetes", DIABETES),
+        ("digits, no convolutions", MLP),
     ],
 )
-def test_detectable_differences_have_the_power_the_page_says(name, source, comparisons):
+def test_detectable_differences_are_those_of_the_reports(name, source):
     rows = {row[0]: row[1:] for row in table("What could have been seen")}
-    _, seeds, error, _, alone, corrected = rows[name]
+    _, seeds, error, _, detectable = rows[name]
     lcam = list(numbers(source, "lcam", "error").values())
     assert int(seeds) == len(lcam)
     assert error == f"{np.mean(lcam):.2f}"
-    _, _, within, deviation, _ = analyse(source)
-    standard_error = deviation * np.sqrt(2 / len(lcam))
-    for cell, level in ((alone, LEVEL), (corrected, LEVEL / comparisons)):
-        shown = float(cell)
-        assert power(shown - 0.006, standard_error, within, level) < POWER
-        assert power(shown + 0.006, standard_error, within, level) > POWER
+    found = [
+        float(row["detectable"])
+        for (block, *_, outcome), row in read_comparisons(source[0]).items()
+        if (block, outcome) == (source[1], "last_epochs_error")
+    ]
+    ends = [f"{end:.2f}" for end in (np.nanmin(found), np.nanmax(found))]
+    assert detectable == " to ".join(dict.fromkeys(ends))
 
 
 def test_first_epochs_are_as_the_page_says():
@@ -228,15 +245,15 @@ def test_first_epochs_are_as_the_page_says():
     for source, arm in ((FRESH, "lcam"), (FRESH_SGD, "sgd-0.9")):
         error = np.mean(list(numbers(source, arm, "first").values()))
         assert f"{error:.1f} %" in text
-    pair = fresh_less_sgd("lcam")
-    whole = np.mean(differences(*pair, "area"))
-    part = np.mean(differences(*pair, "first")) / 12  # epochs
+    whole, _ = fresh_less_sgd("lcam")
+    part = fresh_less_sgd("lcam", "first")[0] / 12  # epochs
     assert f"{part:.2f} of the {whole:.2f} points" in text
     share = np.mean(list(numbers(FRESH, "lcam", "first_share").values()))
     assert f"first epoch {share:.0%} of".replace("%", " %") in text
     [cell] = re.findall(r"`matched-step` (\S+) points are left (\[.*?\])", text)
-    assert_reads(" ".join(cell), differences(*fresh("matched-step"), "area"))
-    text = section("Text").replace("\n", " ")
+    sample = differences((FRESH, "lcam"), (FRESH, "matched-step"), "area")
+    assert_reads(" ".join(cell), *interval(sample))
+    text = section("Other data").replace("\n", " ")
     for name in ("first_share", "last_share"):
         share = np.mean(list(numbers(TEXT, "lcam", name).values()))
         assert f"{100 * share:.0f} %" in text
@@ -266,107 +283,36 @@ def test_every_report_is_in_the_index():
     assert set(re.findall(r"\]\(([\w-]+)/report\.md\)", index)) == reports
 
 
-@pytest.mark.parametrize(
-    ("heading", "source", "arm", "name", "said"),
-    [
-        ("Digits", FIRST, "shuffled", "last_epochs_error", "p = {p}, and {corrected}"),
-        ("Is LCAM slower on the digits?", FRESH_SGD, "lcam", "area", "p = {corrected}"),
-        ("Text", TEXT, "matched-step", "last_epochs_error", "here is {corrected}"),
-        (
-            "Tables, numbers, and images without convolutions",
-            DIABETES,
-            "sgd-0.95",
-            "last_epochs_error",
-            "smallest corrected p is {corrected}",
-        ),
-        (
-            "Larger batches",
-            ("noise-digits-quick", "batch-128"),
-            "lcam",
-            "area",
-            "p = {corrected} after",
-        ),
-    ],
-)
-def test_p_values_in_the_text_are_those_of_the_reports(
-    heading, source, arm, name, said
-):
-    study, block = source
-    with (ROOT / "results" / study / "comparisons.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["outcome"] == name]
-    [row] = [row for row in rows if (row["block"], row["arm"]) == (block, arm)]
-    p, corrected = (f"{float(row[key]):.2g}" for key in ("p_value", "corrected_p"))
-    text = section(heading).replace("\n", " ")
-    assert said.format(p=p, corrected=corrected) in text
-    if "smallest" in said or heading == "Text":
-        blocks = {block} if heading == "Text" else {row["block"] for row in rows}
-        among = [float(row["corrected_p"]) for row in rows if row["block"] in blocks]
-        assert np.nanmin(among) == float(row["corrected_p"])
+def test_lead_on_the_digits_is_as_likely_as_the_page_says():
+    text = section("Digits").replace("\n", " ")
+    sample = differences((FIRST, "lcam"), (FIRST, "shuffled"), "error")
+    alone = scipy.stats.ttest_1samp(sample, 0).pvalue
+    *_, row = comparison(FIRST, "lcam", "shuffled", "error")
+    assert f"significant (p = {alone:.2g})" in text
+    assert f"undecided (p = {float(row['p_value']):.2g})" in text
 
 
-def corrected_p(sources, name):
-    """By source and arm, p corrected for all of them (Holm); equal pairs have none."""
-    p_values = {}
-    for source, (arm, *_) in itertools.product(sources, table("Text")):
-        sample = differences(*less_lcam(source)(arm), name)
-        varies = np.ptp(sample) > 1e-9
-        p = scipy.stats.ttest_1samp(sample, 0).pvalue if varies else 1.0
-        p_values[source, arm] = p
-    largest, corrected = 0.0, {}
-    for rank, key in enumerate(sorted(p_values, key=p_values.get)):
-        largest = max(largest, (len(p_values) - rank) * p_values[key])
-        corrected[key] = largest
-    return corrected
-
-
-def test_losses_are_as_significant_as_the_page_says():
-    found = corrected_p((TEXT, CANCER, DIABETES, MLP), "loss")
-    assert len(found) == 28
-    significant = {key: p for key, p in found.items() if p < LEVEL}
-    assert [f"{p:.2g}" for p in sorted(significant.values())] == [
-        *("0.0051", "0.012", "0.023", "0.049", "0.05")
-    ]
-    text = section("Text").replace("\n", " ")
-    for (source, arm), p in significant.items():
-        shown = next(f"{p:.{n}f}" for n in (3, 4) if float(f"{p:.{n}f}") < LEVEL)
-        assert source in (TEXT, CANCER)
-        assert f"`{arm}` {shown}" in text
-
-
-def test_rates_chosen_for_both_are_as_significant_as_the_page_says():
-    text = section("With rates chosen for both").replace("\n", " ")
-    said = {
-        "english": {
-            "sgd-0.95": "(p = 0.00003)",
-            "matched-step": "(0.0011)",
-            "chance": "(0.0016)",
-            "mean-momentum": "(0.0017)",
-            "sgd-0.9": "(0.0084)",
-            "shuffled": "(0.029)",
-        },
-        "diabetes": {"sgd-0.95": "(0.019)"},
-        "breast_cancer": {},
-        "digits": {},
-    }
-    for block, words in said.items():
-        source = ("domains-rates-quick", block)
-        found = {arm: p for (_, arm), p in corrected_p([source], "error").items()}
-        assert {arm for arm, p in found.items() if p < LEVEL} == words.keys()
-        for arm, shown in words.items():
-            digits = shown.strip("()p= ")
-            assert float(digits) == float(f"{found[arm]:.{len(digits) - 2}f}")
-            assert f"`{arm}` {shown}" in text
-    sample = differences(
-        *less_lcam(("domains-rates-quick", "diabetes"))("sgd-0.9"), "error"
+def test_verdicts_on_other_data_are_those_of_the_reports():
+    """LCAM is better or worse than the arms that the page names, and no others."""
+    said = dict(
+        re.findall(
+            r"- \*\*(\w[\w ]*)\*\*: (.*?)(?=\n- |\n\n)", section("Other data"), re.S
+        )
     )
-    assert f"{np.mean(sample):.2f} points has p = 0.022, and 0.13" in text
-    assert scipy.stats.ttest_1samp(sample, 0).pvalue == pytest.approx(0.022, abs=5e-4)
-    sgd = [
-        ((study, "breast_cancer"), "sgd-0.9")
-        for study in ("domains-rates-quick", "domains-quick")
-    ]
-    mean, low, high = interval(differences(*sgd, "error"))
-    assert f"{mean:.1f} points for SGD [{low:.1f}, {high:.1f}]" in text
+    names = {"text": TEXT, "breast cancer": CANCER, "diabetes": DIABETES, "digits": MLP}
+    assert said.keys() == names.keys()
+    for name, (study, block) in names.items():
+        for verdict in ("better", "worse"):
+            opposite = {"better": "worse", "worse": "better"}[verdict]  # arm less LCAM
+            expected = {
+                arm
+                for (its, arm, _, outcome), row in read_comparisons(study).items()
+                if (its, outcome) == (block, "last_epochs_error")
+                and row["verdict"].startswith(opposite)
+            }
+            words = re.search(rf"{verdict} than ([^.;]*)", said[name])
+            named = set(re.findall("`(.*?)`", words[1])) if words else set()
+            assert named == expected, (name, verdict)
 
 
 def of_pairs(sample):
@@ -376,12 +322,10 @@ def of_pairs(sample):
 def test_borrowed_is_as_close_as_the_page_says():
     sources = {
         "text": TEXT,
-        "text, rates chosen for both": ("domains-rates-quick", "english"),
         "tenth of CIFAR-10, with crop and flip": ("plan-5k", "5k"),
         "digits, no convolutions": MLP,
         "diabetes": DIABETES,
         "digits": FIRST,
-        "diabetes, rates chosen for both": ("domains-rates-quick", "diabetes"),
         "tenth of CIFAR-10, without crop and flip": CIFAR,
     }
     rows = table("How close is `borrowed`?")
@@ -401,7 +345,8 @@ def test_borrowed_is_as_close_as_the_page_says():
 
 def test_longer_steps_explain_the_share_that_the_page_says():
     step, lcam = (
-        differences(*fresh_less_sgd(arm), "area") for arm in ("matched-step", "lcam")
+        differences((FRESH, arm), (FRESH_SGD, "sgd-0.9"), "area")
+        for arm in ("matched-step", "lcam")
     )
     drawn = np.random.default_rng(0).integers(0, len(lcam), (100_000, len(lcam)))
     ends = np.percentile(
@@ -410,8 +355,8 @@ def test_longer_steps_explain_the_share_that_the_page_says():
     said = "a share of {:.2f} [{:.2f}, {:.2f}]".format(step.mean() / lcam.mean(), *ends)
     text = section("Is LCAM slower on the digits?").replace("\n", " ")
     assert said in text
-    mean, low, high = interval(differences(*fresh_less_sgd("lcam"), "second"))
-    assert f"{mean:.2f} points [{low:.2f}, {high:.2f}]" in text
+    mean, half = fresh_less_sgd("lcam", "second")
+    assert f"{mean:.2f} points [{mean - half:.2f}, {mean + half:.2f}]" in text
 
 
 @pytest.mark.parametrize(
@@ -442,12 +387,6 @@ def test_text_is_learned_less_than_by_counting_pairs():
     np.add.at(pairs, (data.train_inputs.ravel(), data.train_targets.ravel()), 1)
     named = pairs.argmax(axis=1)[data.test_inputs.ravel()]
     error = 100 * np.mean(named != data.test_targets.ravel())
-    assert "has 59.7 %" in PAGE
+    assert "errs 69.7 %" in PAGE
     # Python's help texts differ a little between versions.
-    assert error == pytest.approx(59.7, abs=1)
-    pairs[:] = 0
-    np.add.at(pairs, (data.train_inputs[:-160], data.train_targets[:-160]), 1)
-    named = pairs.argmax(axis=1)[data.train_inputs[-160:]]
-    error = 100 * np.mean(named != data.train_targets[-160:])
-    assert "the same table errs 69.6 %" in PAGE
-    assert error == pytest.approx(69.6, abs=1)
+    assert error == pytest.approx(69.7, abs=1)
