@@ -27,7 +27,6 @@ _tools = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read
 _readme = _tools["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
 files_address = re.sub(r"^\]\(|/$", "", _readme["substitutions"][1]["replacement"])
 files_address = files_address.replace("$HFPR_VERSION", release)
-
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]  # as code hosts draw it
 myst_heading_anchors = 4

@@ -53,17 +53,16 @@ def write_pages(app) -> None:
 
 
 def command_page(name: str, kind: type) -> str:
-    """The page of a command, in the order of its help text."""
+    """The page of a command; search and links find its options, as directives."""
     parser = cli.parser_of(name, kind)
     parts = [f"# {name}", parser.description, f"```text\n{parser.usage}\n```"]
     for group in parser._action_groups:
         parts += [f"## {group.title.capitalize()}"] * bool(group._group_actions)
         for action in group._group_actions:
-            # As a directive, so that search and links find an option by its name.
-            names = [" / ".join(action.option_strings), action.metavar]
+            shown = [" / ".join(action.option_strings), action.metavar]
             about = re.sub(r"(?<![\w`])--\w[\w-]*", r"`\g<0>`", action.help)
             about = re.sub(r"\s\(default", "\n\n(default", about.replace("%%", "%"))
-            shown = " ".join(filter(None, names))
+            shown = " ".join(filter(None, shown))
             parts.append(f"````{{option}} {shown}\n{about}\n````")
     if parser.epilog:
         examples = re.sub("(?m)^ +", "$ ", parser.epilog.partition("\n")[2])
