@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # A module is compiled when it is first imported: most never are.
 INSTALL := $(if $(UV),VIRTUAL_ENV=$(VENV) uv pip install --quiet --constraint constraints.txt,$(PIP) --no-compile)
 
-.PHONY: demo test same torture mutants lint prose pictures reports test-versions dist \
-  lock gpu-benchmarks clean
+.PHONY: demo test same torture mutants lint prose docs pictures reports test-versions \
+  dist lock gpu-benchmarks clean
 .NOTPARALLEL: # two installers in one environment would break it
 
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
@@ -45,6 +45,7 @@ lint: $(VENV)/.lint prose
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
+	$(BIN)/check-jsonschema --builtin-schema vendor.readthedocs .readthedocs.yaml
 	$(BIN)/zizmor --offline --quiet .github
 	@for room in lcam_optax models train train/[!_]*/ examples benchmarks tests; do \
 	  printf '%7d lines  %s\n' $$(find $$room -name '*.py' -exec cat {} + | wc -l) $$room; \
@@ -53,6 +54,10 @@ lint: $(VENV)/.lint prose
 # Long sentences, links, paths and commands that lead nowhere, misspelt words.
 prose: $(VENV)/.prose
 	$(BIN)/python -m docs.prose
+
+# The site, build/site/index.html, in a minute or two; a warning is an error.
+docs: $(VENV)/.train $(VENV)/.docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --conf-dir docs --doctree-dir build/doctrees . build/site
 
 # The pictures of the documents, from committed files; switching.png from a short run.
 pictures: $(VENV)/.train
@@ -82,7 +87,7 @@ dist: $(VENV)/.dist
 	$(BIN)/python -m tests.dist
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
-lock: $(addprefix $(VENV)/.,train test train-test lint dist)
+lock: $(addprefix $(VENV)/.,train test train-test lint docs dist)
 	$(BIN)/python -m pip freeze --all --exclude setuptools --exclude wheel \
 	  --exclude-editable > constraints.txt
 
@@ -101,7 +106,7 @@ endif
 	$(INSTALL) --editable .
 	touch $@
 
-# The groups of packages: .train, .test, .prose, .lint and .dist.
+# The groups of packages: .train, .test, .prose, .lint, .docs and .dist.
 $(VENV)/.%: $(VENV)/.made
 	$(INSTALL) --group $*
 	touch $@

@@ -19,8 +19,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from spellchecker import SpellChecker
 
-PAGES = ("*.md", "docs/**/*.md", "results/*.md")
-CODE = ("lcam_optax", "models", "train", "benchmarks", "docs")
+PAGES = ("*.md", "docs/*.md", "examples/*.md", "results/*.md")
+CODE = ("lcam_optax", "models", "train", "examples", "benchmarks", "docs")
 ROOMS = "|".join((*CODE, "tests", "results"))
 WORDS = "docs/words.txt"  # names and terms that no dictionary has
 

@@ -45,6 +45,21 @@ def scale_by_lcam(
 
     Returns:
       An `optax.GradientTransformationExtraArgs` whose `update` needs `value`.
+
+    Example:
+      >>> import jax.numpy as jnp, lcam_optax, optax
+      >>> optimizer = optax.chain(
+      ...     lcam_optax.scale_by_lcam(0.9, 0.95), optax.scale_by_learning_rate(0.1)
+      ... )
+      >>> params = jnp.zeros(2)
+      >>> opt_state = optimizer.init(params)
+      >>> for loss in [2.0, 1.0]:
+      ...     updates, opt_state = optimizer.update(
+      ...         jnp.ones(2), opt_state, params, value=loss
+      ...     )
+      ...     print(f"{updates[0]:.3f}")
+      -0.100
+      -0.195
     """
     check_number_or_schedule("high_loss_momentum", high_loss_momentum, 0, 1)
     check_number_or_schedule("low_loss_momentum", low_loss_momentum, 0, 1)

@@ -30,6 +30,17 @@ class LossAverage(NamedTuple):
         `average` a real scalar: what this very loss is compared with, this loss
         included. Where the average is not finite, the loss is left out: `lcam` then
         keeps the average, the state and the phase of before.
+
+    Example:
+      >>> import jax.numpy as jnp, lcam_optax
+      >>> lowest = lcam_optax.LossAverage(
+      ...     init=lambda: jnp.float32(jnp.inf),
+      ...     update=lambda state, loss: (jnp.minimum(state, loss),) * 2,
+      ... )
+      >>> optimizer = lcam_optax.lcam(0.1, loss_average=lowest)  # never low-loss
+      >>> average, state = lowest.update(lowest.init(), 2.0)
+      >>> print(average)
+      2.0
     """
 
     init: Callable[[], Any]
@@ -105,6 +116,17 @@ def epoch_average(steps_per_epoch: ArrayLike) -> LossAverage:
     Raises:
       ValueError: `steps_per_epoch` is a Python integer out of this range.
       TypeError: `steps_per_epoch` is not an integer.
+
+    Example:
+      >>> import lcam_optax
+      >>> average = lcam_optax.epoch_average(2)
+      >>> state = average.init()
+      >>> for loss in [4.0, 2.0, 1.0]:
+      ...     mean, state = average.update(state, loss)
+      ...     print(mean)
+      4.0
+      3.0
+      1.0
     """
     check_number("steps_per_epoch", steps_per_epoch, 1, 2**31, whole=True)
 

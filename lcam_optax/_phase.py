@@ -15,6 +15,16 @@ class Phase(enum.IntEnum):
         changing weights move.
       LOW_LOSS: below the average: the paper's Vertical Phase, in which fast changing
         weights move.
+
+    Example:
+      >>> import jax.numpy as jnp, lcam_optax, optax
+      >>> optimizer = lcam_optax.lcam(0.1)
+      >>> params = jnp.zeros(2)
+      >>> opt_state = optimizer.init(params)
+      >>> for loss in [2.0, 1.0]:
+      ...     _, opt_state = optimizer.update(params, opt_state, value=loss)
+      >>> lcam_optax.Phase(optax.tree.get(opt_state, "phase").item()).name
+      'LOW_LOSS'
     """
 
     HIGH_LOSS = 0

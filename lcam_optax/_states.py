@@ -15,6 +15,13 @@ class WeightedMeanState(NamedTuple):
       weight: scalar, the sum of the weights, where the newest loss weighs 1
         (`ema_average`: float32; `epoch_average`, a plain count: int32).
       mean: float32 scalar, the mean; 0 before the first loss.
+
+    Example:
+      >>> import lcam_optax
+      >>> average = lcam_optax.ema_average(0.5)
+      >>> _, state = average.update(average.init(), 4.0)
+      >>> print(state.weight, state.mean)
+      1.0 4.0
     """
 
     weight: jax.Array
@@ -27,6 +34,13 @@ class RecentLossesState(NamedTuple):
     Attributes:
       number: int32 scalar, how many there are, at most the window.
       losses: float32 [window], the newest last; 0 where there is none yet.
+
+    Example:
+      >>> import lcam_optax
+      >>> average = lcam_optax.median_average(3)
+      >>> _, state = average.update(average.init(), 4.0)
+      >>> print(state.number, state.losses)
+      1 [0. 0. 4.]
     """
 
     number: jax.Array
@@ -46,6 +60,13 @@ class LossPhaseState(NamedTuple):
         with; 0 before the first. A diagnostic: `update` only falls back to it.
       phase: int32 scalar, a `Phase`: the outcome of the last comparison. It acted on
         the last step or, with `lagged=True`, will act on the next.
+
+    Example:
+      >>> import lcam_optax
+      >>> schedule = lcam_optax.loss_phase_schedule(0.9, 0.95)
+      >>> state = schedule.update(schedule.init(), value=2.0)
+      >>> print(state.count, state.average_loss, state.phase)
+      1 2.0 0
     """
 
     count: jax.Array
@@ -68,6 +89,14 @@ class ScaleByLcamState(NamedTuple):
       momentum: float32 scalar, the coefficient of the last step; 0 before the first.
         A diagnostic, not read by `update`.
       trace: like the parameters, the accumulated gradients.
+
+    Example:
+      >>> import jax.numpy as jnp, lcam_optax
+      >>> optimizer = lcam_optax.scale_by_lcam()
+      >>> gradients = jnp.ones(2)
+      >>> _, state = optimizer.update(gradients, optimizer.init(gradients), value=2.0)
+      >>> print(state.momentum, state.trace)
+      0.9 [1. 1.]
     """
 
     # Change with every call.

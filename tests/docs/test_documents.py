@@ -56,7 +56,13 @@ def test_readme_python_runs_and_prints_what_its_comments_say():
 
 
 @pytest.mark.parametrize(
-    "name", ["training", "data", pytest.param("paper", marks=pytest.mark.torture)]
+    "name",
+    [
+        "training",
+        "data",
+        "optimizers",
+        pytest.param("paper", marks=pytest.mark.torture),
+    ],
 )
 def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
