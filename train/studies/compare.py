@@ -112,7 +112,7 @@ def _results_table(
     num_seeds = max(map(len, result.arms.values()))
     seeds = "one seed" if num_seeds == 1 else f"mean ± deviation of {num_seeds} seeds"
     length = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
-    title = f"final test {result.task.error} after {length}, {seeds}"
+    title = f"final {config.data.tested} {result.task.error} after {length}, {seeds}"
     means = {
         "train_loss": ("train loss", ".4f"),
         "low_loss_share": ("low loss", ".0%"),

@@ -101,6 +101,13 @@ def test_what_was_chosen_on_the_split_of_before_is_not_gone_on_with(
     assert "split was the last examples, is stratified" in capsys.readouterr().err
 
 
+def test_comparison_on_validation_examples_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("train.reports.panels.plot_block", lambda *_: None)
+    command = ["compare", "--data", "diabetes", "--epochs", "1", "--validation", "100"]
+    assert main([*command, "--hidden", "8", "--out", str(tmp_path / "out")]) == 0
+    assert "\nfinal validation squared error after 1 ep" in capsys.readouterr().out
+
+
 def test_report_says_how_validation_examples_were_chosen(compared, tmp_path):
     _, out = compared
     path = tmp_path / "report"
