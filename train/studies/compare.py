@@ -119,7 +119,7 @@ def _results_table(
         "phase_switches": ("switches", ".1f"),
         "mean_momentum": ("momentum", ".3f"),
     }
-    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "images/s"]]
+    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "examples/s"]]
     for arm, runs in result.arms.items():
         error = f"{np.mean(runs.last_error):.2f}"
         if len(runs) > 1:
