@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data import sources
-from train.data.dataset import Dataset, fingerprint
+from train.data.dataset import Dataset, fingerprint, in_units
 from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import printable
@@ -76,6 +76,8 @@ def compare(config: Compare) -> Path:
         path = folder / "comparison.png"
         plot_block(path, result, printable(folder.name), verdicts_of(comparisons))
         print(f"\n{_results_table(result, comparisons, config)}")
+        for unit in in_units(dataset.table, 100):
+            print(f"an error of 100 % is a {unit}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
