@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from models.mlp import MLP
+from models.tables import encode
 from models.torch_weights import from_torch, read_arrays
 from models.transformer import Transformer
 
@@ -21,7 +22,7 @@ class TrainedNetwork:
 
     Attributes:
       module: the network itself.
-      about: what it was made from, and how its inputs are normalised; JSON.
+      about: what it was made from, and how its inputs are prepared; JSON.
       input_shape: of an example.
       mean, std: float32 [channels], of pixels in [0, 1]; None but for images.
       class_names: where the data have names for classes.
@@ -42,20 +43,24 @@ class TrainedNetwork:
             )
         )
 
-    def __call__(self, inputs: np.ndarray) -> jax.Array:
+    def __call__(self, inputs: Any) -> jax.Array | np.ndarray:
         """The network's outputs.
 
         Args:
           inputs: as in the run's data set, [batch, ...]. Images are uint8, and are
             normalised here as in training; those of one channel may lack its axis.
+            Rows of a table are a pandas DataFrame or a dict of columns.
 
         Returns:
-          float32, logits [batch, classes]; for a regression [batch, 1]; for text
-          [batch, length, classes].
+          float32, logits [batch, classes]; for a regression [batch, 1], in the units
+          of its target if they are known; for text [batch, length, classes].
 
         Raises:
-          ValueError: the inputs are of another shape, or images not uint8.
+          ValueError: the inputs are of another shape or type, or lack a column.
         """
+        table = self.about.get("table", {})
+        if "columns" in table and not isinstance(inputs, np.ndarray | jax.Array | list):
+            inputs = encode(inputs, table["columns"])
         inputs = np.asarray(inputs)
         if self.mean is not None and (*inputs.shape[1:], 1) == self.input_shape:
             inputs = inputs[..., np.newaxis]
@@ -69,7 +74,10 @@ class TrainedNetwork:
                 f"images must be uint8, from 0 to 255, got {inputs.dtype}. Pixels from "
                 "0 to 1 become that by numpy.uint8(255 * x)."
             )
-        return self._outputs(self._state, inputs)
+        outputs = self._outputs(self._state, inputs)
+        if "std" not in table:
+            return outputs
+        return np.asarray(outputs, float) * table["std"] + table["mean"]
 
     def _normalized(self, inputs: jax.Array) -> jax.Array:
         if self.mean is None:

@@ -14,6 +14,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from train.__main__ import main
+
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 RECIPES = re.findall(
     r"^```python\n(.*?)^```", PAGE.partition("\n## From other files")[2], re.M | re.S
@@ -131,3 +133,26 @@ def test_hdf5_file(arrays, monkeypatch):
     module.File = File
     monkeypatch.setitem(sys.modules, "h5py", module)
     check("import h5py", arrays)
+
+
+def test_photo_is_predicted(tmp_path, monkeypatch, capsys):
+    section = PAGE.partition("### From a photo to a prediction")[2]
+    recipe = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)[0]
+    assert "train" not in recipe
+    assert recipe.count("\n") <= 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("train.runs.drawing.plot_run", lambda folder: folder)
+    for name, colour in (("apple", (220, 20, 20)), ("lime", (20, 220, 20))):
+        folder = Path("photos", name)
+        folder.mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (9, 7), colour).save(folder / f"{number}.jpg")
+    Image.new("RGB", (40, 60), (20, 220, 20)).save("photo.jpg")
+    words = ["--network", "mlp", "--optimizer", "sgd", "--batch-size", "8", "--quiet"]
+    run = ["run", "--data", "folder:photos", "--image-size", "8", "--out", "run"]
+    assert main([*run, *words, "--epochs", "5", "--learning-rate", "0.01"]) == 0
+    assert main(["export", "run", "photos.safetensors"]) == 0
+    capsys.readouterr()
+    exec(recipe, {})
+    assert capsys.readouterr().out == "lime\n"

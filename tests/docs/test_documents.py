@@ -71,7 +71,8 @@ def test_python_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "load_run", zeros, raising=False)
     monkeypatch.setattr(models, "load", zeros)
     page = PAGES[ROOT / "docs" / f"{name}.md"]
-    run(page.partition("\n## From other files")[0])  # see test_data_recipes.py
+    page = page.partition("\n## From other files")[0]  # see test_data_recipes.py
+    run(page.rpartition("\n## Your own images in one file")[2])  # and test_new_data.py
 
 
 def test_readme_diff_is_the_example():

@@ -388,7 +388,7 @@ def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
     assert code == 0
     lines = text.splitlines()
     [heading] = {line for line in lines if line.startswith("epoch  ")}
-    assert "train loss  train error  test error  low-loss  switches  images" in heading
+    assert "train error  test error  low-loss  switches  examples/s" in heading
     for number in (1, 2):
         assert any(re.match(rf"    {number} .* \d+\.\d\d %  ", line) for line in lines)
     said = (

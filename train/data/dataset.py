@@ -1,11 +1,15 @@
-"""What every data source gives."""
+"""What every data source gives, and the draw of a test set."""
 
 import dataclasses
 import functools
 import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from train import notes
 from train.errors import InputError
 from train.settings.experiment import Experiment
 
@@ -28,6 +32,10 @@ class Dataset:
     test_targets: np.ndarray
     num_classes: int  # at least 2; 0 for numbers
     class_names: tuple[str, ...] = ()  # as many; none where they have no names
+    # Of a table, JSON: its `target`, with `mean` and `std` if it is standardised, and
+    # the `columns` by which `models.tables` encodes rows.
+    table: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    test_files: tuple[str, ...] = ()  # of the test images, where each has its own
 
     @property
     def kind(self) -> str:
@@ -36,6 +44,18 @@ class Dataset:
             return "images"
         is_text = np.issubdtype(self.train_inputs.dtype, np.integer)
         return "tokens" if is_text else "rows"
+
+
+class Examples(NamedTuple):
+    """What a trained network is tested on; without targets if they are not known."""
+
+    inputs: np.ndarray
+    targets: np.ndarray | None
+    class_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # of images, where each has its own
+    name: str = ""  # as in `--data`
+    batch_size: int = 500
+    split: str = "test"  # or "validation"
 
 
 def check_batch(experiment: Experiment, dataset: Dataset) -> None:
@@ -49,12 +69,43 @@ def check_batch(experiment: Experiment, dataset: Dataset) -> None:
         )
 
 
+def stratified(labels: Sequence, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws so many examples, of each class its share: the others, and those drawn."""
+    from sklearn.model_selection import train_test_split  # takes a second
+
+    options = {"random_state": seed, "stratify": labels}
+    return train_test_split(np.arange(len(labels)), test_size=size, **options)
+
+
+def keep_fifth(
+    labels: Sequence, whole: str, thing: str, advice: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keeps a fifth of the examples for the test, always the same."""
+    try:
+        train, test = stratified(labels, -(-len(labels) // 5), seed=0)
+    except ValueError:  # of a class with one example, or of too few for all classes
+        *_, (label, number) = [("all", 0), *Counter(labels).most_common()]
+        raise InputError(
+            f"{whole} has too few {thing}s to keep a fifth of each class for the test "
+            f"({label}: {number}). {advice}."
+        ) from None
+    notes.say(f"note: a fifth of the {thing}s, {len(test):,}, is kept for the test")
+    return train, test
+
+
+def in_units(table: Mapping[str, Any], error: float) -> list[str]:
+    """A squared error, in percent of the variance, in the target's units if known."""
+    if "std" not in table:
+        return []
+    root = np.sqrt(error / 100) * table["std"]
+    return [f"root mean squared error {root:.4g} in `{table['target']}`"]
+
+
 @functools.lru_cache(maxsize=4)  # the runs of a study share their data
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 sum of shapes and contents: equal for equal data only."""
     digest = hashlib.sha256()
-    *arrays, _, _ = vars(dataset).values()
-    for array in arrays:
+    for array in (x for x in vars(dataset).values() if isinstance(x, np.ndarray)):
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()

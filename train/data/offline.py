@@ -49,8 +49,10 @@ def load_diabetes() -> Dataset:
         rows, numbers, test_size=133, random_state=0
     )
     x_train, x_test = standardize(x_train, x_test)
+    scale = {"mean": float(y_train.mean()), "std": float(y_train.std())}
     y_train, y_test = standardize(y_train, y_test)
-    return Dataset(x_train, y_train, x_test, y_test, num_classes=0)
+    table = {"target": "progression", **scale}
+    return Dataset(x_train, y_train, x_test, y_test, num_classes=0, table=table)
 
 
 def load_english() -> Dataset:

@@ -73,8 +73,9 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     if dataset.kind == "images":
         inputs = shrink_images(inputs, config.shrink)
         test_inputs = shrink_images(test_inputs, config.shrink)
-    classes = dataset.num_classes, dataset.class_names
-    return Dataset(inputs, targets, test_inputs, test_targets, *classes)
+    _, _, _, _, *facts, files = vars(dataset).values()
+    facts.append(() if config.test_rest or config.validation else files)
+    return Dataset(inputs, targets, test_inputs, test_targets, *facts)
 
 
 def _held_out(classes: np.ndarray, number: int) -> np.ndarray:

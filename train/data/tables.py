@@ -1,15 +1,16 @@
 """A table of one's own: CSV, TSV or Parquet, of which one column is to be predicted."""
 
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
-from sklearn.model_selection import train_test_split
 
 from train import notes
-from train.data.dataset import Dataset
-from train.data.offline import standardize
+from train.data.dataset import Dataset, Examples, keep_fifth
 from train.errors import InputError
 from train.paths import expand
 from train.settings.cli import did_you_mean, listing
@@ -17,73 +18,116 @@ from train.settings.options import Data
 
 MOST_WORDS = 50  # kinds of words in a column; each gets an input of its own
 MOST_NUMBERS = 20  # kinds of whole numbers that are taken for classes unasked
-TEST_SHARE = 0.2  # of the rows, where there is no file for the test
+
+# What pandas says of a file, and what is said instead.
+_PLAIN = {
+    r".*Expected (\d+) .* line (\d+), saw (\d+)": r"line \2 has \3 cells, not \1",
+    r".*EOF inside string.* (\d+)": r"a quotation mark is not closed in row \1",
+    r"No columns to parse.*": "it is empty",
+    r".*codec can't decode.*": "it is not in UTF-8. Save it as CSV UTF-8",
+}
 
 
 def load_table(path: Path, config: Data) -> Dataset:
     """Reads the table: numbers standardised, words one-hot, the target as it is."""
-    table = _read(path)
-    if config.target not in table:
-        columns = [*map(str, table.columns)]
-        hint = did_you_mean(str(config.target), columns)
-        if len(columns) == 1 and ";" in columns[0]:
-            hint = " Its columns are separated by semicolons: save it with commas."
+    table, target = _read(path), str(config.target)
+    if target not in table:
         raise InputError(
-            f"--target must be a column of {path}: {listing(columns)}; got "
-            f"{config.target}.{hint}"
+            f"--target must be a column of {path}: {listing([*table])}; got "
+            f"{target}.{did_you_mean(target, [*table])}"
         )
-    is_known = table[config.target].notna()
-    if not is_known.all():
-        notes.say(
-            f"note: {(~is_known).sum():,} of {len(table):,} rows have no "
-            f"{config.target}, and are left out"
-        )
-    table = table[is_known]
-    is_class = _is_class(table[config.target], config)
+    train = table[table[target].notna()]
+    if unknown := len(table) - len(train):
+        notes.say(f"note: {unknown:,} rows have no {target}, and are left out")
+    is_class = _is_class(train[target], config)
     if config.test_file is not None:
-        train, test = table, _read(expand(config.test_file))
-        if others := sorted({*map(str, train)} ^ {*map(str, test)}):
-            raise InputError(
-                f"{config.test_file} and {path} must have the same columns: "
-                f"{others[0]} is in one of them only."
-            )
-        test = test[test[config.target].notna()]
+        test = _read(expand(config.test_file))
+        if others := sorted({*train} ^ {*test}):
+            both = f"{path} and {config.test_file}"
+            raise InputError(f"{others[0]} is a column of one of {both} only.")
+        test = test[test[target].notna()]
     else:
-        kinds = table[config.target] if is_class else None
-        try:
-            train, test = train_test_split(
-                table, test_size=TEST_SHARE, random_state=0, stratify=kinds
-            )
-        except ValueError:  # a class with one row, or hardly any rows
-            counts = table[config.target].value_counts()
-            if is_class and len(counts) and counts.iloc[-1] == 1:
-                raise InputError(
-                    f"{path}: the class {counts.index[-1]} of {config.target} has one "
-                    "row, and needs two, to train and to test on. If these are "
-                    "numbers, add --task numbers."
-                ) from None
-            raise InputError(
-                f"{path} has {len(table):,} rows with a {config.target}: too few to "
-                "keep a fifth for the test. Name rows for the test by --test-file."
-            ) from None
-        notes.say(f"note: a fifth of the rows, {len(test):,}, is kept for the test")
-    x_train, x_test = _inputs(train, test, config.target)
-    y_train, y_test, names = _targets(
-        train[config.target], test[config.target], is_class, path
-    )
-    return Dataset(x_train, y_train, x_test, y_test, len(names), names)
+        kinds = [*train[target]] if is_class else [target] * len(train)
+        advice = (
+            "Name rows for it by --test-file" + ", or say --task numbers" * is_class
+        )
+        rest, kept = keep_fifth(kinds, f"{target} of {path}", "row", advice)
+        train, test = train.iloc[rest], train.iloc[kept]
+    both, size = pd.concat([train, test]), len(train)
+    facts = {"target": target, "columns": _columns(train.drop(columns=target))}
+    facts |= {} if is_class else _scale(train[target])
+    inputs, targets, names, *_ = _examples(both, facts, path)
+    if others := {*targets[size:]} - {*targets[:size]} if is_class else ():
+        raise InputError(f"{path}: the class {names[min(others)]} has test rows only.")
+    if len(names) == 1:
+        raise InputError(f"{path}: {target} has one class, {names[0]}: two are needed.")
+    parts = inputs[:size], targets[:size], inputs[size:], targets[size:]
+    return Dataset(*parts, len(names), names, facts)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def load_rows(path: Path, facts: Mapping[str, Any]) -> Examples:
+    """Rows of another file, encoded by `Dataset.table`; targets if all have one."""
+    target, columns = facts["target"], facts["columns"]
+    words = [each["name"] for each in columns if "words" in each]
+    table = _read(path, words if "std" in facts else [*words, target])
+    if target in table and (unknown := table[target].isna().sum()):
+        notes.say(f"note: {unknown:,} rows have no {target}: there is no test error")
+        table = table.drop(columns=target)
+    return _examples(table, facts, path)
+
+
+def _examples(table: pd.DataFrame, facts: Mapping[str, Any], path: Path) -> Examples:
+    """Rows as a network takes them, and their targets, if there is such a column."""
+    from models.tables import encode  # loads JAX, after most is refused
+
+    columns, target, labels, names = [*facts["columns"]], facts["target"], None, ()
+    if is_number := "std" in facts and target in table:
+        columns.append({**facts, "name": target})
+    try:
+        inputs = encode(table, columns, lambda text: notes.say(f"note: {text}"))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    if is_number:
+        return Examples(inputs[:, :-1], inputs[:, -1])
+    if target in table:
+        labels, kinds = pd.factorize(table[target].convert_dtypes(), sort=True)
+        labels, names = labels.astype(np.int32), tuple(map(str, kinds))
+    return Examples(inputs, labels, names)
+
+
+def _read(path: Path, words: Collection[str] = ()) -> pd.DataFrame:
+    """Reads a file; columns of `words` are read as such, whatever they look like."""
     if not path.is_file():
         raise InputError(f"there is no file {path}.")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+            table = pd.read_parquet(path)
+            return table.set_axis([*map(str, table)], axis=1)
+        with path.open(errors="replace") as file:
+            head = file.read(1 << 16)
+        mark = max(",;\t", key=head.partition("\n")[0].count)
+        number = rf'[\n{mark}]"?-?\d[\d.]*,\d+"?[\n{mark}]'
+        is_comma = mark != "," and re.search(number, head)
+        options = {"sep": mark, "decimal": "," if is_comma else "."}
+        table = pd.read_csv(path, dtype=dict.fromkeys(words, str), **options)
+        if not table.index.equals(pd.RangeIndex(len(table))):
+            raise ValueError("its rows have more cells than its first line")
+        if table.empty:
+            raise ValueError("it has no rows")
     except Exception as error:  # of pandas, which raises all kinds
         reason = " ".join(str(error).split())[:200]
+        for theirs, plain in _PLAIN.items():
+            reason = re.sub(theirs, plain, reason)
         raise InputError(f"cannot read {path}: {reason}.") from None
+    for name in table.select_dtypes("str").columns.drop(words, errors="ignore"):
+        cells = table[name].dropna()
+        commas = cells[cells.str.contains(",")]
+        if len(commas) and cells.str.fullmatch(r"[-+]?\d[\d.,]*").all():
+            raise InputError(
+                f"the column {name} of {path} has numbers like {commas.iloc[0]}. Save "
+                "the file with numbers like 1234.5; or, between semicolons, 1234,5."
+            )
+    return table
 
 
 def _is_class(target: pd.Series, config: Data) -> bool:
@@ -102,66 +146,31 @@ def _is_class(target: pd.Series, config: Data) -> bool:
     return True
 
 
-def _inputs(
-    train: pd.DataFrame, test: pd.DataFrame, target: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """All columns but the target, float32 [rows, inputs], as the training rows say."""
-    columns: list[tuple[np.ndarray, np.ndarray]] = []
-    filled = []
-    for name in train.columns.drop(target):
-        ours, both = train[name], (train[name], test[name])
-        if all(map(types.is_numeric_dtype, both)):
-            if any(part.hasnans for part in both):
-                filled.append(str(name))
-            numbers = [part.astype(float).fillna(ours.median()) for part in both]
-            columns.append(standardize(*(part.to_numpy() for part in numbers)))
+def _scale(cells: pd.Series) -> dict[str, float]:
+    """What standardises numbers; those that are missing become the median."""
+    numbers = pd.to_numeric(cells, errors="coerce").astype(float)
+    median = numbers[is_known := np.isfinite(numbers)].median()
+    numbers = numbers.where(is_known, median)
+    return {"median": median, "mean": numbers.mean(), "std": numbers.std(ddof=0) or 1.0}
+
+
+def _columns(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What `models.tables.encode` needs to know of each column of the training rows."""
+    columns = []
+    for name, cells in rows.items():
+        known = cells.dropna()
+        if types.is_numeric_dtype(cells) and len(known):
+            columns.append({"name": name, **_scale(cells)})
             continue
-        words, what = ours.dropna().astype(str).unique(), ""
-        if len(words) > MOST_WORDS:
-            what = f"{len(words):,} different words"
-        elif types.is_datetime64_any_dtype(ours):
-            what = "dates"
-        if what:
+        words = sorted(known.map(str).unique())
+        columns.append({"name": name, "words": words})
+        if not 0 < len(words) <= MOST_WORDS:
+            odd = known[pd.to_numeric(known, errors="coerce").isna()]
+            such = "".join(f", such as {word}" for word in odd[:1])
             raise InputError(
-                f"the column {name} has {what}: numbers, and words of at most "
-                f"{MOST_WORDS} kinds, can be used. Take it out of the table."
+                f"the column {name} has {len(words):,} different words{such}: 1 to "
+                f"{MOST_WORDS} can be used, and any numbers. Take it out of the table."
             )
-        for word in sorted(words):
-            is_word = (part.astype(str) == word for part in both)
-            columns.append(tuple(part.to_numpy(np.float32) for part in is_word))
     if not columns:
-        raise InputError(f"the table has no column but the target {target}.")
-    if filled:
-        notes.say(
-            f"note: missing numbers of {listing(filled, 'and')} become the median"
-        )
-    x_train, x_test = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
-    return x_train, x_test
-
-
-def _targets(
-    train: pd.Series, test: pd.Series, is_class: bool, path: Path
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Classes by number, with their names; or numbers, standardised, without."""
-    if not is_class:
-        read = (pd.to_numeric(part, errors="coerce") for part in (train, test))
-        numbers = [part.to_numpy(float) for part in read]
-        for part, found in zip((train, test), numbers, strict=True):
-            if not np.isfinite(found).all():
-                raise InputError(
-                    f"--task numbers: {train.name} of {path} holds "
-                    f"{part[~np.isfinite(found)].iloc[0]}, which is no number."
-                )
-        return *standardize(*numbers), ()
-    names = sorted(train.unique())
-    if others := {*test.unique()} - {*names}:
-        raise InputError(
-            f"{path}: the class {min(map(str, others))} has test rows only."
-        )
-    if len(names) < 2:
-        raise InputError(
-            f"{path}: {train.name} has one class, {names[0]}: two are needed."
-        )
-    places = {name: place for place, name in enumerate(names)}
-    labels = (each.map(places).to_numpy(np.int32) for each in (train, test))
-    return *labels, tuple(map(str, names))
+        raise InputError("the table has no column but the target.")
+    return columns

@@ -75,12 +75,12 @@ def run(config: Run) -> None:
             return
         finished = "The run has finished, but for its picture."
         display.stage("drawing")
-        with advising("\n".join([finished, *summarize(config, folder)])):
+        with advising("\n".join([finished, *summarize(config, folder, dataset.table)])):
             from train.runs.drawing import plot_run
 
             picture = plot_run(folder)
         try:
-            display.summary(summarize(config, folder, picture))
+            display.summary(summarize(config, folder, dataset.table, picture))
         except OSError as error:
             raise InputError(
                 f"cannot write the output: {error.strerror}. The run has finished, and "

@@ -21,10 +21,10 @@ _SHOWS = {
     "test error": lambda row: f"{row['test_error']:.2f} %",
     "low-loss": lambda row: f"{row['low_loss_share']:.0%}",
     "switches": lambda row: f"{row['phase_switches']:,}",
-    "images/s": lambda row: as_rate(row["images_per_second"]),
+    "examples/s": lambda row: as_rate(row["images_per_second"]),
 }
 # What a narrow terminal does without, one after another.
-_DISPENSABLE = ("train error", "images/s", "switches", "low-loss", "train loss")
+_DISPENSABLE = ("train error", "examples/s", "switches", "low-loss", "train loss")
 
 BETWEEN_LINES = 30.0  # seconds, within an epoch, where there is no terminal
 SOON = 3.0  # seconds of training after which the time left can be told
@@ -120,7 +120,7 @@ class Display(contextlib.ExitStack):
     def advanced(self, done: int, loss: float, rate: float) -> None:
         """So many steps of the run are done; the rate is examples a second."""
         self._stage = "training"
-        self._about = f"{as_rate(rate)} images/s  loss {loss:.4f}"
+        self._about = f"{as_rate(rate)} examples/s  loss {loss:.4f}"
         self._bar.update(self._task.id, completed=done)
         epoch, step = self._place(done)
         if self._first is None:  # what comes first is slower than the rest
@@ -155,7 +155,7 @@ class Display(contextlib.ExitStack):
             parts = [f"{name} {cells[name]}" for name in [*cells][1:4]]
             if "test_error" not in row:
                 parts[-1] = "no test"
-            parts.append(f"{cells['images/s']} images/s")
+            parts.append(f"{cells['examples/s']} examples/s")
             self.line(f"epoch {row['epoch']}/{self._epochs}: {', '.join(parts)}")
             return
         if not self._columns:

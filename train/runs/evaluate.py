@@ -2,76 +2,62 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from train import notes
 from train.data import sources
-from train.data.dataset import fingerprint
-from train.engine import devices, networks, optimizers
-from train.engine.device_data import DeviceData, batches
-from train.engine.program import Spec, TrainState, compile_program, no_scores
-from train.engine.variables import split
+from train.data.dataset import Examples, fingerprint, in_units
+from train.engine import networks
+from train.engine.device_data import batches
+from train.engine.program import example_errors, example_losses
 from train.errors import InputError
-from train.paths import expand
-from train.runs.loop import test_columns
+from train.paths import expand, printable
 from train.runs.records import reading
 from train.runs.trained import RunNetwork, load_run
 from train.runs.writing import replace
 from train.settings.cli import listing
 from train.settings.commands import Evaluate
-from train.settings.optimizer import Optimizer
 from train.settings.options import VALIDATION_SPLIT, Data
 
 MOST_CLASSES = 20  # of a confusion matrix that a terminal can show
-_BATCH = 500
-
-
-class _TestSet(NamedTuple):
-    """What is tested on; without targets if they are not known."""
-
-    name: str  # as in `--data`
-    inputs: np.ndarray
-    targets: np.ndarray | None
-    batch_size: int = _BATCH
-    class_names: tuple[str, ...] = ()
-    split: str = "test"  # or "validation"
 
 
 def evaluate(config: Evaluate) -> str:
     """Tests the network of a run; returns what is printed."""
     folder, path = expand(config.folder), config.predictions
     network = load_run(folder, config.step)
-    tested = _load(folder, config.data, network.spec.input_shape)
-    _check_fits(tested, network)
-    tested = _matched(tested, network.class_names)
+    tested = _fitting(_load(folder, config.data, network), network)
     size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
     parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     outputs = np.concatenate(parts)[: len(tested.inputs)]
+    table = network.about.get("table", {})
     names = network.class_names or [*map(str, range(network.spec.num_outputs))]
+    if tested.targets is not None and "std" in table:  # as the outputs, in own units
+        targets = tested.targets.astype(float) * table["std"] + table["mean"]
+        tested = tested._replace(targets=targets)
     lines = [
         f"{folder}, step {network.step}: {networks.describe(network.spec)}",
         f"{len(tested.inputs):,} {tested.split} examples of {tested.name}",
     ]
     if tested.targets is None:
-        lines.append("These data have no y_test: there are predictions only.")
+        lines.append("Targets are not known: --predictions FILE writes predictions.")
     else:
-        lines += _scores(network, tested)
+        lines += _scores(outputs, tested, table)
         if len(names) > 1 and tested.targets.ndim == 1:
             lines += ["", *_by_class(outputs.argmax(axis=-1), tested.targets, names)]
     if path is not None:
         path = expand(path)
-        _write_predictions(path, outputs, tested.targets, names)
+        _write_predictions(path, outputs, tested, names, table.get("std"))
         lines += ["", f"predictions: {path}"]
-    elif tested.targets is None:
-        lines.append("Write them with --predictions FILE.csv or FILE.npz.")
     return "\n".join(lines)
 
 
-def _load(folder: Path, asked: str | None, input_shape: tuple[int, ...]) -> _TestSet:
+def _load(folder: Path, asked: str | None, network: RunNetwork) -> Examples:
     """The data that are asked for, in the network's size; or the run's own."""
     path = folder / "config.json"
     with reading(path, "Take the folder from a copy."):
@@ -90,108 +76,85 @@ def _load(folder: Path, asked: str | None, input_shape: tuple[int, ...]) -> _Tes
                 f"the data of the run, {own.data}, have changed since it was trained"
                 f"{before}. Name the data to test on with --data."
             )
-        size = min(batch_size, len(dataset.test_inputs))
         name = f"{own.data}: {VALIDATION_SPLIT}" if own.validation else own.data
-        data = dataset.test_inputs, dataset.test_targets
-        return _TestSet(name, *data, size, split=own.tested)
-    if asked.startswith("npz:"):
-        file = expand(Path(asked.removeprefix("npz:")))
-        images, labels = sources.load_test_images(file)
-        return _TestSet(asked, sources.shrink_images(images, own.shrink), labels)
-    if asked.startswith("csv:"):
+        tested = dataset.test_inputs, dataset.test_targets, dataset.class_names
+        return Examples(*tested, dataset.test_files, name, batch_size, own.tested)
+    kind, is_file, path = asked.partition(":")
+    file, shape = expand(Path(path)), network.spec.input_shape
+    table = network.about.get("table", {})
+    fits = {"csv": "columns" in table, "folder": len(shape) == 3}
+    is_seen = asked == own.data and kind in fits
+    if not fits.get(kind, True):
         raise InputError(
-            "--data csv: a table is tested on the run's own test rows only, whose "
-            "columns mean what those of training meant. Leave --data out."
+            f"--data {asked} is of another kind than the run's data, {own.data}."
         )
-    options = {"shrink": own.shrink} if own.shrink > 1 else {}
-    if asked.startswith("folder:"):
-        if len(input_shape) != 3:
-            raise InputError(
-                f"--data {asked} has images, and the run was trained on {own.data}: "
-                "name data like those."
-            )
-        height, width, _ = input_shape
-        options["image_size"] = own.shrink * height if height == width else None
-    dataset = sources.load_dataset(Data(data=asked, data_dir=own.data_dir, **options))
-    return _TestSet(
-        asked,
-        dataset.test_inputs,
-        dataset.test_targets,
-        class_names=dataset.class_names,
-    )
+    if kind == "csv":
+        from train.data.tables import load_rows
+
+        tested = load_rows(file, table)
+    elif kind == "folder":
+        from train.data.folders import TESTS, folder_of, load_images
+
+        size = (own.shrink * shape[1], own.shrink * shape[0])
+        tested = load_images(file, size, shape[2])
+        is_seen = is_seen and folder_of(file, TESTS) is None
+    elif is_file:
+        tested = Examples(*sources.load_test_images(file))
+    else:
+        dataset = sources.load_dataset(Data(data=asked, data_dir=own.data_dir))
+        tested = Examples(dataset.test_inputs, dataset.test_targets)
+    if is_seen:
+        notes.say(
+            "warning: most are training data. Without --data the others are tested"
+        )
+    if tested.inputs.ndim == 4:
+        inputs = sources.shrink_images(tested.inputs, own.shrink)
+        tested = tested._replace(inputs=inputs)
+    return tested._replace(name=asked, batch_size=batch_size)
 
 
-def _check_fits(tested: _TestSet, network: RunNetwork) -> None:
-    """Refuses data of another kind than the network was trained on."""
+def _fitting(tested: Examples, network: RunNetwork) -> Examples:
+    """The same with the network's numbers of classes; other data are refused."""
     expected, found = network.spec.input_shape, tested.inputs.shape[1:]
     targets, number = tested.targets, network.spec.num_outputs
+    names = network.class_names
     if found != expected:
         problem = (
             f"has inputs of the shape {found}, and the network takes {expected}: name "
             "data like those of the run."
         )
     elif targets is None:
-        return
-    elif (targets.dtype.kind == "f") != (number == 1):
-        problem = (
-            "has other targets than the data of the run: numbers in one of them, and "
-            "classes in the other."
-        )
+        return tested
+    elif names and tested.class_names:
+        if not (others := [name for name in tested.class_names if name not in names]):
+            numbers = np.array([names.index(name) for name in tested.class_names])
+            return tested._replace(targets=numbers[targets])
+        known = listing(names, "and")
+        problem = f"has a class {others[0]}, and the network knows {known}."
     elif number > 1 and targets.max() >= number:
         problem = (
             f"has a label {targets.max()}, and the network knows the classes 0 to "
             f"{number - 1}."
         )
     else:
-        return
+        return tested
     raise InputError(f"--data {tested.name} {problem}")
 
 
-def _matched(tested: _TestSet, names: Sequence[str]) -> _TestSet:
-    """The same with the network's numbers of classes, where both have names."""
-    if not names or not tested.class_names:
-        return tested
-    others = [name for name in tested.class_names if name not in names]
-    if others:
-        raise InputError(
-            f"--data {tested.name} has a class {others[0]}, and the network knows "
-            f"{listing(names, 'and')}."
-        )
-    numbers = np.array([names.index(name) for name in tested.class_names])
-    return tested._replace(targets=numbers[tested.targets])
-
-
-def _scores(network: RunNetwork, tested: _TestSet) -> list[str]:
-    """Loss and error, by the program that tests during training: the same numbers."""
-    spec = Spec(
-        network=network.spec,
-        method=optimizers.method_of(Optimizer()),
-        train_size=0,
-        test_size=len(tested.inputs),
-        batch_size=1,
-        eval_batch_size=tested.batch_size,
-        num_devices=devices.count(None),
-    )
-    mean, std = network.mean, network.std
-    data = DeviceData(
-        train_inputs=tested.inputs[:0],
-        train_targets=tested.targets[:0],
-        test_inputs=batches(tested.inputs, tested.batch_size),
-        test_targets=batches(tested.targets, tested.batch_size),
-        mean=np.zeros(1, np.float32) if mean is None else mean,
-        std=np.ones(1, np.float32) if std is None else std,
-    )
-    params, batch_stats = split(network.module)[1:]
-    state = TrainState(params, batch_stats, ())
-    arguments = devices.put((state, data, no_scores(spec)), spec.num_devices)
-    test = compile_program(spec).test
-    scores = jax.device_get(test(*arguments, first=0, count=spec.test_batches))
-    found = test_columns(spec.test_size, scores)
-    unit = "%" if spec.network.num_outputs > 1 else "% of the variance"
-    return [
-        f"{tested.split} loss {found['test_loss']:.6f}",
-        f"{tested.split} error {found['test_error']:.4f} {unit}",
-    ]
+def _scores(
+    outputs: np.ndarray, tested: Examples, table: Mapping[str, Any]
+) -> list[str]:
+    """Loss and error, as in training; a target of numbers has its own units here."""
+    targets, split = tested.targets, tested.split
+    if targets.dtype.kind == "f":
+        error = np.mean((outputs[:, 0] - targets) ** 2) / table.get("std", 1) ** 2
+        loss, unit = error / 2, "% of the variance"
+    else:
+        each = example_losses(outputs, targets), example_errors(outputs, targets)
+        loss, error = (np.asarray(part, np.float64).mean() for part in each)
+        unit = "%"
+    lines = [f"{split} loss {loss:.6f}", f"{split} error {100 * error:.4f} {unit}"]
+    return lines + in_units(table, 100 * error)
 
 
 def _by_class(
@@ -218,12 +181,14 @@ def _by_class(
 
 
 def _write_predictions(
-    path: Path, outputs: np.ndarray, targets: np.ndarray | None, names: Sequence[str]
+    path: Path, outputs: np.ndarray, tested: Examples, names: Sequence, std: Any
 ) -> None:
-    """A row an example: prediction, probabilities, and the target if it is known."""
-    columns = {} if targets is None else {"target": targets}
+    """A row an example: prediction, probabilities, file and target as far as known."""
+    columns = {"file": [*map(printable, tested.files)]} if tested.files else {}
+    if tested.targets is not None:
+        columns["target"] = tested.targets
     if outputs.shape[-1] == 1:
-        columns["prediction"] = outputs[:, 0]
+        columns["prediction"], names = outputs[:, 0], ()
     else:
         columns["prediction"] = outputs.argmax(axis=-1)
         columns["probabilities"] = np.asarray(jax.nn.softmax(outputs, axis=-1))
@@ -236,15 +201,17 @@ def _write_predictions(
         raise InputError(
             "predictions of text have a row a character: write them to a .npz file."
         )
-    probabilities = columns.pop("probabilities", np.empty((len(outputs), 0)))
-    names = names if probabilities.size else ()
-    if names:  # classes are told by their names
-        columns = {name: np.array(names)[column] for name, column in columns.items()}
     import pandas as pd  # takes a second
 
+    probabilities = columns.pop("probabilities", np.empty((len(outputs), 0)))
     table = pd.DataFrame(columns)
+    if names:  # classes are told by their names
+        labels = table.columns.intersection(["target", "prediction"])
+        table[labels] = np.array(names)[table[labels]]
     for name, column in zip(names, probabilities.T, strict=True):
         table[f"p{name}" if name.isdigit() else f"p_{name}"] = column
+    if std is not None:  # of a target: a float32 is not true to more of it
+        table = table.round(5 - int(np.log10(std)))
     # With nine digits a float32 is whole.
     text = table.to_csv(index_label="example", float_format="%.9g", lineterminator="\n")
     replace(path, text)

@@ -98,7 +98,7 @@ class _Training:
         self._spec = spec = make_spec(config, method, dataset)
         sizes = (spec.crop_padding, spec.eval_batch_size, spec.num_devices)
         self._data = make_data(dataset, config.data.normalize, *sizes)
-        self._class_names = dataset.class_names
+        self._about = {"class_names": dataset.class_names, "table": dataset.table}
         self._total = config.epochs * spec.steps_per_epoch
         self._rates = _rates(config, spec.steps_per_epoch)
         # What a resumed run must agree with, besides its options.
@@ -130,7 +130,7 @@ class _Training:
         folder = open_folder(config, f"{name}-seed{config.seed}", **self._facts)
         with locked(folder):
             change_epochs(folder, config, self._spec.steps_per_epoch, **self._facts)
-            about = self._data.mean, self._data.std, self._class_names
+            about = self._data.mean, self._data.std, self._about
             write_network(folder, self._spec.network, *about)
             if mine := parse_optimizer(config.optimizer.optimizer):
                 replace_file(folder / "optimizer.py", read_own(mine.path))

@@ -1,9 +1,11 @@
 """What is said of a run: that its phase hardly changes, and what it came to."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from train.data.dataset import in_units
 from train.runs import records
 from train.runs.display import as_clock
 from train.settings.experiment import Run
@@ -54,17 +56,21 @@ def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
     )
 
 
-def summarize(config: Run, folder: Path, picture: Path | None = None) -> list[str]:
+def summarize(
+    config: Run, folder: Path, table: Mapping[str, Any], picture: Path | None = None
+) -> list[str]:
     """What a run came to, where it is, and what can be done next, in lines."""
-    rows, optimizer = records.read_metrics(folder), config.optimizer
+    rows, optimizer, units = records.read_metrics(folder), config.optimizer, []
     last = rows[-1]
     loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
     results = [f"training loss {loss}"]
-    if last.get("test_error") is not None:
-        results.insert(0, f"{config.data.tested} error {last['test_error']:.2f} %")
+    if (error := last.get("test_error")) is not None:
+        units = in_units(table, error)
+        unit = "% of the variance" if units else "%"
+        results.insert(0, f"{config.data.tested} error {error:.2f} {unit}")
     clock = as_clock(sum(row["seconds"] for row in rows))
     epochs = _count(len(rows), "epoch", "s")
-    lines = [f"{', '.join(results)} after {epochs} in {clock}"]
+    lines = [f"{', '.join(results)} after {epochs} in {clock}", *units]
     if optimizer.by_phase:
         share = sum(row["low_loss_share"] for row in rows) / len(rows)
         switches = _count(sum(row["phase_switches"] for row in rows), "switch", "es")

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ def write_network(
     spec: NetworkSpec,
     mean: np.ndarray,
     std: np.ndarray,
-    class_names: Sequence[str] = (),
+    data: Mapping[str, Any],
 ) -> None:
-    """Writes what a run's network is, and how its inputs are normalised.
+    """Writes what a run's network is, how its inputs are normalised, and facts of data.
 
     With a copy of the file of a user's own network, which may change or be moved.
     """
@@ -59,10 +59,10 @@ def write_network(
         "input_shape": spec.input_shape,
         "num_outputs": spec.num_outputs,
     }
+    about["model"]["network"] = Path(spec.model.network).name  # not where a file was
     if len(spec.input_shape) == 3:  # images
         about |= {"mean": np.asarray(mean).tolist(), "std": np.asarray(std).tolist()}
-    if class_names:
-        about["class_names"] = class_names
+    about |= {name: fact for name, fact in data.items() if fact}
     if spec.own is not None:
         about |= {"network_sha256": spec.own.sha256, "is_text": spec.own.is_text}
         replace(folder / SOURCE, spec.own.source)
@@ -184,7 +184,9 @@ def export(config: Export) -> str:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         if len(about) > zipfile.ZIP_MAX_COMMENT:
-            about = json.dumps({**network.about, "class_names": ()})
+            raise InputError(
+                "the names of classes are too long for .npz: name a .safetensors file."
+            )
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.comment = about.encode()
         content = buffer.getvalue()

@@ -238,8 +238,8 @@ class Evaluate(Options):
 
     #: Folder of the run.
     folder: Path
-    #: Data to test on, as in `run`; npz:PATH needs x_test only. Without y_test there
-    #: are predictions, and no error. None: the run's own test set.
+    #: Data to test on, as in `run`. Without y_test, folders of classes or the target
+    #: there are predictions, and no error. None: the run's own test set.
     data: str | None = option(None, rule=check_source, group="data")
     #: Steps taken at the checkpoint, or best: see `run --keep-best`. None: the newest.
     step: str | None = option(None, rule=_step, group="checkpoints")

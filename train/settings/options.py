@@ -75,7 +75,7 @@ class Data(Options):
     #: - cifar10, cifar100: through TensorFlow Datasets.
     #: - npz:PATH: your own images, an .npz file with x_train and x_test (uint8; size,
     #: height, width and, if not grey, channels), y_train and y_test (integers from 0).
-    #: - folder:PATH: your own images, in PATH/train/CLASS and PATH/test/CLASS.
+    #: - folder:PATH: your own images, in PATH/CLASS, or so in PATH/train and PATH/test.
     #: - csv:FILE: your own table, .csv, .tsv or .parquet; see --target.
     #: - breast_cancer: a table with two classes, part of scikit-learn.
     #: - diabetes: a table with a regression target, part of scikit-learn.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data import sources
-from train.data.dataset import Dataset, fingerprint
+from train.data.dataset import Dataset, fingerprint, in_units
 from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import printable
@@ -76,6 +76,8 @@ def compare(config: Compare) -> Path:
         path = folder / "comparison.png"
         plot_block(path, result, printable(folder.name), verdicts_of(comparisons))
         print(f"\n{_results_table(result, comparisons, config)}")
+        for unit in in_units(dataset.table, 100):
+            print(f"an error of 100 % is a {unit}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
@@ -119,7 +121,7 @@ def _results_table(
         "phase_switches": ("switches", ".1f"),
         "mean_momentum": ("momentum", ".3f"),
     }
-    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "images/s"]]
+    cells = [["optimizer", "error %", *(m[0] for m in means.values()), "examples/s"]]
     for arm, runs in result.arms.items():
         error = f"{np.mean(runs.last_error):.2f}"
         if len(runs) > 1:

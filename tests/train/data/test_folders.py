@@ -45,6 +45,19 @@ def test_folders_are_classes_in_the_order_of_their_names(tmp_path, test):
     assert data.test_targets.tolist() == [0, 1]
 
 
+def test_fifth_of_each_class_is_kept_where_there_is_no_test_folder(tmp_path, capsys):
+    for name, number in (("ape", 5), ("cat", 15), ("dog", 30)):
+        grey = Image.new("L", (4, 4), number)
+        write(tmp_path / "all", "", name, grey, number=number)
+    data, again = load(tmp_path / "all"), load(tmp_path / "all")
+    assert "a fifth of the images, 10, is kept for the test" in capsys.readouterr().err
+    greys = 1 * [5] + 3 * [15] + 6 * [30]
+    assert sorted(data.test_inputs[:, 0, 0, 0].tolist()) == greys
+    assert np.bincount(data.train_targets).tolist() == [4, 12, 24]
+    assert len({*data.test_files}) == 10
+    assert data.test_files == again.test_files
+
+
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
@@ -100,13 +113,16 @@ def test_images_are_kept_for_the_next_start_and_read_anew_when_one_changes(
 
 def test_unreadable_image_is_named_or_left_out(tmp_path, capsys):
     root = make(tmp_path)
-    (root / "train" / "cat" / "1.png").write_bytes(b"no image")
+    for name in ("train/cat/1", "train/dog/0", "train/dog/2", "test/dog/0"):
+        (root / f"{name}.png").write_bytes(b"no image")
     for _ in range(2):  # the second time from what is kept
-        with pytest.raises(InputError, match=r"1 of 8 images: .*cat/1.png: cannot"):
+        three = r"train/cat/1\.png: cannot .*; train/dog/0.*; train/dog/2.*file; \.\.\."
+        with pytest.raises(InputError, match=f"cannot read 4 of 8 .*: {three}"):
             load(root)
     data = load(root, skip_unreadable=True)
-    assert data.train_targets.tolist() == [0, 0, 1, 1, 1]
-    assert "unreadable images are left out, 1 in all" in capsys.readouterr().err
+    assert data.train_targets.tolist() == [0, 0, 1]
+    assert data.test_files == ("test/cat/0.png",)
+    assert "4 unreadable images are left out: train/cat" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -115,11 +131,11 @@ def test_unreadable_image_is_named_or_left_out(tmp_path, capsys):
         (lambda root: root.rename(root.parent / "other"), "there is no folder"),
         (
             lambda root: (root / "train").rename(root / "a"),
-            "no folder train, but a and",
+            "has a folder test only",
         ),
         (
-            lambda root: (root / "test").rename(root / "a"),
-            "no folder test, .*Keep some",
+            lambda root: (root / "train/dog").rename(root / "dog"),
+            "dog has test images o",
         ),
         (lambda root: (root / "test/dog").rename(root / "test/cow"), "cow has test im"),
         (lambda root: (root / "train/cow").mkdir(), "train/cow has no image: .bmp"),

@@ -56,12 +56,27 @@ def test_a_fifth_of_the_rows_is_kept_for_the_test(tmp_path, capsys):
     assert "missing numbers of size become the median" in err
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_semicolons_and_decimal_commas_are_read(tmp_path, mark):
+    points, commas = tmp_path / "points.csv", tmp_path / "commas.csv"
+    write(points).write_text(ROWS.to_csv(index=False))
+    commas.write_text(ROWS.to_csv(index=False, sep=mark, decimal=","))
+    expected, found = load(points, "price"), load(commas, "price")
+    np.testing.assert_array_equal(found.train_inputs, expected.train_inputs)
+    np.testing.assert_array_equal(found.train_targets, expected.train_targets)
+
+
+def test_whole_classes_have_whole_names_where_some_are_missing(tmp_path):
+    path = write(tmp_path / "table.csv", ROWS.assign(kind=[1, 2, None, 1] * 5))
+    assert load(path).class_names == ("1", "2")
+
+
 def test_rows_without_a_target_are_left_out_and_told(tmp_path, capsys):
     kinds = [None] * 5 + ["cat", "dog", "cat"] * 5
     path = write(tmp_path / "table.csv", ROWS.assign(kind=kinds))
     data = load(path, test_file=write(tmp_path / "test.csv"))
     assert len(data.train_inputs) == 15
-    assert "5 of 20 rows have no kind, and are left out" in capsys.readouterr().err
+    assert "5 rows have no kind, and are left out" in capsys.readouterr().err
 
 
 def test_numbers_with_fractions_are_predicted_as_numbers(tmp_path):
@@ -94,21 +109,23 @@ def test_whole_numbers_are_classes_or_what_is_said(tmp_path):
         (
             pd.DataFrame({"a": [f"word {k}" for k in range(100)], "y": [0, 1] * 50}),
             {"target": "y"},
-            "column a has 80 different words",
+            "column a has 80 different words, such as word",
         ),
         (pd.DataFrame({"y": [0, 1] * 30}), {"target": "y"}, "no column but the target"),
-        (ROWS, {"task": "numbers"}, "kind of .* holds (cat|dog), which is no number"),
+        (ROWS, {"task": "numbers"}, "column kind holds (cat|dog), which is no number"),
+        (ROWS.assign(size=np.nan), {}, "column size has 0 different words"),
         (ROWS.assign(kind="cat"), {}, "kind has one class, cat"),
         (
             ROWS.assign(kind=["cow"] + ["dog"] * 19),
             {},
-            "the class cow of kind has one row, and needs two",
+            r"too few rows to keep a fifth .*\(cow: 1\).* say --task numbers",
         ),
-        (ROWS[:1], {}, "has one row|has 1 rows with a kind: too few"),
+        (ROWS[:1], {}, r"too few rows to keep a fifth .*\(cat: 1\)"),
+        (ROWS[:0].assign(kind=""), {}, "has no rows"),
         (
-            pd.DataFrame({"a;kind": ["1;cat", "2;dog"]}),
-            {},
-            "got kind. Its columns are separated by semicolons",
+            ROWS.assign(price=[f"{k},5" for k in range(20)]),
+            {"target": "price"},
+            "the column price of .* has numbers like 0,5. Save the file with numbers",
         ),
     ],
 )
@@ -120,7 +137,14 @@ def test_table_that_cannot_be_used_is_refused(tmp_path, table, options, message)
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no file"), (b"", "cannot read"), (b'a,b\n"1', "cannot read")],
+    [
+        (None, "there is no file"),
+        (b"", "cannot read .*: it is empty."),
+        (b'a,b\n1,2\n"3,4', "cannot read .*: a quotation mark is not closed in row 2."),
+        (b"a,b\n1,2\n3,4,5", "cannot read .*: line 3 has 3 cells, not 2."),
+        (b"a,b\n1,2,3\n3,4,5", "its rows have more cells than its first line"),
+        ("a,b\n1,ä".encode("latin-1"), "is not in UTF-8. Save it as CSV UTF-8."),
+    ],
 )
 def test_file_that_is_no_table_is_refused(tmp_path, content, message):
     path = tmp_path / "table.csv"
@@ -133,7 +157,7 @@ def test_file_that_is_no_table_is_refused(tmp_path, content, message):
 def test_test_file_has_the_same_columns_and_classes(tmp_path):
     path = write(tmp_path / "table.csv")
     test = write(tmp_path / "test.csv", ROWS.drop(columns="size"))
-    with pytest.raises(InputError, match="size is in one of them only"):
+    with pytest.raises(InputError, match="size is a column of one of"):
         load(path, test_file=test)
     write(test, ROWS.assign(kind="cow"))
     with pytest.raises(InputError, match="the class cow has test rows only"):

@@ -80,7 +80,8 @@ def test_epoch_is_a_line(capsys, row, test):
     with Display() as shown:
         begun(shown).epoch(row)
     assert capsys.readouterr().out == (
-        f"epoch 2/3: train loss 0.1235, train error 12.30 %, {test}, 54,321 images/s\n"
+        f"epoch 2/3: train loss 0.1235, train error 12.30 %, {test}, "
+        "54,321 examples/s\n"
     )
 
 
@@ -91,7 +92,7 @@ def test_long_epoch_has_a_line_every_half_minute_and_none_at_its_end(capsys, now
             now[0] = 100 + seconds
             advance(shown, done)
     out = capsys.readouterr().out
-    steps = re.findall(r"epoch 2/3: step (\d+) of 10, 4.2 images/s, loss 1.5", out)
+    steps = re.findall(r"epoch 2/3: step (\d+) of 10, 4.2 examples/s, loss 1.5", out)
     assert steps == ["2", "4"]
 
 
@@ -198,7 +199,7 @@ def test_live_lines_show_what_is_being_done(screen):
         assert first.startswith("epoch 2/3 ━")
         assert first.endswith("step 2 of 10")
         assert len(first) == 80
-        assert second == "training  4.2 images/s  loss 1.5000"
+        assert second == "training  4.2 examples/s  loss 1.5000"
         shown.stage("testing")
         assert live(shown)[1].startswith("testing  ")
         shown.epoch(ROW)

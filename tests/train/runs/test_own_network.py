@@ -132,7 +132,9 @@ def test_exported_file_is_loaded_with_the_users_function(
     names = {}
     exec(EXAMPLE, names)
     images = np.load(folder / "images.npz")["x_test"]
-    predicted = models.load(path, make=names["small_cnn"])(images)
+    network = models.load(path, make=names["small_cnn"])
+    predicted = network(images)
+    assert "/" not in network.about["model"]["network"]  # no path of the user's
     np.testing.assert_array_equal(predicted, train.load_run(moved)(images))
 
 

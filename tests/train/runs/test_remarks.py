@@ -72,11 +72,11 @@ ROWS = [epoch(1, 2.0, 50.0, 0.5, 1, 20.0), epoch(2, 1.23456, 12.345, 0.9, 4, 45.
 def summary(tmp_path):
     """The lines for rows, and options of the optimizer."""
 
-    def make(rows, optimizer="lcam", **options):
+    def make(rows, optimizer="lcam", table=(), **options):
         for row in rows:
             records.append_metrics(tmp_path, row)
         config = Run(optimizer=Optimizer(optimizer, **options))
-        return summarize(config, tmp_path, tmp_path / "curves.png")
+        return summarize(config, tmp_path, dict(table), tmp_path / "curves.png")
 
     return make
 
@@ -112,6 +112,14 @@ def test_next_is_a_comparison_with_what_it_differs_from_in_one_thing(
 def test_run_with_the_phases_of_another_is_not_compared(summary):
     lines = summary(ROWS, phase="borrowed", phases_of=Path("runs/a"))
     assert not any(line.startswith("next: ") for line in lines)
+
+
+def test_error_of_a_number_is_told_in_its_units(summary):
+    table = {"target": "price", "mean": 300.0, "std": 80.0}
+    rows = [epoch(1, 2.0, 25.0, 0.5, 1, 20.0)]
+    first, second, *_ = summary(rows, table=table)
+    assert first.startswith("test error 25.00 % of the variance, training loss")
+    assert second == "root mean squared error 40 in `price`"
 
 
 def test_one_is_not_several(summary):

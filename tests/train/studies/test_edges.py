@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def test_regression_that_diverges_does_not_end_the_comparison(tmp_path, capsys):
     arms = ["--arms", "sgd", "sgd:learning-rate=1e4,momentum=0.99"]
     command = ["compare", "--data", "diabetes", *MLP, *arms, "--epochs", "2"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 1  # 2: "damaged"
+    unit = r"100 % is a root mean squared error 7\d\.\d+ in `progression`"
+    assert re.search(unit, capsys.readouterr().out)
 
 
 def test_run_with_on_nan_continue_has_not_ended_before_its_last_epoch(tmp_path):
