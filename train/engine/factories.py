@@ -162,7 +162,8 @@ def _try(factory: Factory) -> None:
         return optax.apply_updates(weights, updates)
 
     jax.eval_shape(step, zeros(factory), jnp.float32(0), jnp.float32(0))
-    factory, weights = factory._replace(by_phase=()), jnp.ones((3, 2))
+    code = (*factory.code, *((name, 0.5) for name in factory.by_phase))
+    factory, weights = factory._replace(by_phase=(), code=code), jnp.ones((3, 2))
     first, second = (
         make(factory, [number] * len(factory.numbers), (), number, {}).init(weights)
         for number in (jnp.float32(0), jnp.float32(0.5))
