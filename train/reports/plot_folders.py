@@ -93,12 +93,11 @@ def _draw(found: Sequence[Line], runs: Sequence[Curves]) -> plt.Figure:
         panels.draw_panels(part, lines, places.pop() if len(places) == 1 else "")
     for part, run in zip(parts.flat[len(groups) :], runs, strict=True):
         part.suptitle(run.name, fontsize="medium")
-        draws = [draw_loss, draw_momentum][: 1 + run.has_momentum]
-        panels_of = part.subplots(1, 2)
-        for draw, axes in zip(draws, panels_of, strict=False):
-            draw(axes, run)
+        left, right = part.subplots(1, 2)
+        draw_loss(left, run)
+        draw_momentum(right, run)
+        for axes in (left, right):
             drawing.epoch_axis(axes)
-        panels_of[1].set_visible(run.has_momentum)
     return figure
 
 

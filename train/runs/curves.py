@@ -78,11 +78,6 @@ class Curves(NamedTuple):
     kind: str  # of its optimizer; see `train.runs.palette`
     planned: int | None  # its epochs when it is done, if that is known
 
-    @property
-    def has_momentum(self) -> bool:
-        """Whether it has one, or another number by phase."""
-        return not np.isnan(self.steps["momentum"]).all()
-
 
 def read_curves(folder: Path) -> Curves:
     """Reads what is drawn of a run."""

@@ -81,6 +81,7 @@ def log_scale(
     pad = max(1.03, (high / low) ** 0.05)
     axes.set_yscale("log")
     axes.set_ylim(low / pad, high * pad)
+    ends = (low, high) if high > 1.01 * low else (low / pad, high * pad)
     minor: ticker.Locator = ticker.LogLocator(subs=range(1, 10), numticks=99)
     if high > 100 * low:
         locator = ticker.LogLocator(numticks=8)
@@ -92,11 +93,7 @@ def log_scale(
         locator = ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
         minor = ticker.MaxNLocator(25, steps=[1, 2, 5, 10])
     ticks, between = (
-        [
-            tick
-            for tick in each.tick_values(low / pad, high * pad)
-            if low / pad < tick < high * pad
-        ]
+        [tick for tick in each.tick_values(*ends) if low / pad < tick < high * pad]
         for each in (locator, minor)
     )
     # The last errors are the lowest: a label stands near them.
@@ -134,19 +131,17 @@ def is_ours(path: Path) -> bool:
 def plot_run(folder: Path) -> Path:
     """Draws loss with the phases, momentum, and errors of one run into `curves.png`."""
     run = read_curves(folder)
-    parts = {draw_loss: 3, draw_momentum: 1, _draw_errors: 2}
-    if not run.has_momentum:
-        del parts[draw_momentum]
-    options = {"sharex": True, "height_ratios": [*parts.values()]}
-    size = 9, 1.5 * sum(parts.values())
-    figure, panels = plt.subplots(
-        len(parts), figsize=size, layout="constrained", **options
+    has_momentum = not np.isnan(run.steps["momentum"]).all()
+    heights = (3, 1 if has_momentum else 1e-3, 2)
+    figure, (loss_axes, momentum_axes, error_axes) = plt.subplots(
+        3, 1, figsize=(9, 9), sharex=True, height_ratios=heights, layout="constrained"
     )
-    for draw, axes in zip(parts, panels, strict=True):
-        draw(axes, run)
+    draw_loss(loss_axes, run)
     about = run.task.title([len(run.metrics["epoch"])], run.planned)
     figure.suptitle(f"{run.name}\n{about}", fontsize="medium")
-    epoch_axis(axes)
+    draw_momentum(momentum_axes, run)
+    _draw_errors(error_axes, run)
+    epoch_axis(error_axes)
     figure.align_ylabels()
     return save(figure, folder / "curves.png")
 
@@ -183,6 +178,9 @@ def draw_loss(axes: plt.Axes, run: Curves) -> None:
 def draw_momentum(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's coefficient and each epoch's mean."""
     momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
+    if np.isnan(momentum).all():
+        axes.set_visible(False)
+        return
     axes.set_ylabel("by phase" if run.kind not in ARM_COLORS else "momentum")
     axes.plot(run.epochs, momentum, color="#999999", label="a step", **_dots(run))
     form, label = ".-" if len(epochs) < 30 else "-", "mean of\nthe epoch"
