@@ -20,10 +20,6 @@ SIGNALS = ("loss", "fixed", "examples")  # phases that a loss decides
 
 # What options belong to.
 _SGD, _LCAM = ({"optimizer": (name,)} for name in ("sgd", "lcam"))
-_THEIRS = {
-    "sgd": "--momentum",
-    "lcam": "--high-loss-momentum and --low-loss-momentum",
-}
 _STEP, _EXPONENTIAL = ({"schedule": (name,)} for name in ("step", "exponential"))
 _BY_PHASE = "an option HIGH/LOW"
 _PHASE = {"form": ("--optimizer lcam", f"another optimizer with {_BY_PHASE}")}
@@ -131,8 +127,8 @@ class Optimizer(Options):
         )
         check(
             not (self.is_lcam and self.optimizer_options),
-            "--optimizer-options is for other optimizers, such as optax.sgd. "
-            f"{self.optimizer} has {_THEIRS.get(self.optimizer)}.",
+            "--optimizer-options is for other optimizers, such as optax.sgd. sgd has "
+            "--momentum; lcam has --high-loss-momentum and --low-loss-momentum.",
         )
         check(
             "/" in self.own_options.get("learning_rate", "/"),
