@@ -86,9 +86,9 @@ def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, 
     for key, text in config.own_options.items():
         if key not in known and not takes_any:
             others = [each for each in known if each != "learning_rate"]
+            hint = did_you_mean(key, [*others, "--learning-rate"])
             raise InputError(
-                f"{name} has no option {key}.{did_you_mean(key, others)} It has "
-                f"{listing(others, 'and')}."
+                f"{name} has no option {key}.{hint} It has {listing(others, 'and')}."
             )
         values[key] = config.pairs.get(key) or _value(name, key, text, known.get(key))
     pairs = {key: config.pairs[key] for key in values if key in config.pairs}
