@@ -400,7 +400,7 @@ def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
         *("compiling  0 s", "data: 1,437 images of 8 x 8 pixels, 1 channel"),
         *("MLP 64-8-10, 610 parameters, compiled in ", "after 2 epochs in 0:00:0"),
         *("low-loss phase in ", "folder: runs/digits-lcam-seed0"),
-        *("picture: runs/digits-lcam-seed0/curves.png", "next: the same with compare"),
+        *("picture: runs/digits-lcam-seed0/curves.png", " -m train compare --arms"),
     )
     for part in said:
         assert part in text
