@@ -16,7 +16,6 @@ INSTALL := $(if $(UV),VIRTUAL_ENV=$(VENV) uv pip install --quiet --constraint co
 # SGD and LCAM side by side on handwritten digits; a minute or so on two cores.
 demo: $(VENV)/.train
 	$(BIN)/python -m train compare --arms sgd lcam --seeds 0 1 2
-	@echo 'before it, in this shell: source .venv/bin/activate'
 
 # Two processes: half of the time goes into compiling, on one core each.
 test: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 
 from train.errors import ADVICE, DiskError, DivergedError, InputError, StoppedError
-from train.paths import printable
+from train.paths import on_screen, printable
 from train.runs.display import discard, say_at_once
 from train.settings import cli
 from train.settings.commands import (
@@ -160,8 +160,8 @@ def _settle() -> None:
 
 def _fail(message: str, code: int, details: str = "") -> int:
     with contextlib.suppress(OSError):  # of a terminal that is gone
-        lines = [message, *details.splitlines()]
-        print(*map(printable, lines), sep="\n", file=sys.stderr)
+        lines = [on_screen(printable(message)), *map(printable, details.splitlines())]
+        print(*lines, sep="\n", file=sys.stderr)
     _settle()
     if "jax" in sys.modules:
         from train.runs import processes

@@ -7,6 +7,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from train.paths import on_screen
+
 _shown_by: list[Callable[[str], None]] = []  # the last one shows
 _told: list[Callable[[str], None]] = []  # what is being done
 
@@ -21,7 +23,7 @@ def say(text: str) -> None:
         _shown_by[-1](text)
         return
     with contextlib.suppress(OSError):  # nobody reads
-        print(text, file=sys.stderr, flush=True)
+        print(on_screen(text), file=sys.stderr, flush=True)
 
 
 def doing(text: str) -> None:

@@ -116,16 +116,23 @@ REFUSED = {
     "run -epochs 3": "run has no option -epochs. Did you mean --epochs?",
     "run --Epochs 3": "Did you mean --epochs?",
     "run --seeds 0 1": "It belongs to compare and study. Did you mean --seed?",
+    "run runs/thesis": "Did you mean --out runs/thesis?",
+    "compare sgd lcam": "options only, which begin with --. Did you mean --arms?",
+    "compare --optimizer sgd": "It belongs to run. Did you mean --arms?",
+    "compare --momentum 0.8": "Give it to an arm, as in --arms sgd:momentum=VALUE.",
+    "compare --seed 1": "It belongs to run. Did you mean --seeds?",
+    "resume runs/thesis": "there is no command resume. Did you mean run?",
+    "help": "Did you mean --help?",
     "run --arms sgd lcam": "run has no option --arms. It belongs to compare and study.",
     "run --config runs/digits-lcam-seed0/config.json": "run has no option --config.",
     "run --frobnicate": "`python -m train run --help` lists its options.",
     "run epochs 3": "unexpected 'epochs': run takes options only, which begin with --. "
     "Did you mean --epochs?",
-    "run mine.npz": "unexpected 'mine.npz': run takes options only",
+    "run mine.npz": "options only, which begin with --. Did you mean --data mine.npz?",
     "run --epochs 3 5": "unexpected '5'",
     "studies ablation": "unexpected 'ablation': studies takes nothing behind it.",
     "study ablatoin --quick": "got 'ablatoin'. Did you mean ablation?",
-    "study": "study needs NAME. `python -m train study --help` explains it.",
+    "study": "study needs NAME. Which study to run. `python -m train studies` descri",
     "study ablation --data-dir notes.txt": "Without a download: --quick, on handwrit",
     "study plan-5k --data-dir notes.txt": "Without a download: --data npz:PATH, on",
     "study ablation --quick --arms foo": "--arms foo: there is no such arm. The arms",
@@ -156,6 +163,8 @@ REFUSED = {
     "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different, got 0 0.",
     "study ablation --seeds 1 None": "--seeds must be None, or values without it.",
     # Options that do not go together.
+    "run --optimizer-options b1=0.8": "--optimizer-options is for other optimizers, "
+    "such as optax.sgd. sgd has --momentum; lcam has --high-loss-momentum",
     "run --momentum 0.8": "--momentum belongs to --optimizer sgd, and would be ignored",
     "run --momentum 0.9": "--momentum belongs to --optimizer sgd, and would be ignored",
     "run --milestones 5": "--milestones belongs to --schedule step",
@@ -209,14 +218,17 @@ REFUSED = {
     "run --out notes.txt/run": "notes.txt is a file. Name a folder that can be made",
     "run --out runs/digits-lcam-seed0 --resume --seed 1": "seed was 0, is 1. Repeat "
     "its command with the same options and data, or name another --out.",
-    "plot": "plot needs FOLDERS. `python -m train plot --help` explains it.",
+    "plot": "plot needs FOLDERS. Folders of runs, of comparisons and of studies, or",
     "plot runs/nope": "there is no folder runs/nope.",
+    "plot fig.png": "no folder fig.png. --out names a file to write.",
+    "plot notes.txt": "It is a file: name the folder that it is in.",
+    "export mine.npz runs": "OUT comes behind the folder, and must end in .safet",
     "plot runs/thesis": "runs/thesis holds no run, comparison or study",
     "plot runs": "it is full of them: `python -m train runs runs` lists them.",
     "plot runs/digits-lcam-seed0": "has not finished an epoch: wait for its first",
     "report runs/nope": "there is no folder runs/nope.",
     # Runs that are there.
-    "evaluate": "evaluate needs FOLDER. `python -m train evaluate --help` explains it.",
+    "evaluate": "evaluate needs FOLDER. Folder of the run.",
     "evaluate runs/nope": "there is no folder runs/nope.",
     "evaluate runs/thesis": "runs/thesis holds no run: name the folder of a run",
     "evaluate runs/digits-lcam-seed0": "holds no network.json: its run has not begun",
@@ -395,7 +407,7 @@ def test_run_on_a_terminal_shows_what_it_does_its_epochs_and_what_is_next(
         *("compiling  0 s", "data: 1,437 images of 8 x 8 pixels, 1 channel"),
         *("MLP 64-8-10, 610 parameters, compiled in ", "after 2 epochs in 0:00:0"),
         *("low-loss phase in ", "folder: runs/digits-lcam-seed0"),
-        *("picture: runs/digits-lcam-seed0/curves.png", "next: the same with compare"),
+        *("picture: runs/digits-lcam-seed0/curves.png", " -m train compare --arms"),
     )
     for part in said:
         assert part in text

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from tests.train.two_classes import two_classes
 from train.__main__ import main
 from train.errors import DiskError, StoppedError
+from train.paths import command_line
 from train.runs import loop, records
 from train.runs.folder import new_folder
 from train.settings.experiment import Run
@@ -237,7 +239,8 @@ def test_diverging_arm_is_left_out_and_the_others_go_on(images, tmp_path, capsys
     assert main([*arguments, "--arms", *arms]) == 1
     printed = capsys.readouterr()
     assert "sgd:learning-rate=1e6, seed 0: the training loss is" in printed.out
-    assert printed.err.endswith("\nerror: sgd:learning-rate=1e6 diverged with seed 0\n")
+    message = "sgd:learning-rate=1e6 diverged with seed 0. Try lower learning rates."
+    assert printed.err.endswith(f"\nerror: {message}\n")
     compared = read_csv(out / "report" / "comparisons.csv")
     assert {row["arm"] for row in compared} == {"lcam"}
 
@@ -255,7 +258,7 @@ def test_compare_pairs_its_arms_and_prints_a_table(images, tmp_path, capsys):
     *lines, folder, picture, next_ = table.splitlines()
     assert folder == f"folder: {out}"
     assert picture == f"picture: {out / 'comparison.png'}"
-    assert next_ == f"next: the same command with --seeds 3 4 0 --out {out} --resume"
+    assert next_.endswith(f" --seeds 3 4 0 --out={out} --resume")
     shown = lines[next(i for i, line in enumerate(lines) if line.startswith("final")) :]
     assert max(map(len, shown)) <= 80
     for folders in ("1-sgd", "2-lcam", "3-adamw"):
@@ -365,6 +368,53 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     monkeypatch.undo()
     assert main([*resumed, "--seeds", "0", "1"]) == 2
     assert "was changed or damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --optimizer sgd --momentum 0.5 --nesterov --no-drop-last --hidden 8 8 "
+        "--schedule step --milestones 1 2 --flip True",
+        "run --optimizer 'my file.py:make' --optimizer-options b=0.9/0.8 --margin 0.1",
+        "compare --arms sgd 'my file.py:make:b=0.5' --hidden 8 --out 'my runs'",
+    ],
+)
+def test_what_is_next_runs_as_it_is_pasted(
+    images, tmp_path, monkeypatch, capsys, command
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my file.py").write_text(
+        "import optax\ndef make(learning_rate, b): return optax.sgd(learning_rate, b)\n"
+    )
+    shutil.copy(images.removeprefix("npz:"), "my images.npz")
+    shared = ["--data", "npz:my images.npz", "--network", "mlp", "--epochs", "1"]
+    words, pasted = [*shlex.split(command), *shared, "--batch-size", "16"], 0
+    while words:
+        assert main(words) == 0
+        pasted += 1
+        lines = [*capsys.readouterr().out.splitlines(), ""]
+        [next_] = [line for line in lines if line.startswith("next: ")] or [""]
+        python, *words = shlex.split(next_.removeprefix("next: ")) or [sys.executable]
+        assert Path(shutil.which(python)).samefile(sys.executable)
+        words = words[2:]  # behind -m train
+    assert pasted == 3
+    assert len(list(tmp_path.glob("**/runs/npz/*/finished.json"))) == 6
+
+
+def test_commands_name_the_python_that_has_the_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/opt/my env/bin/python3")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (
+        command_line("runs", "a b") == "'/opt/my env/bin/python3' -m train runs 'a b'"
+    )
+    near = tmp_path / ".venv" / "bin" / "python"
+    near.parent.mkdir(parents=True)
+    near.symlink_to("/bin/sh")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(near))
+    assert command_line("runs") == ".venv/bin/python -m train runs"
+    monkeypatch.setenv("PATH", str(near.parent))
+    assert command_line("runs") == "python -m train runs"
 
 
 # --- Errors: one message, exit code 2, nothing lost -----------------------------------

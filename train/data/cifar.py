@@ -16,6 +16,7 @@ from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.image_classification import cifar
 
+from train import notes
 from train.data.dataset import Dataset
 from train.errors import InputError
 from train.paths import expand
@@ -122,6 +123,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, downloads: Path) -> None:
         cached = (downloads / builder.name).glob("*.tar.gz")
         if not (manual / archive.filename).exists() and not any(cached):
             # Without a network TFDS would try for minutes.
+            notes.say(f"{builder.name} is not there yet: trying to download {url}")
             requests.head(url, timeout=10).raise_for_status()
         # What TFDS prints is no result of the program.
         with contextlib.redirect_stdout(sys.stderr):

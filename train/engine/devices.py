@@ -8,16 +8,15 @@ batch statistics are those of the whole batch.
 import contextlib
 import functools
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from train.errors import InputError
+from train.paths import cache_folder
 
 AXIS = "data"
 
@@ -52,11 +51,7 @@ def keep_compiled(wanted: bool) -> None:
     if not wanted:
         jax.config.update("jax_enable_compilation_cache", False)
     elif jax.config.jax_compilation_cache_dir is None:
-        try:
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        except RuntimeError:  # this user has no home
-            return
-        folder = cache / "lcam_optax" / "jax" / _processor()
+        folder = cache_folder("jax") / _processor()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", 2**30)  # bytes
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

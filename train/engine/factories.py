@@ -86,9 +86,9 @@ def describe(config: Optimizer) -> tuple[Factory, tuple[float, ...], tuple[Any, 
     for key, text in config.own_options.items():
         if key not in known and not takes_any:
             others = [each for each in known if each != "learning_rate"]
+            hint = did_you_mean(key, [*others, "--learning-rate"])
             raise InputError(
-                f"{name} has no option {key}.{did_you_mean(key, others)} It has "
-                f"{listing(others, 'and')}."
+                f"{name} has no option {key}.{hint} It has {listing(others, 'and')}."
             )
         values[key] = config.pairs.get(key) or _value(name, key, text, known.get(key))
     pairs = {key: config.pairs[key] for key in values if key in config.pairs}
@@ -162,7 +162,8 @@ def _try(factory: Factory) -> None:
         return optax.apply_updates(weights, updates)
 
     jax.eval_shape(step, zeros(factory), jnp.float32(0), jnp.float32(0))
-    factory, weights = factory._replace(by_phase=()), jnp.ones((3, 2))
+    code = (*factory.code, *((name, 0.5) for name in factory.by_phase))
+    factory, weights = factory._replace(by_phase=(), code=code), jnp.ones((3, 2))
     first, second = (
         make(factory, [number] * len(factory.numbers), (), number, {}).init(weights)
         for number in (jnp.float32(0), jnp.float32(0.5))

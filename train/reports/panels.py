@@ -78,7 +78,14 @@ def plot_block(
 def height_of(lines: Sequence[Line]) -> float:
     """Of panels, in inches: the legend must fit."""
     rows = sum(1 + wrapped(line.label).count("\n") for line in lines)
-    return max(8.0, 0.6 + 0.17 * rows) + 0.18 * len(_remarks(lines))
+    least = 2.0 * len(_columns(lines))
+    return max(least, 0.6 + 0.17 * rows) + 0.18 * len(_remarks(lines))
+
+
+def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Those to draw: no phases and momenta where no line has any."""
+    theirs = [line.columns[name].ravel() for line in lines for name in COLUMNS[2:]]
+    return COLUMNS if np.isfinite(np.concatenate(theirs)).any() else COLUMNS[:2]
 
 
 def _remarks(lines: Sequence[Line]) -> list[str]:
@@ -93,11 +100,12 @@ def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
     The figure may be a part of one; the name stands above.
     """
     task = lines[0].task
-    axes = figure.subplots(2, 2)
+    columns = _columns(lines)
+    axes = figure.subplots(len(columns) // 2, 2, sharex=True, squeeze=False)
     seeds, lengths = zip(*(line.shape for line in lines), strict=True)
     styles = drawing.line_styles([line.kind for line in lines], max(lengths))
     has_bands = sum(number > 1 for number in seeds) <= MOST_BANDS
-    for panel, column in zip(axes.flat, COLUMNS, strict=True):
+    for panel, column in zip(axes.flat, columns, strict=True):
         drawn = [_shown(line.columns[column], has_bands) for line in lines]
         numbers = np.concatenate([curves.ravel() for _, curves in drawn])
         floor = -np.inf
@@ -116,6 +124,7 @@ def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
                 color = style["color"]
                 panel.fill_between(epochs, *ends, color=color, alpha=0.13, linewidth=0)
         drawing.epoch_axis(panel)
+        panel.tick_params(labelbottom=True)
         _finish(panel, column, numbers, floor, task)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),

@@ -1,5 +1,6 @@
 """What a command does first, and the command `run`. Loads no JAX until it is needed."""
 
+import shlex
 from pathlib import Path
 
 from train import notes
@@ -21,7 +22,10 @@ def check(config: Command) -> None:
     folders = [expand(folder) for folder in folders if folder is not None]
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"there is no folder {folder}.")
+            hint = " --out names a file to write." * (folder.suffix != "")
+            if folder.is_file():
+                hint = " It is a file: name the folder that it is in."
+            raise InputError(f"there is no folder {folder}.{hint}")
         if isinstance(config, Plot):
             check_drawable(folder)
         elif isinstance(config, Evaluate | Export):
@@ -68,8 +72,9 @@ def run(config: Run) -> None:
         except StoppedError as error:
             if error.folder is None:  # another process knows, and says so
                 raise
+            out = shlex.quote(str(error.folder))
             raise error.with_advice(
-                f"To continue: the same command with --out {error.folder} --resume"
+                f"To continue: the same command with --out {out} --resume"
             ) from None
         if folder is None:
             return

@@ -5,6 +5,7 @@ This module loads no JAX, so that something is on the screen while that is loade
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import time
@@ -12,11 +13,12 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from train import notes
+from train.paths import on_screen
 
 # Of the table of epochs: title, and what a row shows.
 _SHOWS = {
     "epoch": lambda row: f"{row['epoch']}",
-    "train loss": lambda row: f"{row['train_loss']:.4f}",
+    "train loss": lambda row: as_loss(row["train_loss"]),
     "train error": lambda row: f"{row['train_error']:.2f} %",
     "test error": lambda row: f"{row['test_error']:.2f} %",
     "low-loss": lambda row: f"{row['low_loss_share']:.0%}",
@@ -107,7 +109,7 @@ class Display(contextlib.ExitStack):
     def _note(self, text: str) -> None:
         """A remark, on stderr; rich shows it above the live lines."""
         if not self._bar_only:
-            Patient(sys.stderr).print(text)
+            Patient(sys.stderr).print(on_screen(text))
 
     def begin(self, epochs: int, steps_per_epoch: int, done: int, device: str) -> None:
         """Training goes on after `done` steps; `device` is CPU, GPU or TPU."""
@@ -120,7 +122,7 @@ class Display(contextlib.ExitStack):
     def advanced(self, done: int, loss: float, rate: float) -> None:
         """So many steps of the run are done; the rate is examples a second."""
         self._stage = "training"
-        self._about = f"{as_rate(rate)} examples/s  loss {loss:.4f}"
+        self._about = f"{as_rate(rate)} examples/s  loss {as_loss(loss)}"
         self._bar.update(self._task.id, completed=done)
         epoch, step = self._place(done)
         if self._first is None:  # what comes first is slower than the rest
@@ -225,6 +227,13 @@ def as_rate(rate: float) -> str:
     if rate != rate:
         return "-"
     return f"{rate:.1f}" if rate < 10 else f"{rate:,.0f}"
+
+
+def as_loss(loss: float | None) -> str:
+    """A loss; a huge one with few digits. None stands for NaN in files."""
+    if loss is None or not math.isfinite(loss):
+        return "not finite"
+    return f"{loss:.4f}" if loss < 1e5 else f"{loss:.3g}"
 
 
 class Patient:

@@ -25,8 +25,6 @@ LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = (".", "^", "s", "x", "d", "v")
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "fontsize": "small"}
 
-# Drawn as pixels: there may be 100,000 of them.
-_DOTS: dict[str, Any] = {"ls": "", "marker": ".", "ms": 3, "rasterized": True}
 _PHASES = dict(zip(PHASE_COLORS, ("low loss", "high loss"), strict=True))
 
 
@@ -54,7 +52,7 @@ def line_styles(kinds: Sequence[str], epochs: int) -> list[dict[str, Any]]:
 def epoch_axis(axes: plt.Axes) -> None:
     """Epochs below, whole ones."""
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def floor_of(numbers: np.ndarray, num_tests: int | None = None) -> float:
@@ -83,6 +81,7 @@ def log_scale(
     pad = max(1.03, (high / low) ** 0.05)
     axes.set_yscale("log")
     axes.set_ylim(low / pad, high * pad)
+    ends = (low, high) if high > 1.01 * low else (low / pad, high * pad)
     minor: ticker.Locator = ticker.LogLocator(subs=range(1, 10), numticks=99)
     if high > 100 * low:
         locator = ticker.LogLocator(numticks=8)
@@ -94,7 +93,7 @@ def log_scale(
         locator = ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
         minor = ticker.MaxNLocator(25, steps=[1, 2, 5, 10])
     ticks, between = (
-        [tick for tick in each.tick_values(low, high) if low / pad < tick < high * pad]
+        [tick for tick in each.tick_values(*ends) if low / pad < tick < high * pad]
         for each in (locator, minor)
     )
     # The last errors are the lowest: a label stands near them.
@@ -132,8 +131,10 @@ def is_ours(path: Path) -> bool:
 def plot_run(folder: Path) -> Path:
     """Draws loss with the phases, momentum, and errors of one run into `curves.png`."""
     run = read_curves(folder)
+    has_momentum = not np.isnan(run.steps["momentum"]).all()
+    heights = (3, 1 if has_momentum else 1e-3, 2)
     figure, (loss_axes, momentum_axes, error_axes) = plt.subplots(
-        3, 1, figsize=(9, 9), sharex=True, height_ratios=(3, 1, 2), layout="constrained"
+        3, 1, figsize=(9, 9), sharex=True, height_ratios=heights, layout="constrained"
     )
     draw_loss(loss_axes, run)
     about = run.task.title([len(run.metrics["epoch"])], run.planned)
@@ -145,37 +146,43 @@ def plot_run(folder: Path) -> Path:
     return save(figure, folder / "curves.png")
 
 
+def _dots(run: Curves) -> dict[str, Any]:
+    """Dots of steps, larger if they are few. Pixels: there may be 100,000 of them."""
+    size = 3 if len(run.epochs) > 300 else 8
+    return {"ls": "", "marker": ".", "ms": size, "rasterized": True}
+
+
 def draw_loss(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's loss and, if it has phases, their colours and the average."""
     epochs, phase = run.epochs, run.steps["phase"]
+    dots = _dots(run)
     has_phases = run.kind != "sgd" and not np.isnan(phase).all()  # SGD's do nothing
     shown = ["loss", "average_loss"] if has_phases else ["loss"]
     numbers = np.concatenate([run.steps[name] for name in shown])
     floor = floor_of(numbers)
     loss = np.maximum(run.steps["loss"], floor)
     if not has_phases:
-        axes.plot(epochs, loss, color="black", label="a step", **_DOTS)
+        axes.plot(epochs, loss, color="black", label="a step", **dots)
     else:
         for each, color in PHASE_COLORS.items():
             chosen = phase == each
             label = f"{_PHASES[each]}: {100 * np.mean(chosen):.0f} %"
-            axes.plot(epochs[chosen], loss[chosen], color=color, label=label, **_DOTS)
+            axes.plot(epochs[chosen], loss[chosen], color=color, label=label, **dots)
         average = np.maximum(run.steps["average_loss"], floor)
         axes.plot(epochs, average, color="black", linewidth=1, label="its average")
     log_scale(axes, numbers, floor)
     axes.set_ylabel(f"loss of a step ({run.task.loss})")
-    axes.legend(markerscale=3, **BESIDE)
+    axes.legend(markerscale=9 / dots["ms"], **BESIDE)
 
 
 def draw_momentum(axes: plt.Axes, run: Curves) -> None:
     """Draws every step's coefficient and each epoch's mean."""
     momentum, epochs = run.steps["momentum"], run.metrics["epoch"]
-    axes.set_ylabel("by phase" if run.kind not in ARM_COLORS else "momentum")
     if np.isnan(momentum).all():
-        axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)
-        axes.set_yticks([])
+        axes.set_visible(False)
         return
-    axes.plot(run.epochs, momentum, color="#999999", label="a step", **_DOTS)
+    axes.set_ylabel("by phase" if run.kind not in ARM_COLORS else "momentum")
+    axes.plot(run.epochs, momentum, color="#999999", label="a step", **_dots(run))
     form, label = ".-" if len(epochs) < 30 else "-", "mean of\nthe epoch"
     axes.plot(epochs, run.metrics["mean_momentum"], form, color="black", label=label)
     # A fixed coefficient gets an axis like the others', not one of rounding errors.

@@ -33,7 +33,7 @@ from train.runs.checkpoint import Checkpoints, Snapshot
 from train.runs.display import Display
 from train.runs.events import Events
 from train.runs.folder import add_provenance, digest, locked, open_folder, renew_claim
-from train.runs.remarks import same_phase
+from train.runs.remarks import CALMER, oddity
 from train.runs.stop import Stop
 from train.runs.trained import write_network
 from train.runs.writing import replace as replace_file
@@ -408,7 +408,7 @@ class _Training:
             self._events.write(row)
         acts = self._config.optimizer.by_phase  # SGD's phases do nothing
         self._display.epoch(row if acts else row | {"phase_switches": None})
-        remark = same_phase(row, self._config.optimizer)
+        remark = oddity(row, self._config, records.first_loss(self.folder))
         if remark and not self._has_remarked:
             notes.say(remark)
             self._has_remarked = True
@@ -449,8 +449,7 @@ class _Training:
         else:
             return
         raise DivergedError(
-            f"{what} (epoch {self._epoch + 1}): training diverged. Try a smaller "
-            "--learning-rate, or --warmup-epochs."
+            f"{what} (epoch {self._epoch + 1}): training diverged. {CALMER}."
         )
 
     def _is_due(self, epoch: int = 0) -> bool:

@@ -89,6 +89,12 @@ def read_steps(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in STEP_COLUMNS}
 
 
+def first_loss(folder: Path) -> float:
+    """Reads the loss of a run's first step."""
+    with (folder / "steps.csv").open(newline="") as file:
+        return float(next(csv.DictReader(file))["loss"])
+
+
 def read_phases(folder: Path, num_steps: int) -> np.ndarray:
     """Reads the phases of a run, which must have so many: float32, 0 or 1."""
     phases = np.array([])

@@ -6,23 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from train.data.dataset import in_units
+from train.paths import command_line
 from train.runs import records
-from train.runs.display import as_clock
-from train.settings.experiment import Run
-from train.settings.optimizer import SIGNALS, Optimizer
+from train.runs.display import as_clock, as_loss
+from train.settings.experiment import Experiment, Run, shared_options
+from train.settings.fields import as_words
+from train.settings.optimizer import SIGNALS
 
 # Of an epoch's steps in one phase: there the two coefficients are as good as one.
 NEARLY_ALL = 0.98
+# An epoch of fewer steps has one phase by chance; a batch of fewer examples any loss.
+FEWEST_STEPS, FEWEST_EXAMPLES = 10, 8
+GROWN = 2  # from so many times the loss of the first step
+CALMER = "Try a smaller --learning-rate, --warmup-epochs or --clip-norm"
+# Options that a run's opponent has too.
+_OF_BOTH = ("learning-rate", "weight-decay", "clip-norm", "nesterov")
 
-# An epoch of fewer steps has one phase by chance.
-FEWEST_STEPS = 10
 
+def oddity(row: dict[str, Any], config: Run, first_loss: float) -> str | None:
+    """What to say of an epoch whose loss grew or whose phase hardly changed, or None.
 
-def same_phase(row: dict[str, Any], optimizer: Optimizer) -> str | None:
-    """What to say of an epoch whose phase was nearly always the same; None otherwise.
-
-    It is not LCAM that trains then. The row is that of `metrics.jsonl`.
+    It is not LCAM that trains then. The row is that of `metrics.jsonl`, the loss that
+    of the run's first step.
     """
+    loss, optimizer = row["train_loss"], config.optimizer
+    if config.batch_size >= FEWEST_EXAMPLES and not loss <= GROWN * first_loss:
+        return (
+            f"note: the training loss grew, from {as_loss(first_loss)} in the first "
+            f"step to {as_loss(loss)} in epoch {row['epoch']}. {CALMER}."
+        )
     if optimizer.is_lcam:
         low, high = optimizer.low_loss_momentum, optimizer.high_loss_momentum
         constant = "LCAM was SGD with momentum {:g}"
@@ -62,8 +74,7 @@ def summarize(
     """What a run came to, where it is, and what can be done next, in lines."""
     rows, optimizer, units = records.read_metrics(folder), config.optimizer, []
     last = rows[-1]
-    loss = "not finite" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
-    results = [f"training loss {loss}"]
+    results = [f"training loss {as_loss(last['train_loss'])}"]
     if (error := last.get("test_error")) is not None:
         units = in_units(table, error)
         unit = "% of the variance" if units else "%"
@@ -83,18 +94,25 @@ def summarize(
     if config.tensorboard:
         lines.append(f"charts: tensorboard --logdir {shlex.quote(str(folder))}")
     if optimizer.phases_of is None:
-        arms = f"sgd {optimizer.optimizer}"
-        if optimizer.optimizer == "sgd":
-            arms = "sgd lcam"
-        elif optimizer.optimizer_options:
-            own, ours = optimizer.optimizer_options, optimizer.optimizer
-            base = ",".join(word for word in own if "/" not in word)
-            base = f"{ours}:{base}".rstrip(":") if optimizer.by_phase else "sgd"
-            arms = f"{base} {ours}:{','.join(own)}"
-        lines.append(
-            f"next: the same with compare --arms {arms} --seeds 0 1 2 in place of run"
-        )
+        lines.append(f"next: {_comparison(config)}")
     return lines
+
+
+def _comparison(config: Run) -> str:
+    """The command that compares a run with what it differs from in one thing."""
+    optimizer, name = config.optimizer, config.optimizer.optimizer
+    words = [word for word in as_words(optimizer) if "--optimizer" not in word]
+    ours = [word.removeprefix("--") for word in words]
+    other = name if optimizer.pairs else "lcam" if name == "sgd" else "sgd"
+    kept = (*optimizer.optimizer_options, *_OF_BOTH)
+    theirs = [word.partition("/")[0] for word in ours if word.startswith(kept)]
+    theirs *= optimizer.by_phase or name == "sgd"
+    arms = [
+        f"{a}:{','.join(b)}".rstrip(":") for a, b in ((other, theirs), (name, ours))
+    ]
+    arms.sort(key=lambda arm: arm[:3] != "sgd")
+    shared = as_words(Experiment(**shared_options(config)))
+    return command_line("compare", "--arms", *arms, "--seeds", *"012", *shared)
 
 
 def _count(number: int, noun: str, ending: str) -> str:

@@ -9,9 +9,9 @@ import argparse
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 import shutil
-import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from train.errors import InputError
+from train.paths import filled
 from train.settings.presets import PRESETS
 
 # The titles of options in help texts, in the order in which a person needs them.
@@ -30,9 +31,10 @@ _TITLES = (
 
 # Names of our options and commands, and behind each those that other programs have.
 _NAMES = (
+    "arms optimizer optimizers sgd lcam",
     "batch-size b batch bs train-batch-size per-device-train-batch-size",
     "data dataset",
-    "devices gpus",
+    "devices device gpu gpus",
     "epochs num-epochs num-train-epochs max-epochs",
     "learning-rate lr base-lr step-size",
     "momentum mom mu",
@@ -41,9 +43,11 @@ _NAMES = (
     "optimizer-options beta1 beta2 eps adam-b1 adam-b2 high-loss-b1 low-loss-b1",
     "out folder logdir output output-dir save-dir workdir",
     "resume continue",
-    "run train",
+    "run train resume fit",
     "schedule scheduler lr-scheduler lr-schedule lr-scheduler-type",
     "seed seeds",
+    "seeds seed",
+    "step checkpoint ckpt",
     "warmup-epochs warmup",
     "weight-decay wd decay",
     "widen widen-factor width-factor",
@@ -60,7 +64,7 @@ def parse(words: Sequence[str], commands: Mapping[str, type]) -> Any:
     if name not in commands:
         is_option = name.startswith("-")
         what = f"option {name} without a command" if is_option else f"command {name}"
-        hint = did_you_mean(name, ["--help", "--version"] if is_option else commands)
+        hint = did_you_mean(name, ["--help", "--version", *commands])
         raise InputError(
             f"there is no {what}.{hint} The commands are {listing(commands, 'and')}."
         )
@@ -130,6 +134,9 @@ def why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> 
     known, shown = [*parser._option_string_actions], word.partition("=")[0]
     hint = did_you_mean(shown, known)
     if not word.startswith("-"):
+        meant = "--out" if os.path.isdir(word) else "--data"
+        if not hint and meant in known and os.path.exists(word):
+            hint = f" Did you mean {meant} {word}?"
         takes = [action.metavar for action in parser._get_positional_actions()]
         takes += ["options only, which begin with --"] * bool(known)
         takes = listing(takes or ["nothing behind it"], "and")
@@ -138,6 +145,9 @@ def why_not(name: str, word: str, parser: Any, commands: Mapping[str, type]) -> 
     others = [n for n in parsers if shown in parsers[n]._option_string_actions]
     if others:  # so it is spelt right
         hint = hint if shown.strip("-") in _ALIASES else ""
+        group = parsers[others[0]]._option_string_actions[shown].container
+        if name == "compare" and not hint and group.title == "optimizer":
+            hint = f" Give it to an arm, as in --arms sgd:{shown[2:]}=VALUE."
         hint = f" It belongs to {listing(others, 'and')}.{hint}"
     where = f"`{parser.prog} --help` lists its options"
     return f"{name} has no option {shown}.{hint} {where}."
@@ -149,7 +159,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         needs = f"{self.prog.split()[-1]} needs"
         message = message.replace("the following arguments are required:", needs)
-        raise InputError(f"{message}. `{self.prog} --help` explains it.")
+        missing = [a for a in self._get_positional_actions() if a.metavar in message]
+        about = " ".join(a.help for a in missing) or f"See `{self.prog} --help`."
+        raise InputError(f"{message}. {' '.join(about.split())}")
 
 
 class _Formatter(argparse.RawTextHelpFormatter):
@@ -263,11 +275,8 @@ def _comments(kind: type) -> dict[str, str]:
 def _wrapped(text: str, width: int) -> str:
     """Paragraphs and entries of lists as lines, whose words are never broken."""
     lines = re.sub(r"(?<!\n)\n(?!\n|- )", " ", text).splitlines()
-    fill = partial(
-        textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False
-    )
     return "\n".join(
-        fill(line, subsequent_indent="  " * line.startswith("- ")) for line in lines
+        filled(line, width, "  " * line.startswith("- ")) for line in lines
     )
 
 

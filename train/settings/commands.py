@@ -17,7 +17,8 @@ def _ending(*endings: str, default: Any = MISSING) -> Any:
 
     def rule(path: Path) -> str | None:
         is_one = path.suffix.lower() in endings
-        return None if is_one else f"must end in {listing(endings)}"
+        place = "comes behind the folder, and " * path.is_dir()
+        return None if is_one else f"{place}must end in {listing(endings)}"
 
     return option(default, rule=rule, group="output")
 

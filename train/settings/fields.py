@@ -116,6 +116,19 @@ class Options:
         """Refuses options that do not go together, each of which could be used."""
 
 
+def as_words(options: Options) -> list[str]:
+    """What is typed to have these options."""
+    words = []
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, Options):
+            words += as_words(value)
+        elif value not in (field.default, _usual(options, field)):
+            is_many, shown = isinstance(value, tuple), typed(field)
+            words += [shown, *map(str, value)] if is_many else [f"{shown}={value}"]
+    return words
+
+
 def _usual(options: Options, field: dataclasses.Field) -> Any:
     """What follows for an option from the others."""
     return field.metadata.get("follows", lambda _: None)(options)

@@ -59,9 +59,7 @@ class Optimizer(Options):
     #: Options of another optimizer than sgd and lcam, each KEY=VALUE. KEY is a
     #: parameter of its function. A number may be HIGH/LOW: the first value while the
     #: loss is not below its average, the second while it is.
-    optimizer_options: tuple[str, ...] = option(
-        (), of={"family": ("another optimizer",)}
-    )
+    optimizer_options: tuple[str, ...] = ()
     #: Peak learning rate. Default: 0.1 for sgd and lcam, 0.001 for others.
     learning_rate: float | None = positive(
         None, follows=lambda o: 0.1 if o.is_lcam else 0.001
@@ -126,6 +124,11 @@ class Optimizer(Options):
             (self.phase in ("borrowed", "shuffled")) == (self.phases_of is not None),
             "--phase borrowed or shuffled and --phases-of, the folder of a run, belong "
             "together: give both or neither.",
+        )
+        check(
+            not (self.is_lcam and self.optimizer_options),
+            "--optimizer-options is for other optimizers, such as optax.sgd. sgd has "
+            "--momentum; lcam has --high-loss-momentum and --low-loss-momentum.",
         )
         check(
             "/" in self.own_options.get("learning_rate", "/"),

@@ -1,11 +1,11 @@
 """The named studies: which arms are run on what, and what each is compared with."""
 
 import dataclasses
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from train.errors import InputError
+from train.paths import filled
 from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
@@ -92,13 +92,12 @@ def seeds_of(study: Study) -> Sequence[int]:
 def list_studies() -> str:
     """The studies and their questions, as text."""
     lines = []
-    wrapper = textwrap.TextWrapper(80, subsequent_indent="  ", break_on_hyphens=False)
     for name, study in STUDIES.items():
         quick, full = study.seeds
         seeds = f"{quick} seeds with --quick, {full} in full"
         if quick == full:
             seeds = f"{full} seeds; see results/PLAN.md"
-        lines.append(wrapper.fill(f"{name}: {study.question} ({seeds})"))
+        lines.append(filled(f"{name}: {study.question} ({seeds})", indent="  "))
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import shlex
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,17 +12,18 @@ from train.data import sources
 from train.data.dataset import Dataset, fingerprint, in_units
 from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
-from train.paths import printable
+from train.paths import command_line, filled, printable
 from train.reports import tables
 from train.reports.outcomes import Comparison, Result, verdicts_of, write_tables
 from train.reports.report import write_report
 from train.reports.tables import WIDTH
-from train.runs.display import as_rate
+from train.runs.display import as_loss, as_rate
 from train.runs.folder import open_folder, renew_claim
 from train.runs.writing import no_link, writing
 from train.settings.arms import parse_arms
 from train.settings.commands import Compare
 from train.settings.experiment import Experiment, shared_options
+from train.settings.fields import as_words
 from train.studies.arms import Arm, Block
 from train.studies.study import describe_study, run_blocks
 from train.studies.trials import Clock
@@ -48,7 +48,8 @@ def compare(config: Compare) -> Path:
     folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
     asked, clock = config, Clock(config.budget)
-    going_on = f"To continue: the same command with --out {folder} --resume"
+    out = shlex.quote(str(folder))
+    going_on = f"To continue: the same command with --out {out} --resume"
     if config.learning_rates is not None:
         with advising(going_on):
             arms = _choose_rates(config, dataset, folder / "validation", clock)
@@ -73,9 +74,14 @@ def compare(config: Compare) -> Path:
     if len(result.runs):
         from train.reports.panels import plot_block  # matplotlib takes a second
 
-        path = folder / "comparison.png"
-        plot_block(path, result, printable(folder.name), verdicts_of(comparisons))
-        print(f"\n{_results_table(result, comparisons, config)}")
+        path, has_rate = folder / "comparison.png", "rate=" in "".join(config.arms)
+        untuned = ["Learning rates are not tuned: --learning-rates tries several."]
+        untuned *= not has_rate and any(
+            each.found.num_seeds > 1 for each in comparisons
+        )
+        verdicts = [*verdicts_of(comparisons), *untuned]
+        plot_block(path, result, printable(folder.name), verdicts)
+        print("", _results_table(result, comparisons, config), *untuned, sep="\n")
         for unit in in_units(dataset.table, 100):
             print(f"an error of 100 % is a {unit}")
         print(f"folder: {folder}\npicture: {path}")
@@ -90,20 +96,25 @@ def compare(config: Compare) -> Path:
                 f"{arm} diverged with seed {', '.join(map(str, seeds))}"
                 for arm, seeds in result.diverged.items()
             )
+            + ". Try lower learning rates."
         )
     return folder
 
 
 def _make_block(config: Compare, arms: Sequence[str]) -> Block:
     """The block of a comparison: `arms` as they are typed, the first its reference."""
+    # A file is called without its folders, where that tells the arms apart.
+    short = [re.sub(r"^[^:]*/(?=[^:/]*\.py:)", "", arm) for arm in arms]
+    names = short if len({*short}) == len(arms) else arms
+    named = zip(names, parse_arms(arms).values(), strict=True)
     return Block(
         config.data.data.partition(":")[0],
         Experiment(**shared_options(config)),
         tuple(
             Arm(name, optimizer, folder=f"{number}-{optimizer.short_name}")
-            for number, (name, optimizer) in enumerate(parse_arms(arms).items(), 1)
+            for number, (name, optimizer) in enumerate(named, 1)
         ),
-        reference=arms[0],
+        reference=names[0],
     )
 
 
@@ -131,6 +142,7 @@ def _results_table(
         # NaN: an epoch that was resumed for its test alone.
         speed = result.epochs.loc[arm].images_per_second.median()
         shown = [tables.mean_known(runs[n], spec) for n, (_, spec) in means.items()]
+        shown[0] = as_loss(np.mean(runs.train_loss))
         cells.append([arm, error, *shown, as_rate(speed)])
     lines = verdicts_of(comparisons, with_power=True)
     if len(lines) > 1 and num_seeds > 1:
@@ -143,25 +155,18 @@ def _wrapped(line: str) -> str:
     kept = re.sub(
         r" (?=[=%])|(?<=[=%]) |(?<=\d) (?=seeds|times)", "\N{NO-BREAK SPACE}", line
     )
-    filled = textwrap.fill(
-        kept,
-        WIDTH,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return filled.replace("\N{NO-BREAK SPACE}", " ")
+    return filled(kept, WIDTH, "  ").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _next(config: Compare, folder: Path) -> str:
     """What to do next: three seeds at least, then a report, then look at the runs."""
-    name = shlex.quote(str(folder))
     if len(config.seeds) >= 3:
-        return f"python -m train {'runs' if config.report else 'report'} {name}"
+        return command_line("runs" if config.report else "report", str(folder))
     taken = {*config.seeds, *(config.validation_seeds or ())}
     others = (seed for seed in range(len(taken) + 3) if seed not in taken)
-    seeds = " ".join(map(str, [*config.seeds, *others][:3]))
-    return f"the same command with --seeds {seeds} --out {name} --resume"
+    seeds = (*config.seeds, *others)[:3]
+    going_on = dataclasses.replace(config, seeds=seeds, out=folder, resume=False)
+    return command_line("compare", *as_words(going_on), "--resume")
 
 
 # --- The choice of learning rates -----------------------------------------------------
@@ -194,12 +199,13 @@ def _choose_rates(
         if not clock.is_over():
             print(
                 "Its runs help to choose. When they have ended: the same command with "
-                f"--out {folder.parent} --resume"
+                f"--out {shlex.quote(str(folder.parent))} --resume"
             )
         return None
     [result], _ = write_tables(no_link(folder / "report"), found)
-    errors = [[_error(result, arm) for arm in tried] for tried in by_arm]
-    chosen = [int(np.argmin(row)) for row in errors]
+    errors = np.array([_error(result, arm.name) for arm in block.arms])
+    errors = errors.reshape(len(by_arm), -1)
+    chosen = errors.argmin(axis=1)
     print(f"\n{_rates_table(config, errors, chosen)}\n")
     for arm, row in zip(config.arms, errors, strict=True):
         if np.isinf(row).all():
@@ -215,9 +221,7 @@ def _error(result: Result, arm: str) -> float:
     return float(np.mean(arms[arm].last_error)) if arm in arms else np.inf
 
 
-def _rates_table(
-    config: Compare, errors: Sequence[Sequence[float]], chosen: Sequence[int]
-) -> str:
+def _rates_table(config: Compare, errors: np.ndarray, chosen: Sequence[int]) -> str:
     """A row for each arm, and a warning where its best rate is at the end."""
     rates = config.learning_rates
     cells = [["learning rate", *(f"{rate:g}" for rate in rates)]]

@@ -3,7 +3,13 @@ from dataclasses import replace
 import pytest
 
 from tests.train.reports.written import BLOCK, run, study
-from tests.train.runs.test_plot import LOSSES, series, write_about, write_run
+from tests.train.runs.test_plot import (
+    LOSSES,
+    series,
+    shown_ticks,
+    write_about,
+    write_run,
+)
 from train.__main__ import main
 from train.reports.outcomes import write_tables
 from train.runs.palette import ARM_COLORS
@@ -39,6 +45,14 @@ def test_runs_share_the_upper_axes(tmp_path, drawn):
         "b: 30.00 %": [[1, 45], [2, 30]],
     }
     assert list(series(losses).values()) == [[[1, 1.5], [2, 1]]] * 2
+
+
+def test_all_panels_have_the_same_epochs(tmp_path, drawn):
+    short = write_run(tmp_path / "b", test_errors=(50.0,))
+    plot(write_run(tmp_path / "a", adaptive=True), short, out=tmp_path / "x.png")
+    plot(short, out=tmp_path / "y.png")
+    ticks = [[shown_ticks(axes) for axes in f.subfigs[0].axes] for f in drawn]
+    assert ticks == [[[1, 2]] * 4, [[1]] * 4]
 
 
 def test_arms_are_drawn_beside_runs(tmp_path, drawn):
@@ -134,10 +148,11 @@ def test_arm_that_diverged_is_named(tmp_path, drawn):
 
 def test_adamw_is_drawn_without_phase_and_momentum(tmp_path, drawn):
     plot(write_run(tmp_path / "a", adaptive=True), out=tmp_path / "x.png")
-    loss_axes, momentum_axes = drawn[0].subfigs[1].axes
+    above, steps = drawn[0].subfigs
+    assert len(above.axes) == 2
+    loss_axes, nothing = steps.axes
     assert set(series(loss_axes)) == {"a step"}
-    assert series(momentum_axes) == {}
-    assert momentum_axes.texts[0].get_text() == "none"
+    assert not nothing.get_visible()
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg", "PNG"])

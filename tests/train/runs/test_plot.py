@@ -67,6 +67,37 @@ def test_errors_of_a_run_stand_on_half_an_example(tmp_path, drawn):
     assert errors.get_ylabel() == "error"
 
 
+def shown_ticks(axes, name="x"):
+    """The ticks within the limits of an axis."""
+    low, high = getattr(axes, f"get_{name}lim")()
+    return [t for t in getattr(axes, f"get_{name}ticks")() if low <= t <= high]
+
+
+def test_picture_of_one_epoch_has_whole_epochs_and_short_labels(tmp_path, drawn):
+    folder = write_run(tmp_path / "a", test_errors=(63.8889,))
+    rows = (folder / "metrics.jsonl").read_text().replace("60.0", "63.8889")
+    (folder / "metrics.jsonl").write_text(rows)
+    plot_run(folder)
+    *_, errors = drawn[0].axes
+    assert shown_ticks(errors) == [1]
+    assert len(shown_ticks(errors, "y")) >= 3
+    labels = [label.get_text() for label in errors.get_yticklabels()]
+    assert max(map(len, labels)) <= len("63.5 %")
+
+
+def test_few_steps_are_dots_that_can_be_seen(tmp_path, drawn):
+    plot_run(write_run(tmp_path / "a"))
+    loss, momentum, _ = drawn[0].axes
+    sizes = [axes.get_lines()[0].get_markersize() for axes in (loss, momentum)]
+    assert sizes == [8, 8]
+
+
+def test_run_without_momentum_has_no_panel_for_it(tmp_path, drawn):
+    plot_run(write_run(tmp_path / "a", adaptive=True))
+    shown = [axes.get_ylabel() for axes in drawn[0].axes if axes.get_visible()]
+    assert shown == ["loss of a step (nats)", "error"]
+
+
 def test_title_says_data_network_and_epochs(tmp_path, drawn):
     folder = write_about(write_run(tmp_path / "a"), data="npz:/x/mine.npz", epochs=5)
     plot_run(folder)

@@ -1,17 +1,19 @@
 """What is said of a run: that its phase hardly changes, and what it came to."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from train.runs import records
-from train.runs.remarks import same_phase, summarize
+from train.runs.remarks import oddity, summarize
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer
 
 
-def row(share, steps=100):
-    return {"epoch": 2, "step": 2 * steps, "low_loss_share": share}
+def row(share, steps=100, loss=1.0):
+    about = {"epoch": 2, "step": 2 * steps, "train_loss": loss}
+    return about | {"low_loss_share": share}
 
 
 def lcam(**options):
@@ -33,7 +35,7 @@ ADAMW = {"optimizer_options": ("b1=0.9/0.8",)}
     ],
 )
 def test_phase_that_hardly_changes_is_told_with_what_to_change(share, optimizer, parts):
-    text = same_phase(row(share), optimizer)
+    text = oddity(row(share), Run(optimizer=optimizer), 1.0)
     for part in parts:
         assert part in text
 
@@ -52,7 +54,25 @@ def test_phase_that_hardly_changes_is_told_with_what_to_change(share, optimizer,
     ids=["97 %", "3 %", "few steps", "sgd", "adamw", "equal", "chance"],
 )
 def test_nothing_is_told_where_phases_change_or_do_not_matter(row, optimizer):
-    assert same_phase(row, optimizer) is None
+    assert oddity(row, Run(optimizer=optimizer), 1.0) is None
+
+
+@pytest.mark.parametrize("optimizer", [lcam(), Optimizer("sgd")], ids=["lcam", "sgd"])
+@pytest.mark.parametrize(
+    ("loss", "shown"),
+    [(2.1, "2.1000"), (6.5e14, "6.5e+14"), (float("nan"), "not finite")],
+)
+def test_loss_that_grew_is_told_and_no_phase_is_blamed(optimizer, loss, shown):
+    assert oddity(row(1.0, loss=loss), Run(optimizer=optimizer), 1.0) == (
+        f"note: the training loss grew, from 1.0000 in the first step to {shown} in "
+        "epoch 2. Try a smaller --learning-rate, --warmup-epochs or --clip-norm."
+    )
+
+
+@pytest.mark.parametrize(("loss", "batch_size"), [(1.9, 64), (9.0, 2)])
+def test_loss_that_chance_may_have_made_has_not_grown(loss, batch_size):
+    config = Run(optimizer=Optimizer("sgd"), batch_size=batch_size)
+    assert oddity(row(None, loss=loss), config, 1.0) is None
 
 
 # --- The summary ----------------------------------------------------------------------
@@ -69,8 +89,10 @@ ROWS = [epoch(1, 2.0, 50.0, 0.5, 1, 20.0), epoch(2, 1.23456, 12.345, 0.9, 4, 45.
 
 
 @pytest.fixture
-def summary(tmp_path):
+def summary(tmp_path, monkeypatch):
     """The lines for rows, and options of the optimizer."""
+    python = str(Path(sys.executable).with_name("python"))
+    monkeypatch.setattr("shutil.which", lambda _: python)
 
     def make(rows, optimizer="lcam", table=(), **options):
         for row in rows:
@@ -89,7 +111,7 @@ def test_summary_has_the_result_the_phases_the_folder_and_what_is_next(
         "low-loss phase in 70% of the steps, 5 switches",
         f"folder: {tmp_path}",
         f"picture: {tmp_path / 'curves.png'}",
-        "next: the same with compare --arms sgd lcam --seeds 0 1 2 in place of run",
+        "next: python -m train compare --arms sgd lcam --seeds 0 1 2",
     ]
 
 
@@ -98,14 +120,24 @@ def test_summary_has_the_result_the_phases_the_folder_and_what_is_next(
     [
         ("sgd", {}, "sgd lcam", False),
         ("optax.adamw", {}, "sgd optax.adamw", False),
-        ("optax.adamw", ADAMW, "optax.adamw optax.adamw:b1=0.9/0.8", True),
+        ("optax.adamw", ADAMW, "optax.adamw:b1=0.9 optax.adamw:b1=0.9/0.8", True),
+        (
+            *("lcam", {"learning_rate": 0.5, "margin": 0.1, "nesterov": True}),
+            "sgd:learning-rate=0.5,nesterov=True "
+            "lcam:learning-rate=0.5,margin=0.1,nesterov=True",
+            True,
+        ),
+        (
+            *("sgd", {"clip_norm": 2, "momentum": 0.5}),
+            *("sgd:clip-norm=2,momentum=0.5 lcam:clip-norm=2", False),
+        ),
     ],
 )
 def test_next_is_a_comparison_with_what_it_differs_from_in_one_thing(
     summary, ours, options, arms, has_phases
 ):
     lines = summary(ROWS, ours, **options)
-    assert f"the same with compare --arms {arms} --seeds" in lines[-1]
+    assert f" compare --arms {arms} --seeds" in lines[-1]
     assert lines[1].startswith("low-loss phase in 70%") == has_phases
 
 

@@ -20,7 +20,7 @@ REFUSED = {
         "weight_decay stands there twice"
     ),
     "--optimizer optax.sgd --optimizer-options learning-rate=1": "one rate is given by",
-    "--optimizer-options b1=0.9": "--optimizer-options belongs to another optimizer",
+    "--optimizer-options b1=0.9": "lcam has --high-loss-momentum and",
     "--low-loss-share 0.7": "--low-loss-share belongs to .* chance",
     "--phase chance --low-loss-share 1": "share must be in",
     "--phase chance --loss-average epoch": "belongs to --phase examples, fixed or loss",
