@@ -135,7 +135,7 @@ def test_plan_5k_is_complete_and_its_secondary_arms_have_seeds_of_their_own():
 
 @pytest.mark.parametrize(
     ("study", "num_arms", "planned_seeds"),
-    [("plan-dose", 10, 48), ("plan-epochs", 6, 24)],
+    [("plan-epochs", 6, 24)],
 )
 def test_parts_of_a_plan_are_whole_and_not_judged(
     study, num_arms, planned_seeds, tmp_path

@@ -292,29 +292,6 @@ def test_lead_on_the_digits_is_as_likely_as_the_page_says():
     assert f"undecided (p = {float(row['p_value']):.2g})" in text
 
 
-def test_verdicts_on_other_data_are_those_of_the_reports():
-    """LCAM is better or worse than the arms that the page names, and no others."""
-    said = dict(
-        re.findall(
-            r"- \*\*(\w[\w ]*)\*\*: (.*?)(?=\n- |\n\n)", section("Other data"), re.S
-        )
-    )
-    names = {"text": TEXT, "breast cancer": CANCER, "diabetes": DIABETES, "digits": MLP}
-    assert said.keys() == names.keys()
-    for name, (study, block) in names.items():
-        for verdict in ("better", "worse"):
-            opposite = {"better": "worse", "worse": "better"}[verdict]  # arm less LCAM
-            expected = {
-                arm
-                for (its, arm, _, outcome), row in read_comparisons(study).items()
-                if (its, outcome) == (block, "last_epochs_error")
-                and row["verdict"].startswith(opposite)
-            }
-            words = re.search(rf"{verdict} than ([^.;]*)", said[name])
-            named = set(re.findall("`(.*?)`", words[1])) if words else set()
-            assert named == expected, (name, verdict)
-
-
 def of_pairs(sample):
     return (sample[::2] + sample[1::2]) / 2
 
@@ -327,9 +304,10 @@ def test_borrowed_is_as_close_as_the_page_says():
         "diabetes": DIABETES,
         "digits": FIRST,
         "tenth of CIFAR-10, without crop and flip": CIFAR,
+        "breast cancer": CANCER,
     }
     rows = table("How close is `borrowed`?")
-    assert [row[0] for row in rows] == list(sources)
+    assert {row[0] for row in rows} == set(sources)
     for name, seeds, margin, error in rows:
         arms = {}
         for arm in ("lcam", "borrowed"):

@@ -175,7 +175,7 @@ class Report(Options):
     Examples:
       python -m train report runs/study-ablation-quick
       python -m train report runs/a runs/b --out runs/joined  # two parts of a study
-      python -m train report runs/study-ablation-quick --html  # one file, for a browser
+      python -m train report runs/study-ablation-quick --html  # for a browser
     """
 
     #: Folders of studies or comparisons, or the report/ in them.
