@@ -292,6 +292,29 @@ def test_lead_on_the_digits_is_as_likely_as_the_page_says():
     assert f"undecided (p = {float(row['p_value']):.2g})" in text
 
 
+def test_verdicts_on_other_data_are_those_of_the_reports():
+    """LCAM is better or worse than the arms that the page names, and no others."""
+    items = re.findall(
+        r"^- \*\*([\w ]+)\*\*: (.*(?:\n  .*)*)", section("Other data"), re.M
+    )
+    names = {"text": TEXT, "breast cancer": CANCER, "diabetes": DIABETES, "digits": MLP}
+    assert dict(items).keys() == names.keys()
+    for name, text in items:
+        for side, opposite in (("better", "worse"), ("worse", "better")):
+            words = re.search(rf"{side} than ([^.]*)\.", text.replace("0.", "0"))
+            said = words[1].replace("-09", "-0.9") if words else ""
+            _, block = names[name]
+            expected = {
+                arm
+                for (its, arm, _, outcome), row in read_comparisons(
+                    "domains-quick"
+                ).items()
+                if (its, outcome) == (block, "last_epochs_error")
+                and row["verdict"].startswith(opposite)  # the file has arm less LCAM
+            }
+            assert set(re.findall("`(.*?)`", said)) == expected, (name, side)
+
+
 def of_pairs(sample):
     return (sample[::2] + sample[1::2]) / 2
 
