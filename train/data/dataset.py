@@ -69,26 +69,33 @@ def check_batch(experiment: Experiment, dataset: Dataset) -> None:
         )
 
 
-def stratified(labels: Sequence, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws so many examples, of each class its share: the others, and those drawn."""
-    from sklearn.model_selection import train_test_split  # takes a second
-
-    options = {"random_state": seed, "stratify": labels}
-    return train_test_split(np.arange(len(labels)), test_size=size, **options)
+def stratified(classes: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Which examples are drawn: so many, of each class alike, and never all of one."""
+    size, (_, counts) = len(classes), np.unique(classes, return_counts=True)
+    rng = np.random.default_rng(seed)
+    by_class = np.lexsort((rng.permutation(size), classes))
+    # The share of a class that has come when half of an example has; its last stays.
+    shares = [[*(np.arange(count - 1) + 0.5) / count, np.inf] for count in counts]
+    order = np.lexsort((rng.permutation(size), np.concatenate(shares)))
+    drawn = np.zeros(size, bool)
+    drawn[by_class[order[:number]]] = True
+    return drawn
 
 
 def keep_fifth(
     labels: Sequence, whole: str, thing: str, advice: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keeps a fifth of the examples for the test, always the same."""
-    try:
-        train, test = stratified(labels, -(-len(labels) // 5), seed=0)
-    except ValueError:  # of a class with one example, or of too few for all classes
-        *_, (label, number) = [("all", 0), *Counter(labels).most_common()]
+    counts, number = Counter(labels), -(-len(labels) // 5)
+    *_, (label, fewest) = [("all", 0), *counts.most_common()]
+    if fewest < 2 or number < len(counts):
         raise InputError(
             f"{whole} has too few {thing}s to keep a fifth of each class for the test "
-            f"({label}: {number}). {advice}."
-        ) from None
+            f"({label}: {fewest}). {advice}."
+        )
+    places = {label: place for place, label in enumerate(counts)}
+    drawn = stratified(np.array([places[each] for each in labels]), number, seed=0)
+    train, test = np.flatnonzero(~drawn), np.flatnonzero(drawn)
     notes.say(f"note: a fifth of the {thing}s, {len(test):,}, is kept for the test")
     return train, test
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from train import notes
-from train.data.dataset import Dataset, check_batch
+from train.data.dataset import Dataset, check_batch, stratified
 from train.data.description import odd_options
 from train.errors import InputError
 from train.paths import expand, printable
@@ -67,7 +67,15 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     if config.validation:
         has_classes = dataset.num_classes and targets.ndim == 1
         classes = targets if has_classes else np.zeros(len(targets))
-        held = _held_out(classes, config.validation)
+        size, number = len(targets), len(np.unique(classes))
+        if config.validation > size - number:
+            one = "one of each class" if number > 1 else "one"
+            raise InputError(
+                f"--validation must be at most {size - number}, so that of the {size} "
+                f"training examples {one} is left to train on; got "
+                f"{config.validation}."
+            )
+        held = stratified(classes, config.validation, VALIDATION_SEED)
         inputs, test_inputs = inputs[~held], inputs[held]
         targets, test_targets = targets[~held], targets[held]
     if dataset.kind == "images":
@@ -76,25 +84,6 @@ def choose(dataset: Dataset, config: Data) -> Dataset:
     _, _, _, _, *facts, files = vars(dataset).values()
     facts.append(() if config.test_rest or config.validation else files)
     return Dataset(inputs, targets, test_inputs, test_targets, *facts)
-
-
-def _held_out(classes: np.ndarray, number: int) -> np.ndarray:
-    """Which examples validate: so many, of each class alike, and never all of one."""
-    size, (_, counts) = len(classes), np.unique(classes, return_counts=True)
-    if number > (most := size - len(counts)):
-        one = "one of each class" if len(counts) > 1 else "one"
-        raise InputError(
-            f"--validation must be at most {most}, so that of the {size} training "
-            f"examples {one} is left to train on; got {number}."
-        )
-    rng = np.random.default_rng(VALIDATION_SEED)
-    by_class = np.lexsort((rng.permutation(size), classes))
-    # The share of a class that has come when half of an example has; its last stays.
-    shares = [[*(np.arange(count - 1) + 0.5) / count, np.inf] for count in counts]
-    order = np.lexsort((rng.permutation(size), np.concatenate(shares)))
-    held = np.zeros(size, bool)
-    held[by_class[order[:number]]] = True
-    return held
 
 
 def shrink_images(images: np.ndarray, shrink: int) -> np.ndarray:
