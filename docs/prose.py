@@ -166,7 +166,7 @@ def dead_code(root: Path, markdown: str) -> Iterator[Problem]:
 
     targets = re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), re.M)
     checks = {
-        rf"(?<![\w./-])((?:{ROOMS})/[\w*./-]*)\b": is_path,
+        rf"(?<![\w./-])(?!examples/s\b)((?:{ROOMS})/[\w*./-]*)\b": is_path,
         rf"\bpython -m ((?:{ROOMS})\b[\w.]*)\b": is_module,
         r"(?:^|[$&;]) *make ([a-z][\w-]*)": targets.__contains__,
     }

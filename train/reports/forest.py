@@ -62,7 +62,7 @@ def draw_forest(
     """
     placed = [_places(part.rows) for part in parts]
     titles = textwrap.wrap(title, 100)
-    top, gap, bottom = 0.45 + 0.17 * len(titles), 0.62, 0.75
+    top, gap, bottom = 0.45 + 0.17 * len(titles), 0.62, 0.95
     heights = [ROW * (lines + 0.4) for lines, _ in placed]
     height = top + sum(heights) + gap * (len(parts) - 1) + bottom
     figure = plt.figure(figsize=(WIDTH, height))

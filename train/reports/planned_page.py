@@ -148,6 +148,8 @@ def _errors_table(plan: Plan, errors: pd.DataFrame) -> str:
 
 
 def _title(primary: Sequence[Any]) -> str:
+    if len({each.verdict for each in primary}) == 1:
+        return f"all {len(primary)} questions: {primary[0].verdict}"
     return "; ".join(f"{each.question.name}: {each.verdict}" for each in primary)
 
 
