@@ -20,7 +20,7 @@ ENDINGS = {
     "README": (ROOT / "docs" / "contents.txt").read_text(),
     "docs/tutorial": "\n{nb-download}`Download the notebook <tutorial.ipynb>`\n",
     "examples/README": BELOW.format(f"/{SCRIPTS}/*"),
-    "results/README": BELOW.format("*/report"),
+    "results/README": BELOW.format("*/report\n*/details"),
 }
 
 
