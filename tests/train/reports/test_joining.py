@@ -154,7 +154,7 @@ def test_what_was_watched_has_to_be_the_same():
         join([(A, ours), (B, theirs)])
 
 
-@pytest.mark.parametrize("name", ["plan-5k", "plan-epochs/part-00"])
+@pytest.mark.parametrize("name", ["plan-5k", "plan-epochs"])
 def test_committed_part_joins_with_one_that_the_program_makes_now(name):
     ours = read_rows(RESULTS / name)
     [block] = ours.about["blocks"]
