@@ -1,4 +1,4 @@
-"""A convolution whose gradients XLA computes fast on a CPU, inside of loops too."""
+"""A convolution whose gradients are fast on a CPU, and not rounded in bfloat16."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -48,26 +48,49 @@ def convolve(
     stride: int,
     padding: tuple[tuple[int, int], tuple[int, int]],
 ) -> jax.Array:
-    """Convolves as `jax.lax.conv_general_dilated`, with gradients in its own layout.
+    """Convolves as `jax.lax.conv_general_dilated`, with gradients of its own.
 
     Autodiff writes the gradients as convolutions of permuted dimensions. XLA brings
     those into the one layout that its fast CPU code knows, but not inside the body of
     a loop, where they run tens of times slower
-    (https://github.com/jax-ml/jax/issues/12868). Here the permutations are explicit
-    transposes, and the gradients equal autodiff's.
+    (https://github.com/jax-ml/jax/issues/12868). On a CPU the permutations are explicit
+    transposes here, and the gradients equal autodiff's.
 
     Args:
       images: [batch, height, width, channels].
-      kernel: [size, size, channels, features].
+      kernel: [size, size, channels, features]. It is rounded to the images' dtype, but
+        not its gradient: devices would add rounded parts of it.
       stride: of both axes, at least 1.
       padding: pixels before and after, of each axis.
 
     Returns:
       [batch, new height, new width, features], of the images' dtype.
     """
+    kernel = kernel.astype(images.dtype)
     return conv_general_dilated(
         images, kernel, (stride, stride), padding, dimension_numbers=_LAYOUT
     )
+
+
+def _convolve_permuted(
+    images: jax.Array,
+    kernel: jax.Array,
+    padding: Sequence[tuple[int, int]],
+    layout: tuple[str, str, str],
+    **options: Any,
+) -> jax.Array:
+    """Convolves arrays of a layout: an accelerator knows all of them, a CPU one."""
+    if jax.default_backend() != "cpu":
+        options["dimension_numbers"] = layout
+        return conv_general_dilated(images, kernel, (1, 1), padding, **options)
+    images, kernel = (
+        array.transpose([own.index(axis) for axis in usual])
+        for array, own, usual in zip((images, kernel), layout, _LAYOUT, strict=False)
+    )
+    outputs = conv_general_dilated(
+        images, kernel, (1, 1), padding, dimension_numbers=_LAYOUT, **options
+    )
+    return outputs.transpose([_LAYOUT[2].index(axis) for axis in layout[2]])
 
 
 def _forward(
@@ -91,31 +114,32 @@ def _backward(
         - (grads.shape[axis] - 1) * stride
         for axis in (1, 2)
     ]
-    image_grads = conv_general_dilated(
+    image_grads = _convolve_permuted(
         grads,
-        kernel[::-1, ::-1].transpose(0, 1, 3, 2),
-        (1, 1),
+        kernel.astype(grads.dtype)[::-1, ::-1],
         [
             (size - 1 - before, size - 1 - after + rest)
             for size, (before, after), rest in zip(
                 kernel.shape[:2], padding, rests, strict=True
             )
         ],
+        ("NHWC", "HWOI", "NHWC"),
         lhs_dilation=(stride, stride),
-        dimension_numbers=_LAYOUT,
     )
-    kernel_grads = conv_general_dilated(
-        images.transpose(3, 1, 2, 0),
-        grads.transpose(1, 2, 0, 3),
-        (1, 1),
+    # With results in float32 a GPU would convolve float32 images.
+    dtype = images.dtype if jax.default_backend() == "gpu" else kernel.dtype
+    kernel_grads = _convolve_permuted(
+        images,
+        grads,
         [
             (before, after - rest)
             for (before, after), rest in zip(padding, rests, strict=True)
         ],
+        ("CHWN", "IHWO", "HWNC"),
         rhs_dilation=(stride, stride),
-        dimension_numbers=_LAYOUT,
-    ).transpose(1, 2, 0, 3)
-    return image_grads, kernel_grads
+        preferred_element_type=dtype,
+    )
+    return image_grads, kernel_grads.astype(kernel.dtype)
 
 
 convolve.defvjp(_forward, _backward)

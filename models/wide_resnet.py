@@ -23,8 +23,8 @@ class WideResNet(nnx.Module):
 
     Convolutions and normalisations compute in `dtype`; parameters, batch statistics
     and the classifier are float32. In the convolutions padding is explicit, 1 on each
-    side as in torch: "SAME" would pad differently at stride 2. On a CPU gradients are
-    of reverse mode only (`jax.grad`, `jax.vjp`), see `models.convolution`.
+    side as in torch: "SAME" would pad differently at stride 2. Gradients are of
+    reverse mode only (`jax.grad`, `jax.vjp`), see `models.convolution`.
 
     Args:
       depth: number of convolutions of the main path and the classifier, 6n + 4.
@@ -144,9 +144,6 @@ def _conv(
     dtype: DTypeLike | None,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
-    # On an accelerator autodiff's gradients are what the compiler knows best.
-    on_cpu = jax.default_backend() == "cpu"
-    convolve = convolve_for_flax if on_cpu else jax.lax.conv_general_dilated
     return nnx.Conv(
         in_features,
         features,
@@ -155,8 +152,9 @@ def _conv(
         padding=size // 2,
         use_bias=False,
         kernel_init=_CONV_INIT,
-        conv_general_dilated=convolve,
+        conv_general_dilated=convolve_for_flax,
         dtype=dtype,
+        promote_dtype=_promote_images,
         rngs=rngs,
     )
 
@@ -169,5 +167,17 @@ def _batch_norm(
         momentum=_BATCH_NORM_MOMENTUM,
         epsilon=_BATCH_NORM_EPSILON,
         dtype=dtype,
+        promote_dtype=_promote_images,
         rngs=rngs,
     )
+
+
+def _promote_images(
+    arrays: tuple[jax.Array, ...], *, dtype: DTypeLike | None
+) -> tuple[jax.Array, ...]:
+    """Rounds the images to the dtype, and no weights or statistics, as Flax would.
+
+    Gradients of rounded weights are rounded too, and their sums over a batch with them.
+    """
+    images, *weights = arrays
+    return images if dtype is None else images.astype(dtype), *weights

@@ -119,3 +119,17 @@ def test_bfloat16_computes_beside_float32_parameters_and_statistics():
         lambda net: net(jnp.zeros((1, 8, 8, 3)), train=False), network
     )
     assert (stem.dtype, logits.dtype) == (jnp.bfloat16, jnp.float32)
+
+
+@pytest.mark.parametrize(("layer", "weights"), [("conv1", "kernel"), ("norm1", "bias")])
+def test_gradients_of_weights_are_not_rounded_to_bfloat16(layer, weights):
+    network = WideResNet(10, 1, 10, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    images = jnp.ones((7, 11, 13, 16), jnp.bfloat16)  # 1,001 pixels; bfloat16 has 1,000
+    options = {"use_running_average": False} if layer == "norm1" else {}
+
+    def total(layer):
+        return jnp.sum(layer(images, **options).astype(jnp.float32))
+
+    grads = nnx.grad(total)(getattr(network.blocks[0], layer))[weights][...]
+    middle = grads[1, 1] if layer == "conv1" else grads  # its window is on all pixels
+    np.testing.assert_array_equal(middle, np.full_like(middle, 1001))
