@@ -55,13 +55,14 @@ def make_ours(dataset: Dataset, batch_size: int) -> Callable[[int], None]:
     """The augmentation that the training step holds, compiled alone."""
     padded = jax.device_put(augmentation.pad(dataset.train_inputs, loops.PADDING))
     mean, std = np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD)
+    size = dataset.train_inputs.shape[1:]
 
     @jax.jit
     def augment(images: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         key, rows_key, crop_key = jax.random.split(key, 3)
         rows = jax.random.randint(rows_key, (batch_size,), 0, len(images))
         batch = augmentation.crop_and_flip(
-            images, rows, crop_key, padding=loops.PADDING, flip=True
+            images, rows, crop_key, size=size, padding=loops.PADDING, flip=True
         )
         return augmentation.normalize(batch, mean, std), key
 

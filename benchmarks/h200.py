@@ -154,7 +154,12 @@ def augmentation_row(device: jax.Device) -> dict[str, Any]:
 
     def augment(data, indices, key):
         batch = augmentation.crop_and_flip(
-            data.train_inputs, indices, key, padding=PADDING, flip=True
+            data.train_inputs,
+            indices,
+            key,
+            size=(SIZE, SIZE, CHANNELS),
+            padding=PADDING,
+            flip=True,
         )
         return augmentation.normalize(batch, data.mean, data.std)
 

@@ -26,7 +26,7 @@ FIXED = 256
 class DeviceData(NamedTuple):
     """A data set on the device; see `Dataset`."""
 
-    train_inputs: jax.Array  # images are padded for the crop
+    train_inputs: jax.Array  # images are padded for the crop, and flat on a TPU
     train_targets: jax.Array
     test_inputs: jax.Array  # [batches, batch, ...], the last batch filled with zeros
     test_targets: jax.Array  # [batches, batch, ...], the same
@@ -51,6 +51,8 @@ def make_data(
     if dataset.kind == "images":
         mean, std = _normalization(normalize, inputs)
         inputs = augmentation.pad(inputs, crop_padding)
+        if jax.default_backend() == "tpu":
+            inputs = augmentation.flatten(inputs)
     fixed = np.arange(min(FIXED, size)) * size // min(FIXED, size)  # evenly spaced
     data = DeviceData(
         train_inputs=inputs,

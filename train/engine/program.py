@@ -292,6 +292,7 @@ def _step(
             data.train_inputs,
             chosen,
             jax.random.fold_in(plan.key, index),
+            size=spec.network.input_shape,
             padding=spec.crop_padding,
             flip=spec.flip,
         )
@@ -321,10 +322,11 @@ def _step(
         "noise": lambda: plan.noise[index],
     }[spec.method.signal]()
     optimizer = make_optimizer(spec.method, hyperparameters, learning_rate)
-    updates, opt_state = optimizer.update(
-        grads, state.opt_state, state.params, value=value
-    )
-    params = optax.apply_updates(state.params, updates)
+    with jax.named_scope("optimizer"):
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, state.params, value=value
+        )
+        params = optax.apply_updates(state.params, updates)
     memory = state.memory
     if spec.method.signal == "examples":
         average = seen_in(spec.method, opt_state)["average_loss"]

@@ -8,11 +8,11 @@ from train.data import augmentation
 IMAGES = np.arange(1, 2 * 3 * 4 * 2 + 1, dtype=np.uint8).reshape(2, 3, 4, 2)
 
 
-def crops(images, indices, *, padding, flip, seed=0):
-    padded = jnp.asarray(augmentation.pad(images, padding))
-    key = jax.random.key(seed)
+def crops(images, indices, *, padding, flip, seed=0, layout=lambda images: images):
+    padded = jnp.asarray(layout(augmentation.pad(images, padding)))
+    key, size = jax.random.key(seed), images.shape[1:]
     batch = augmentation.crop_and_flip(
-        padded, jnp.asarray(indices), key, padding=padding, flip=flip
+        padded, jnp.asarray(indices), key, size=size, padding=padding, flip=flip
     )
     return np.asarray(batch)
 
@@ -49,6 +49,17 @@ def test_another_key_gives_other_crops(seed):
         crops(IMAGES, indices, padding=1, flip=True)
         != crops(IMAGES, indices, padding=1, flip=True, seed=seed)
     ).any()
+
+
+@pytest.mark.parametrize(("padding", "flip"), [(0, False), (0, True), (2, True)])
+def test_flat_images_of_a_tpu_give_the_same_pixels(padding, flip):
+    images = np.random.default_rng(0).integers(0, 256, (9, 5, 7, 3), np.uint8)
+    options = {"indices": np.arange(40) % 9, "padding": padding, "flip": flip}
+    flat = augmentation.flatten(augmentation.pad(images, padding))
+    assert flat.shape == (9, {0: 128, 2: 384}[padding])  # of 105 and 297 bytes
+    np.testing.assert_array_equal(
+        crops(images, **options, layout=augmentation.flatten), crops(images, **options)
+    )
 
 
 def test_normalize_by_hand():
