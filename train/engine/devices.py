@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from train.errors import InputError
 from train.paths import cache_folder
@@ -102,8 +103,10 @@ def enough_memory() -> Iterator[None]:
 @functools.cache
 def everywhere(num_devices: int, *axes: str) -> NamedSharding:
     """The whole array on every device, but for the axes that are split among them."""
-    devices = jax.devices()[:num_devices]
-    mesh = jax.make_mesh((num_devices,), (AXIS,), (AxisType.Auto,), devices=devices)
+    # `jax.make_mesh` refuses three of four chips of a TPU. Only sums cross devices, so
+    # that their order does not matter.
+    devices = np.asarray(jax.devices()[:num_devices])
+    mesh = Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
