@@ -3,9 +3,26 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 SMALL_BYTES = 1024  # a kernel that moves less takes as long as its launch
+SMALL_SIZE = 2**14  # numbers; an array of fewer is not of images, nor of a layer
+
+# Kinds of work, in the order of a table.
+KINDS = (
+    "convolutions forward",
+    "gradients of inputs",
+    "gradients of kernels",
+    "matrix products",
+    "sums",
+    "elementwise",
+    "augmentation",
+    "optimizer",
+    "copies",
+    "collectives",
+    "small arrays",
+)
 
 
 class Instruction(NamedTuple):
@@ -23,6 +40,24 @@ class Instruction(NamedTuple):
         found = re.search(pattern, self.attributes)
         return found[1] if found else ""
 
+    @property
+    def op_name(self) -> str:
+        """The path of names that JAX gave to what this was made from."""
+        return self.search(r'op_name="([^"]*)"')
+
+    @property
+    def cycles(self) -> int:
+        """A TPU's compiler's estimate; 0 where it gives none."""
+        return int(self.search(r'"estimated_cycles":"(\d+)"') or 0)
+
+
+class Run(NamedTuple):
+    """An instruction, how often it runs, and the op_name of the loop that it is in."""
+
+    times: int
+    kernel: Instruction
+    loop: str
+
 
 Program = dict[str, list[Instruction]]  # by computation; the program's own is ENTRY
 
@@ -32,6 +67,7 @@ _INSTRUCTION = re.compile(
 )
 _NO_KERNELS = ("bitcast", "constant", "get-tuple-element", "parameter", "tuple")
 _SLICES = ("dynamic-slice", "gather", "slice")
+_COLLECTIVE = re.compile(r"(all-\w+|collective-\w+|reduce-scatter)(-start)?$")
 
 
 def read_hlo(text: str) -> Program:
@@ -53,22 +89,57 @@ def read_hlo(text: str) -> Program:
 
 
 def size_in_bytes(shape: str) -> int:
-    """Bytes of an array, or of the arrays of a tuple."""
+    """Bytes of an array, or of the arrays of a tuple; none of a TPU's fast memory."""
     total = 0
-    for dtype, sizes in re.findall(r"(\w+)\[([\d,]*)\]", shape):
+    arrays = re.findall(r"(\w+)\[([\d,]*)\](?:\{([^}]*)\})?", shape)
+    for dtype, sizes, layout in arrays:
         bits = re.search(r"\d+", dtype)  # there are none in pred, nor in token
-        count = math.prod(map(int, filter(None, sizes.split(","))))
+        count = 0 if "S(" in layout else math.prod(_numbers(sizes))
         total += math.ceil(count * (int(bits[0]) / 8 if bits else dtype == "pred"))
     return total
 
 
-def find_loop(program: Program) -> tuple[str, int | None] | None:
-    """The body of the program's loop and how often it runs, None if XLA can't tell."""
-    for instruction in program["ENTRY"]:
-        if instruction.opcode == "while":
-            trips = instruction.search(r'"known_trip_count":\{"n":"(\d+)"')
-            return instruction.search(r"body=%([\w.-]+)"), int(trips or 0) or None
-    return None
+def turns(program: Program, loop: Instruction) -> int | None:
+    """How often a loop's body runs; None where the text does not tell.
+
+    Where it is not said outright, the condition compares a counter with a constant.
+    """
+    if known := loop.search(r'"known_trip_count":\{"n":"(\d+)"'):
+        return int(known)
+    condition = program.get(loop.search(r"condition=%([\w.-]+)"), [])
+    constants = {i.name: i.operands[0] for i in condition if i.opcode == "constant"}
+    limits = [
+        constants.get(i.operands[1])
+        for i in condition
+        if i.opcode == "compare" and "direction=LT" in i.attributes
+    ]
+    return int(limits[0]) if len(limits) == 1 and limits[0] else None
+
+
+def find_loop(program: Program, steps: int) -> Instruction | None:
+    """The loop of so many training steps, or one that does not tell its turns."""
+    loops = [i for i in program["ENTRY"] if i.opcode == "while" and steps > 1]
+    return next((i for i in loops if turns(program, i) in (steps, None)), None)
+
+
+def body_of(loop: Instruction) -> str:
+    """The computation that a loop repeats."""
+    return loop.search(r"body=%([\w.-]+)")
+
+
+def runs(
+    program: Program, computation: str, *, but: Instruction | None = None
+) -> Iterator[Run]:
+    """All that a computation runs, loops in it included, without the loop `but`."""
+    for instruction in program[computation]:
+        if instruction.opcode == "while" and instruction != but:
+            times = turns(program, instruction) or 1
+            for run in runs(program, body_of(instruction)):
+                yield Run(times * run.times, run.kernel, instruction.op_name + run.loop)
+        elif instruction.opcode not in _NO_KERNELS and not (
+            instruction.opcode == "while" or instruction.opcode.endswith("-done")
+        ):
+            yield Run(1, instruction, "")
 
 
 def inside_of(program: Program, kernel: Instruction) -> list[Instruction]:
@@ -80,7 +151,10 @@ def traffic(program: Program, kernel: Instruction) -> int:
     """Bytes of a kernel's operands and results.
 
     Of an operand that it only slices, as the data set for a batch, just the slices.
+    Of a copy in the background, to fast memory or from it, one side of the two.
     """
+    if kernel.opcode in ("copy-start", "slice-start"):
+        return min(map(size_in_bytes, re.findall(r"\w+\[[\d,]*\]", kernel.shape)[:2]))
     inside = inside_of(program, kernel)
     names = {i.operands[0]: i.name for i in inside if i.opcode == "parameter"}
     total = size_in_bytes(kernel.shape)
@@ -94,44 +168,77 @@ def traffic(program: Program, kernel: Instruction) -> int:
     return total
 
 
-def convolution(kernel: Instruction) -> str | None:
-    """Kind, layouts and dtype of a cuDNN convolution; None for another kernel."""
-    target = kernel.search(r'custom_call_target="__cudnn\$conv(\w+)"')
-    if not target:
-        return None
-    kind = {"BackwardFilter": "weights", "BackwardInput": "inputs"}.get(target)
-    if kind is None:  # autodiff's names tell what it transposed
-        backward = "transpose(" in kernel.search(r'op_name="([^"]*)"')
-        kind = "gradients as forward" if backward else "forward"
-    layouts = kernel.search(r"dim_labels=([^,]*)")
-    return f"{kind} {layouts} {kernel.shape.strip('(').split('[')[0]}"
+def kind_of(program: Program, run: Run) -> str:
+    """What a kernel is for, one of `KINDS`: of a fusion what weighs most in it."""
+    kernel, names = run.kernel, run.loop + run.kernel.op_name
+    parts = [kernel, *_all_inside_of(program, kernel)]
+    opcodes = {part.opcode for part in parts}
+    if _COLLECTIVE.match(kernel.opcode):
+        return "collectives"
+    if "crop_and_flip" in names or "normalize" in names:
+        return "augmentation"
+    for part in parts:
+        if part.opcode == "convolution" or "__cudnn$conv" in part.attributes:
+            return _kind_of_convolution(part)
+    if "dot" in opcodes or "gemm" in kernel.attributes:
+        return "matrix products"
+    if "optimizer" in names:
+        return "optimizer"
+    if kernel.opcode.startswith(("copy", "slice-")) or kernel.opcode == "transpose":
+        return "copies"
+    shapes = re.findall(
+        r"\[([\d,]+)\]", "".join((kernel.shape, *kernel.operand_shapes))
+    )
+    if max((math.prod(_numbers(shape)) for shape in shapes), default=0) < SMALL_SIZE:
+        return "small arrays"
+    return "sums" if "reduce" in opcodes else "elementwise"
 
 
-def none_lost(found: dict[str, int], count: int) -> bool:
-    """Whether the convolutions found are all that training `count` of them takes."""
+def _kind_of_convolution(part: Instruction) -> str:
+    """A TPU takes products of matrices for convolutions too: without pixels, 0 and 1.
 
-    def number(kind: str) -> int:
-        return sum(n for name, n in found.items() if name.startswith(kind))
+    In the gradient of a kernel the batch is what is summed over, as channels are
+    elsewhere, and so `f` comes before `b`; cuDNN says what it is.
+    """
+    labels = part.search(r"dim_labels=(\w+)_")
+    if not re.search(r"\d", labels):
+        return "matrix products"
+    kind = part.search(r"__cudnn\$convBackward(\w+)")
+    if not kind and "transpose(" not in part.op_name:  # a name that autodiff gives
+        return "convolutions forward"
+    by_kernel = kind == "Filter" or labels.index("f") < labels.index("b")
+    return "gradients of kernels" if by_kernel else "gradients of inputs"
 
-    if number("forward") != count or number("weights") != count:
-        return False
-    # Nobody asks for the gradient of the images.
-    return number("inputs") + number("gradients as forward") == count - 1
+
+def _all_inside_of(program: Program, kernel: Instruction) -> Iterator[Instruction]:
+    """What a fusion fuses, and fusions in it."""
+    for part in inside_of(program, kernel):
+        yield part
+        yield from _all_inside_of(program, part)
 
 
-def summarize(program: Program, computation: str) -> dict[str, Any]:
-    """What a computation runs once; loops in it are counted, but not looked into."""
-    kernels = [i for i in program[computation] if i.opcode not in _NO_KERNELS]
-    loops = sum(i.opcode == "while" for i in kernels)
-    kernels = [i for i in kernels if i.opcode != "while"]
-    sizes = [traffic(program, kernel) for kernel in kernels]
-    insides = [{i.opcode for i in inside_of(program, kernel)} for kernel in kernels]
-    return {
-        "kernels": len(kernels),
-        "small_kernels": sum(size < SMALL_BYTES for size in sizes),
-        "bytes": sum(sizes),
-        "copies": sum(kernel.opcode == "copy" for kernel in kernels),
-        "transposes": sum("transpose" in opcodes for opcodes in insides),
-        "loops": loops,
-        "convolutions": dict(Counter(filter(None, map(convolution, kernels)))),
+def summarize(program: Program, work: Iterable[Run]) -> dict[str, Any]:
+    """What is run: sums over kernels, and of each kind of work."""
+    kinds: dict[str, Counter] = {kind: Counter() for kind in KINDS}
+    names = ("kernels", "small_kernels", "bytes", "cycles", "copies")
+    total, collectives = Counter(dict.fromkeys(names, 0)), Counter()
+    for run in work:
+        times, kernel, _ = run
+        size = traffic(program, kernel)
+        numbers = {"kernels": 1, "bytes": size, "cycles": kernel.cycles}
+        kind = kind_of(program, run)
+        for counter in (total, kinds[kind]):
+            counter.update({name: times * number for name, number in numbers.items()})
+        total["small_kernels"] += times * (size < SMALL_BYTES)
+        total["copies"] += times * (kernel.opcode == "copy")
+        if kind == "collectives":
+            dtypes = "+".join(sorted(set(re.findall(r"(\w+)\[", kernel.shape))))
+            collectives[f"{kernel.opcode} {dtypes}"] += times
+    return dict(total) | {
+        "collectives": dict(collectives),
+        "kinds": {kind: dict(counts) for kind, counts in kinds.items() if counts},
     }
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]

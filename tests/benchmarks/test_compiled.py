@@ -1,13 +1,16 @@
+import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.experimental import topologies
+from jax.experimental.compilation_cache import compilation_cache
 
-import models.wide_resnet
-from benchmarks import command, h200, hlo
+from benchmarks import command, compiled, hlo
+from train.engine import devices
 from train.engine.networks import NetworkSpec
 from train.settings.options import Model
 
@@ -65,6 +68,12 @@ body=%body.1, backend_config={"known_trip_count":{"n":"390"}}
 }
 """
 
+# What a TPU's compiler writes, in short: a loop of five steps, which nobody counts but
+# its condition. In it a forward convolution, the gradient of its kernel with the
+# optimizer, and a loop of eight crops; a copy to the fast memory, S(1), and a sum over
+# devices. Once a call the images are brought into another layout.
+TPU = Path(__file__).with_name("tpu_step.txt").read_text()
+
 
 @pytest.mark.parametrize(
     ("shape", "size"),
@@ -92,98 +101,124 @@ def test_a_kernel_that_slices_reads_the_slices_alone():
     assert hlo.traffic(program, fusion) == 2 * 4 + 2 * 4 + 8 * 4
 
 
+def summary(program, computation="ENTRY", but=None):
+    return hlo.summarize(program, hlo.runs(program, computation, but=but))
+
+
 def test_kernels_and_their_bytes_are_counted():
-    assert hlo.find_loop(hlo.read_hlo(STRAIGHT)) is None
-    assert hlo.summarize(hlo.read_hlo(STRAIGHT), "ENTRY") == {
-        "kernels": 2,
-        "small_kernels": 2,
-        "bytes": 48 + (32 + 32),  # the fusion's, and the copy's
-        "copies": 1,
-        "transposes": 0,
-        "loops": 0,
-        "convolutions": {},
-    }
+    program = hlo.read_hlo(STRAIGHT)
+    assert hlo.find_loop(program, 390) is None
+    found = summary(program)
+    assert (found["kernels"], found["small_kernels"], found["copies"]) == (2, 2, 1)
+    assert found["bytes"] == 48 + (32 + 32)  # the fusion's, and the copy's
 
 
 def test_the_body_of_a_loop_is_found_with_its_convolutions():
     program = hlo.read_hlo(LOOP)
-    assert hlo.find_loop(program) == ("body.1", 390)
+    loop = hlo.find_loop(program, 390)
+    assert (hlo.body_of(loop), hlo.turns(program, loop)) == ("body.1", 390)
+    assert hlo.find_loop(program, 1) is None  # nobody asked for one
     images, weights = 2 * 4 * 6 * 6 * 8, 2 * 8 * 3 * 3 * 8
     assert (images, weights) == (2304, 1152)
-    assert hlo.summarize(program, "body.1") == {
+    found = summary(program, "body.1")
+    kinds = {kind: row["kernels"] for kind, row in found.pop("kinds").items()}
+    assert kinds == {
+        "convolutions forward": 1,
+        "gradients of inputs": 2,
+        "gradients of kernels": 1,
+        "small arrays": 1,
+    }
+    assert found == {
         "kernels": 5,
         "small_kernels": 0,
         # The transpose; the gradient of the weights; the other three convolutions.
         "bytes": 2 * weights + (2 * images + weights) + 3 * (2 * images + weights),
+        "cycles": 0,
         "copies": 0,
-        "transposes": 1,
-        "loops": 0,
-        "convolutions": {
-            "forward b01f_o01i->b01f bf16": 1,
-            "weights b01f_o01i->b01f bf16": 1,
-            "inputs b01f_o01i->b01f bf16": 1,
-            "gradients as forward b01f_o01i->b01f bf16": 1,
-        },
+        "collectives": {},
     }
-    entry = hlo.summarize(program, "ENTRY")
-    assert (entry["kernels"], entry["loops"]) == (0, 1)
+    assert summary(program, but=loop)["kernels"] == 0
 
 
 def test_a_loop_without_known_turns_is_said_to_have_none():
-    text = LOOP.replace("known_trip_count", "something_else")
-    assert hlo.find_loop(hlo.read_hlo(text)) == ("body.1", None)
+    program = hlo.read_hlo(LOOP.replace("known_trip_count", "something_else"))
+    assert hlo.turns(program, hlo.find_loop(program, 390)) is None
 
 
-@pytest.mark.parametrize(
-    ("found", "none_lost"),
-    [
-        ({"forward a": 2, "forward b": 1, "weights a": 3, "inputs a": 2}, True),
-        (
-            {"forward a": 3, "weights a": 3, "inputs a": 1, "gradients as forward": 1},
-            True,
-        ),
-        # A gradient of weights that runs as a forward convolution, or not at all.
-        ({"forward": 3, "weights": 2, "inputs": 2, "gradients as forward": 1}, False),
-        ({"forward": 3, "weights": 2, "inputs": 2}, False),
-        ({}, False),
-    ],
-)
-def test_a_lost_convolution_is_noticed(found, none_lost):
-    assert hlo.none_lost(found, 3) is none_lost
+def test_loops_in_the_step_of_a_tpu_count_as_often_as_they_turn():
+    program = hlo.read_hlo(TPU)
+    loop = hlo.find_loop(program, 5)
+    assert hlo.turns(program, loop) == 5
+    step, rest = summary(program, hlo.body_of(loop)), summary(program, but=loop)
+    images, kernel, crop = 2 * 8 * 4 * 4 * 16, 4 * 3 * 3 * 16 * 16, 8 * 12
+    assert step["kinds"] == {
+        # The kernel is in the fast memory.
+        "convolutions forward": {"kernels": 1, "bytes": 2 * images, "cycles": 1000},
+        "gradients of kernels": {
+            "kernels": 1,
+            "bytes": images + 2 * kernel,
+            "cycles": 700,
+        },
+        "augmentation": {"kernels": 8, "bytes": 8 * 2 * crop, "cycles": 8 * 30},
+        "copies": {"kernels": 1, "bytes": kernel, "cycles": 0},
+        "collectives": {"kernels": 1, "bytes": 2 * kernel, "cycles": 0},
+    }
+    assert (step["cycles"], rest["cycles"]) == (1000 + 700 + 240, 5000)
+    assert step["collectives"] == {"all-reduce f32": 1}
+
+
+CPU = compiled.Chips(compiled.TARGETS["h200"], jax.devices()[:1])
 
 
 def test_a_row_describes_a_compiled_function():
-    def function(x):
-        return x + 1
-
-    x = jax.ShapeDtypeStruct((1000,), jnp.float32)
-    row = h200.compile_row(jax.devices()[0], "add", function, x)
+    x = jax.ShapeDtypeStruct((48_000,), jnp.float32)
+    row = compiled.compile_row(CPU, "add", lambda x: x + 1, x)
     assert (row["program"], row["trips"], row["kernels"]) == ("add", 1, 1)
-    assert row["bytes"] == 2 * 4000
-
-
-def test_training_is_compiled_with_the_convolution_of_a_gpu(monkeypatch):
-    def never(*_, **__):
-        raise AssertionError
-
-    def trace(device, name, function, *args, donate):
-        jax.eval_shape(function, *args)
-        return {"program": name, "convolutions": {}}
-
-    monkeypatch.setattr(models.wide_resnet, "convolve_for_flax", never)
-    monkeypatch.setattr(h200, "compile_row", trace)
-    model = Model("wide_resnet", depth=10, widen=1)
-    row = h200.training_row(None, NetworkSpec(model, (32, 32, 3), 10), 2)
-    assert row["program"] == "WRN-10-1 in float32, 2 steps"
-    assert row["network_convolutions"] == 7 + 2  # and those of two shortcuts
+    assert row["bytes"] == 2 * 4 * 48_000
+    assert row["microseconds"] == 0.08  # at 4.8 TB/s
     assert jax.default_backend() == "cpu"
 
 
 @pytest.fixture
-def run(monkeypatch):
+def no_cache():
+    """What was compiled for an absent device can't be read back."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # else it is asked once only
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"
+)
+def test_a_small_network_is_compiled_for_a_tpu(monkeypatch):
+    for name, value in compiled.LIBTPU.items():
+        monkeypatch.setenv(name, value)
+    for name, value in {"BATCH_SIZE": 12, "SIZE": 16, "NUM_IMAGES": 1200}.items():
+        monkeypatch.setattr(compiled, name, value)
+    chips = compiled.find_chips("tpu-v5e", 4)
+    # Three of four: no mesh that JAX would make by itself.
+    chips = chips._replace(devices=chips.devices[:3])
+    model = Model("wide_resnet", depth=10, widen=1, dtype="bfloat16")
+    row = compiled.training_row(chips, NetworkSpec(model, (16, 16, 3), 10), 2)
+    assert row["program"] == "WRN-10-1 in bfloat16, one of 2 steps"
+    # 7 convolutions and those of two shortcuts.
+    kinds = {name: kind["kernels"] for name, kind in row["kinds"].items()}
+    assert kinds["convolutions forward"] == 9
+    assert kinds["gradients of kernels"] == 9
+    assert row["cycles"] > 0
+    # Devices add nothing that was rounded to bfloat16.
+    assert {name.split()[-1] for name in row["collectives"]} == {"f32"}
+    assert devices.everywhere(1).mesh.devices.item() == jax.devices()[0]
+
+
+@pytest.fixture
+def run(monkeypatch, no_cache):
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["h200", *arguments])
-        command.run(h200.main)
+        monkeypatch.setattr(sys, "argv", ["compiled", "--target", "h200", *arguments])
+        command.run(compiled.main)
 
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=0")
@@ -192,23 +227,21 @@ def run(monkeypatch):
 
 def test_each_result_is_written_at_once(run, monkeypatch, capsys, tmp_path):
     out = tmp_path / "result.json"
-    row = h200.compile_row(jax.devices()[0], "add", jnp.negative, jnp.ones(3))
+    row = compiled.compile_row(CPU, "add", jnp.negative, jnp.ones(3))
 
-    def rows(device, steps):
+    def rows(chips, config):
         yield row | {"bytes_per_parameter": 20.0}
         assert len(json.loads(out.read_text())["results"]) == 1
-        convolutions = {"network_convolutions": 7, "no_convolution_lost": True}
-        more = {"program": "train", "convolutions": {"forward": 7}, "trips": steps}
-        yield row | convolutions | more
+        yield row | {"program": "train", "collectives": {"all-reduce f32": 7}}
 
-    monkeypatch.setattr(h200, "find_device", lambda: None)
-    monkeypatch.setattr(h200, "rows", rows)
-    run("--out", str(out), "--steps", "12")
+    monkeypatch.setattr(compiled, "find_chips", lambda *_: None)
+    monkeypatch.setattr(compiled, "rows", rows)
+    run("--out", str(out))
     printed = capsys.readouterr().out
-    assert "20.000" in printed
-    assert "7 convolutions, none lost: 7 forward; the loop turns 12 times" in printed
+    assert "20.000 bytes a parameter" in printed
+    assert "7 all-reduce f32" in printed
     report = json.loads(out.read_text())
-    assert [row["trips"] for row in report["results"].values()] == [1, 12]
+    assert list(report["results"]) == ["add", "train"]
     assert {"commit", "versions", "target"} <= set(report)
 
 
@@ -238,4 +271,4 @@ def test_a_scan_of_one_step_is_refused(run, capsys):
     with pytest.raises(SystemExit) as error:
         run("--steps", "1")
     assert error.value.code == 2
-    assert capsys.readouterr().err == "error: --steps must be at least 2, got 1.\n"
+    assert "--steps must be at least 2, got 1." in capsys.readouterr().err
