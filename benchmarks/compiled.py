@@ -3,20 +3,15 @@
     python -m benchmarks.compiled --target tpu-v5e|tpu-v6e|h200 [--chips 4]
       [--out FILE.json]
 
-XLA can compile for a device that is absent. The text of the program says what would
-run: kernels, the bytes they read and write, collectives, and memory. Nothing runs, so
-**times are estimates**:
+XLA can compile for a device that is absent, and the text says what would run: kernels,
+the bytes they read and write, collectives, memory. Nothing runs, so **times are
+estimates**. For a TPU they are the cycles that its compiler expects, at the chip's
+clock, without copies in the background and collectives. For an H200 they are the least
+that the memory's bandwidth allows, without the start of each kernel. What is in a loop
+counts as often as the loop turns. Compiled are
 
-- For a TPU they are the cycles that its compiler expects of each kernel, at the chip's
-  clock. Copies in the background and collectives are not in them.
-- For an H200 they are the least that the memory allows: bytes over its bandwidth. The
-  start of a kernel, some microseconds, is not in them. Kernels called small move less
-  than a kilobyte.
-
-What is in a loop counts as often as the loop turns. Compiled are
-
-- the product of two matrices of 8192x8192 in bfloat16, which shows what share of its
-  peak a chip is believed to reach at best;
+- for a TPU the product of two matrices of 8192x8192 in bfloat16, which shows what share
+  of its peak a chip is believed to reach at best;
 - the optimizer's step: SGD, LCAM, and LCAM as training has it, with weight decay and
   all coefficients traced. The floor is 20 bytes a parameter (read gradient, trace and
   parameter; write trace and parameter);
@@ -66,7 +61,6 @@ class Target(NamedTuple):
     """A chip: what its data sheet says, and how JAX names it."""
 
     backend: str  # as `jax.default_backend` calls it
-    topology: dict[int, str]  # by the number of chips
     flops: float  # peak of bfloat16 products a second
     clock: float = 0  # hertz, of the compiler's cycles
     bandwidth: float = 0  # bytes a second
@@ -78,21 +72,10 @@ class Target(NamedTuple):
 # cycles for the product of 8192x8192 on a v5e is 115,047 a cycle. The next number that
 # four arrays of multipliers give is 4 x 128 x 128 x 2 = 131,072: 1.503 GHz. A v6e's
 # arrays are of 256 x 256: 1.751 GHz.
-_TPU = {1: "2x2", 4: "2x2", 8: "2x4"}
 TARGETS = {
-    "tpu-v5e": Target(
-        "tpu", {n: f"v5e:{x}" for n, x in _TPU.items()}, 197e12, clock=197e12 / 2**17
-    ),
-    "tpu-v6e": Target(
-        "tpu", {n: f"v6e:{x}" for n, x in _TPU.items()}, 918e12, clock=918e12 / 2**19
-    ),
-    "h200": Target(
-        "gpu",
-        {n: f"1x1x{n}" for n in _TPU},
-        989e12,
-        bandwidth=4.8e12,
-        package="jax[cuda13]",
-    ),
+    "tpu-v5e": Target("tpu", 197e12, clock=197e12 / 2**17),
+    "tpu-v6e": Target("tpu", 918e12, clock=918e12 / 2**19),
+    "h200": Target("gpu", 989e12, bandwidth=4.8e12, package="jax[cuda13]"),
 }
 # Several processes may load libtpu: none of them has a TPU. It looks for none either.
 LIBTPU = {
@@ -160,17 +143,14 @@ def find_chips(name: str, count: int) -> Chips:
       InputError: what compiles for them is missing.
     """
     target = TARGETS[name]
-    topology = target.topology[count]
+    names, options = (f"{name[4:]}:2x{max(2, count // 2)}", "tpu"), {}
+    if target.backend == "gpu":
+        options = {"target_config": H200.read_text(), "topology": f"1x1x{count}"}
+        names = (name, "cuda")
     try:
         from jax.experimental import topologies
 
-        found = (
-            topologies.get_topology_desc(topology, "tpu")
-            if target.backend == "tpu"
-            else topologies.get_topology_desc(
-                "h200", "cuda", target_config=H200.read_text(), topology=topology
-            )
-        )
+        found = topologies.get_topology_desc(*names, **options)
         return Chips(target, found.devices[:count])
     except (ImportError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -201,16 +181,7 @@ def compile_row(
     steps: int = 1,
     donate: Any = (),
 ) -> dict[str, Any]:
-    """Compiles a function of such arrays; what a step of its loop takes, and the rest.
-
-    Args:
-      chips: what to compile for.
-      name: of the row.
-      function: what to compile.
-      *args: arrays, or their shapes.
-      steps: turns of the loop that is looked at; 1 if there is none.
-      donate: numbers of arguments that the function may overwrite.
-    """
+    """Compiles a function of such arrays; a loop of `steps` is told from the rest."""
     with pretending(chips):
         sharding = devices.everywhere(len(chips.devices))
         args = jax.tree.map(
@@ -257,7 +228,7 @@ def rows(chips: Chips, config: Config) -> Iterator[dict[str, Any]]:
     """All results, each as soon as it is there."""
     alone = config.chips == config.seeds == 1
     chosen = config.programs or (PROGRAMS if alone else tuple(NETWORKS))
-    if "product" in chosen:
+    if "product" in chosen and chips.target.clock:
         matrix = _array(jnp.bfloat16, 8192, 8192)
         row = compile_row(chips, "product of matrices", jnp.matmul, matrix, matrix)
         yield row | _share(chips, row, 2 * 8192**3)

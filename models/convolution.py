@@ -73,23 +73,20 @@ def convolve(
 
 
 def _convolve_permuted(
-    images: jax.Array,
-    kernel: jax.Array,
+    arrays: tuple[jax.Array, jax.Array],
     padding: Sequence[tuple[int, int]],
     layout: tuple[str, str, str],
     **options: Any,
 ) -> jax.Array:
     """Convolves arrays of a layout: an accelerator knows all of them, a CPU one."""
+    convolve = partial(conv_general_dilated, window_strides=(1, 1), padding=padding)
     if jax.default_backend() != "cpu":
-        options["dimension_numbers"] = layout
-        return conv_general_dilated(images, kernel, (1, 1), padding, **options)
+        return convolve(*arrays, dimension_numbers=layout, **options)
     images, kernel = (
         array.transpose([own.index(axis) for axis in usual])
-        for array, own, usual in zip((images, kernel), layout, _LAYOUT, strict=False)
+        for array, own, usual in zip(arrays, layout, _LAYOUT, strict=False)
     )
-    outputs = conv_general_dilated(
-        images, kernel, (1, 1), padding, dimension_numbers=_LAYOUT, **options
-    )
+    outputs = convolve(images, kernel, dimension_numbers=_LAYOUT, **options)
     return outputs.transpose([_LAYOUT[2].index(axis) for axis in layout[2]])
 
 
@@ -115,8 +112,7 @@ def _backward(
         for axis in (1, 2)
     ]
     image_grads = _convolve_permuted(
-        grads,
-        kernel.astype(grads.dtype)[::-1, ::-1],
+        (grads, kernel.astype(grads.dtype)[::-1, ::-1]),
         [
             (size - 1 - before, size - 1 - after + rest)
             for size, (before, after), rest in zip(
@@ -129,8 +125,7 @@ def _backward(
     # With results in float32 a GPU would convolve float32 images.
     dtype = images.dtype if jax.default_backend() == "gpu" else kernel.dtype
     kernel_grads = _convolve_permuted(
-        images,
-        grads,
+        (images, grads),
         [
             (before, after - rest)
             for (before, after), rest in zip(padding, rests, strict=True)

@@ -55,8 +55,8 @@ def crop_and_flip(
     batch_size = len(indices)
     crop_key, flip_key = jax.random.split(key)
     offsets = jax.random.randint(crop_key, (batch_size, 2), 0, 2 * padding + 1)
+    mirrored = flip & jax.random.bernoulli(flip_key, shape=(batch_size, 1, 1, 1))
     if images.ndim == 2:
-        mirrored = flip & jax.random.bernoulli(flip_key, shape=(batch_size, 1))
         return _crop_by_products(images[indices], offsets, mirrored, size, padding)
 
     def crop(index: jax.Array, offset: jax.Array) -> jax.Array:
@@ -64,10 +64,7 @@ def crop_and_flip(
         return jax.lax.dynamic_slice(images, corner, (1, *size))[0]
 
     batch = jax.vmap(crop)(indices, offsets)
-    if flip:
-        mirrored = jax.random.bernoulli(flip_key, shape=(batch_size, 1, 1, 1))
-        batch = jnp.where(mirrored, batch[:, :, ::-1], batch)
-    return batch
+    return jnp.where(mirrored, batch[:, :, ::-1], batch)
 
 
 def _crop_by_products(
@@ -81,16 +78,14 @@ def _crop_by_products(
     height, width, channels = size
     high, wide = height + 2 * padding, width + 2 * padding
     row, column = jnp.arange(height)[jnp.newaxis], jnp.arange(width)[jnp.newaxis]
-    column = jnp.where(mirrored, column[:, ::-1], column)
+    column = jnp.where(mirrored[:, 0, 0], column[:, ::-1], column)
     one_hot = partial(jax.nn.one_hot, dtype=jnp.bfloat16)  # it holds 0 to 256
-    images = rows[:, : high * wide * channels].astype(jnp.bfloat16)
-    images = images.reshape(-1, high, wide * channels)
-    chosen = one_hot(offsets[:, :1] + row, high)
-    images = jnp.einsum("byr,brp->byp", chosen, images)
+    images = rows[:, : high * wide * channels].reshape(-1, high, wide * channels)
+    rows = one_hot(offsets[:, :1] + row, high)
+    images = jnp.einsum("byr,brp->byp", rows, images.astype(jnp.bfloat16))
     images = images.reshape(-1, height, wide, channels)
-    chosen = one_hot(offsets[:, 1:] + column, wide)
-    images = jnp.einsum("bxc,bycd->byxd", chosen, images)
-    return images.astype(jnp.uint8)
+    columns = one_hot(offsets[:, 1:] + column, wide)
+    return jnp.einsum("bxc,bycd->byxd", columns, images).astype(jnp.uint8)
 
 
 @jax.named_scope("normalize")
