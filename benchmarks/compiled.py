@@ -309,6 +309,7 @@ def training_row(
     state = jax.eval_shape(partial(make_state, spec), params, stats)
     train = partial(train_steps, spec, count=num_steps, batch_size=spec.batch_size)
     name = f"{describe(network)}, one of {num_steps} steps"
+    name += f", {spec.num_devices} chips" * (spec.num_devices > 1)
     if num_seeds > 1:
         name += f", {num_seeds} seeds"
         state, plan = jax.tree.map(

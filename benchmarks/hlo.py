@@ -151,10 +151,14 @@ def traffic(program: Program, kernel: Instruction) -> int:
     """Bytes of a kernel's operands and results.
 
     Of an operand that it only slices, as the data set for a batch, just the slices.
-    Of a copy in the background, to fast memory or from it, one side of the two.
+    Of a copy in the background, to fast memory or from it, one side of the two. Of a
+    collective what it gives, wherever that lies.
     """
+    results = list(map(size_in_bytes, re.findall(r"\w+\[[\d,]*\]", kernel.shape)))
+    if _COLLECTIVE.match(kernel.opcode):
+        return sum(results)
     if kernel.opcode in ("copy-start", "slice-start"):
-        return min(map(size_in_bytes, re.findall(r"\w+\[[\d,]*\]", kernel.shape)[:2]))
+        return min(results[:2])
     inside = inside_of(program, kernel)
     names = {i.operands[0]: i.name for i in inside if i.opcode == "parameter"}
     total = size_in_bytes(kernel.shape)

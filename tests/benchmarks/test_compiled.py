@@ -161,7 +161,7 @@ def test_loops_in_the_step_of_a_tpu_count_as_often_as_they_turn():
         },
         "augmentation": {"kernels": 8, "bytes": 8 * 2 * crop, "cycles": 8 * 30},
         "copies": {"kernels": 1, "bytes": kernel, "cycles": 0},
-        "collectives": {"kernels": 1, "bytes": 2 * kernel, "cycles": 0},
+        "collectives": {"kernels": 1, "bytes": kernel, "cycles": 0},
     }
     assert (step["cycles"], rest["cycles"]) == (1000 + 700 + 240, 5000)
     assert step["collectives"] == {"all-reduce f32": 1}
@@ -203,7 +203,7 @@ def test_a_small_network_is_compiled_for_a_tpu(monkeypatch):
     chips = chips._replace(devices=chips.devices[:3])
     model = Model("wide_resnet", depth=10, widen=1, dtype="bfloat16")
     row = compiled.training_row(chips, NetworkSpec(model, (16, 16, 3), 10), 2)
-    assert row["program"] == "WRN-10-1 in bfloat16, one of 2 steps"
+    assert row["program"] == "WRN-10-1 in bfloat16, one of 2 steps, 3 chips"
     # 7 convolutions and those of two shortcuts.
     kinds = {name: kind["kernels"] for name, kind in row["kinds"].items()}
     assert kinds["convolutions forward"] == 9
