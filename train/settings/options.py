@@ -243,6 +243,9 @@ class Model(Options):
     widen: int = within(1, 1, 1001, of=_WIDE_RESNET)
     #: wide_resnet: dtype of convolutions and normalisations. transformer: dtype of the
     #: whole computation. Parameters, statistics and loss are float32.
+    #: - float32: for a CPU and a TPU v5e. A TPU multiplies in bfloat16 all the same, an
+    #: H200 in TF32.
+    #: - bfloat16: for a GPU and a TPU v6e.
     dtype: Literal["float32", "bfloat16"] = option(
         "float32", of={"network": ("transformer", "wide_resnet")}
     )
