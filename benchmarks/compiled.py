@@ -198,23 +198,18 @@ def compile_row(
     if loop := hlo.find_loop(program, steps):
         row["trips"] = hlo.turns(program, loop)
         rest = hlo.summarize(program, hlo.runs(program, "ENTRY", but=loop))
-        kept = ("kernels", "copies", "bytes", "cycles")
-        row["once_a_call"] = {name: rest[name] for name in kept}
-        row["once_a_call"] |= _time(chips.target, rest)
+        kept = {name: rest[name] for name in ("kernels", "copies", "bytes", "cycles")}
+        row["once_a_call"] = kept | _time(chips.target, rest)
     work = hlo.runs(program, hlo.body_of(loop) if loop else "ENTRY")
     summary = hlo.summarize(program, work)
     for kind in summary["kinds"].values():
         kind |= _time(chips.target, kind)
-    return (
-        row
-        | summary
-        | _time(chips.target, summary)
-        | {
-            "argument_bytes": memory.argument_size_in_bytes,
-            "temporary_bytes": memory.temp_size_in_bytes,
-            "compile_seconds": round(seconds, 2),
-        }
-    )
+    row |= summary | _time(chips.target, summary)
+    return row | {
+        "argument_bytes": memory.argument_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "compile_seconds": round(seconds, 2),
+    }
 
 
 def _time(target: Target, row: dict[str, Any]) -> dict[str, float]:
@@ -343,12 +338,7 @@ def _data_and_plan(chips: Chips) -> tuple[DeviceData, EpochPlan]:
         mean=numbers,
         std=numbers,
     )
-    return data, EpochPlan(
-        order=integers,
-        learning_rates=steps,
-        noise=steps,
-        key=key,
-    )
+    return data, EpochPlan(order=integers, learning_rates=steps, noise=steps, key=key)
 
 
 def table(row: dict[str, Any]) -> str:
@@ -362,21 +352,21 @@ def table(row: dict[str, Any]) -> str:
     lines.append(_line("all", row))
     if "once_a_call" in row:
         lines.append(_line("besides, once a call", row["once_a_call"]))
-    megabytes = (row["argument_bytes"] / 1e6, row["temporary_bytes"] / 1e6)
-    notes = ["memory: arguments {:.0f} MB, temporary {:.0f} MB".format(*megabytes)]
+    memory = [row[f"{name}_bytes"] / 1e6 for name in ("argument", "temporary")]
+    notes = ["memory: arguments {:.0f} MB, temporary {:.0f} MB".format(*memory)]
     if "share_of_peak" in row:
         notes[0] += f"; share of the peak: {row['share_of_peak']:.1%}"
     if "bytes_per_parameter" in row:
         notes.append(f"{row['bytes_per_parameter']:.3f} bytes a parameter")
+    if "loops_without_turns" in row:
+        notes.append(f"{row['loops_without_turns']} loops of unknown turns count once")
     notes += [f"{count} {name}" for name, count in row["collectives"].items()]
     return "\n".join(lines + [f"  {note}" for note in notes])
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    return (
-        f"  {name:30}{row['kernels']:8}{row['bytes'] / 1e6:10.2f}"
-        f"{row['microseconds']:11.1f}"
-    )
+    kernels, megabytes, time = row["kernels"], row["bytes"] / 1e6, row["microseconds"]
+    return f"  {name:30}{kernels:8}{megabytes:10.2f}{time:11.1f}"
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ _COMPUTATION = re.compile(r"(ENTRY )?%(\S+) \(.*\{$")
 _INSTRUCTION = re.compile(
     r"\s+(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\((.*?)\)(?:, (.*))?$"
 )
-_NO_KERNELS = ("bitcast", "constant", "get-tuple-element", "parameter", "tuple")
+_NO_KERNEL = re.compile("(bitcast|constant|get-tuple-element|parameter|tuple|.*-done)$")
 _SLICES = ("dynamic-slice", "gather", "slice")
 _COLLECTIVE = re.compile(r"(all-\w+|collective-\w+|reduce-scatter)(-start)?$")
 
@@ -130,15 +130,18 @@ def body_of(loop: Instruction) -> str:
 def runs(
     program: Program, computation: str, *, but: Instruction | None = None
 ) -> Iterator[Run]:
-    """All that a computation runs, loops in it included, without the loop `but`."""
+    """All that a computation runs, what is in its loops included, but not in `but`.
+
+    A loop that does not tell its turns is among them; what is in it counts once.
+    """
     for instruction in program[computation]:
-        if instruction.opcode == "while" and instruction != but:
-            times = turns(program, instruction) or 1
-            for run in runs(program, body_of(instruction)):
-                yield Run(times * run.times, run.kernel, instruction.op_name + run.loop)
-        elif instruction.opcode not in _NO_KERNELS and not (
-            instruction.opcode == "while" or instruction.opcode.endswith("-done")
-        ):
+        name, is_loop = instruction.op_name, instruction.opcode == "while"
+        if is_loop and instruction != but:
+            if (times := turns(program, instruction)) is None:
+                yield Run(1, instruction, "")
+            for inner, kernel, loop in runs(program, body_of(instruction)):
+                yield Run((times or 1) * inner, kernel, name + loop)
+        elif not is_loop and not _NO_KERNEL.match(instruction.opcode):
             yield Run(1, instruction, "")
 
 
@@ -190,10 +193,9 @@ def kind_of(program: Program, run: Run) -> str:
         return "optimizer"
     if kernel.opcode.startswith(("copy", "slice-")) or kernel.opcode == "transpose":
         return "copies"
-    shapes = re.findall(
-        r"\[([\d,]+)\]", "".join((kernel.shape, *kernel.operand_shapes))
-    )
-    if max((math.prod(_numbers(shape)) for shape in shapes), default=0) < SMALL_SIZE:
+    shapes = "".join((kernel.shape, *kernel.operand_shapes))
+    sizes = [math.prod(_numbers(x)) for x in re.findall(r"\[([\d,]+)\]", shapes)]
+    if max(sizes, default=0) < SMALL_SIZE:
         return "small arrays"
     return "sums" if "reduce" in opcodes else "elementwise"
 
@@ -228,6 +230,9 @@ def summarize(program: Program, work: Iterable[Run]) -> dict[str, Any]:
     total, collectives = Counter(dict.fromkeys(names, 0)), Counter()
     for run in work:
         times, kernel, _ = run
+        if kernel.opcode == "while":
+            total["loops_without_turns"] += times
+            continue
         size = traffic(program, kernel)
         numbers = {"kernels": 1, "bytes": size, "cycles": kernel.cycles}
         kind = kind_of(program, run)

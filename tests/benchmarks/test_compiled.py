@@ -143,6 +143,8 @@ def test_the_body_of_a_loop_is_found_with_its_convolutions():
 def test_a_loop_without_known_turns_is_said_to_have_none():
     program = hlo.read_hlo(LOOP.replace("known_trip_count", "something_else"))
     assert hlo.turns(program, hlo.find_loop(program, 390)) is None
+    found = summary(program)  # and so one in a step counts once
+    assert (found["loops_without_turns"], found["kernels"]) == (1, 5)
 
 
 def test_loops_in_the_step_of_a_tpu_count_as_often_as_they_turn():
