@@ -7,8 +7,8 @@ XLA can compile for a device that is absent, and the text says what would run: k
 the bytes they read and write, collectives, memory. Nothing runs, so **times are
 estimates**. For a TPU they are the cycles that its compiler expects, at the chip's
 clock, without copies in the background and collectives. For an H200 they are the least
-that the memory's bandwidth allows, without the start of each kernel. What is in a loop
-counts as often as the loop turns. Compiled are
+that the memory's bandwidth allows, without products and the start of each kernel. What
+is in a loop counts as often as the loop turns. Compiled are
 
 - for a TPU the product of two matrices of 8192x8192 in bfloat16, which shows what share
   of its peak a chip is believed to reach at best;
@@ -226,7 +226,7 @@ def rows(chips: Chips, config: Config) -> Iterator[dict[str, Any]]:
     if "product" in chosen and chips.target.clock:
         matrix = _array(jnp.bfloat16, 8192, 8192)
         row = compile_row(chips, "product of matrices", jnp.matmul, matrix, matrix)
-        yield row | _share(chips, row, 2 * 8192**3)
+        yield row | _at_peak(chips, row, 2 * 8192**3)
     if "optimizer" in chosen:
         yield from optimizer_rows(chips)
     if "augmentation" in chosen:
@@ -237,11 +237,13 @@ def rows(chips: Chips, config: Config) -> Iterator[dict[str, Any]]:
             yield training_row(chips, network, config.steps, config.seeds)
 
 
-def _share(chips: Chips, row: dict[str, Any], flops: int) -> dict[str, float]:
-    """The share of the peak that so many operations in the row's time are."""
-    seconds = row["microseconds"] / 1e6
-    share = flops / seconds / chips.target.flops / len(chips.devices)
-    return {"flops": flops, "share_of_peak": round(share, 4)}
+def _at_peak(chips: Chips, row: dict[str, Any], flops: int) -> dict[str, float]:
+    """The time of so many operations at the peak; a TPU's share of it."""
+    least = round(flops / chips.target.flops / len(chips.devices) * 1e6, 3)
+    found = {"flops": flops, "microseconds_at_peak": least}
+    if chips.target.clock:
+        found["share_of_peak"] = round(least / row["microseconds"], 4)
+    return found
 
 
 def optimizer_rows(chips: Chips) -> Iterator[dict[str, Any]]:
@@ -269,14 +271,8 @@ def augmentation_row(chips: Chips) -> dict[str, Any]:
     """Crops, flips and normalises a batch."""
 
     def augment(data, indices, key):
-        batch = augmentation.crop_and_flip(
-            data.train_inputs,
-            indices,
-            key,
-            size=(SIZE, SIZE, CHANNELS),
-            padding=PADDING,
-            flip=True,
-        )
+        options = {"size": (SIZE, SIZE, CHANNELS), "padding": PADDING, "flip": True}
+        batch = augmentation.crop_and_flip(data.train_inputs, indices, key, **options)
         return augmentation.normalize(batch, data.mean, data.std)
 
     data, plan = _data_and_plan(chips)
@@ -313,7 +309,7 @@ def training_row(
         train = jax.vmap(train, in_axes=(0, None, 0, None, None))
     args = (state, data, plan, any_hyperparameters(METHOD), _array(jnp.int32))
     row = compile_row(chips, name, train, *args, steps=num_steps, donate=0)
-    row |= _share(chips, row, training_flops(network) * BATCH_SIZE * num_seeds)
+    row |= _at_peak(chips, row, training_flops(network) * BATCH_SIZE * num_seeds)
     count = sum(x.ndim == 4 for x in jax.tree.leaves(params))
     return row | {"network_convolutions": count}
 
@@ -354,8 +350,12 @@ def table(row: dict[str, Any]) -> str:
         lines.append(_line("besides, once a call", row["once_a_call"]))
     memory = [row[f"{name}_bytes"] / 1e6 for name in ("argument", "temporary")]
     notes = ["memory: arguments {:.0f} MB, temporary {:.0f} MB".format(*memory)]
+    if "flops" in row:
+        notes.append(
+            f"products alone, at the peak: {row['microseconds_at_peak']:.1f} us"
+        )
     if "share_of_peak" in row:
-        notes[0] += f"; share of the peak: {row['share_of_peak']:.1%}"
+        notes[-1] += f", {row['share_of_peak']:.1%}"
     if "bytes_per_parameter" in row:
         notes.append(f"{row['bytes_per_parameter']:.3f} bytes a parameter")
     if "loops_without_turns" in row:
