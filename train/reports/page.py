@@ -110,8 +110,8 @@ def answer(
     sentences = [*rates, *_observed(results)]
     if first and not sentences:
         sentences.append(f"**{headline(first)}.**")
-    if len(first) > 1 and not rates:
-        sentences.append(_settled(first, ""))
+    if not rates:
+        sentences.append(_settled(first, "") if len(first) > 1 else "")
         sentences.append(_settled(area, "Over all epochs, "))
     sentences += conclusions(first)
     if first and all(each.found.num_seeds == 1 for each in first):
@@ -287,19 +287,19 @@ def _draw(
 
 def _table(families: Sequence[Family], primary: str) -> str:
     """A row an arm."""
-    cells = [["arm", "seeds", "error", "difference [95 % interval]", "p", "verdict"]]
+    cells = [["arm", "verdict", "difference [95 % interval]", "p", "error", "seeds"]]
     for result, mine in families:
         if len(families) > 1:
             cells.append([f"**{result.block['name']}**", *5 * [""]])
         errors = {arm: runs[primary].mean() for arm, runs in result.arms.items()}
         reference = result.block["reference"]
         number, error = len(result.arms[reference]), f"{errors[reference]:.2f}"
-        cells.append([f"`{reference}`", str(number), error, "", "", "reference"])
+        cells.append([f"`{reference}`", "reference", "", "", error, str(number)])
         found = {each.arm: each.found for each in mine}
         for row in _rows(result, mine):
             seeds, p = str(found[row.name].num_seeds), found[row.name].p_value
-            start = [f"`{row.name}`", seeds, f"{errors[row.name]:.2f}"]
-            cells.append([*start, row.interval, tables.p_text(p), row.verdict])
+            start = [f"`{row.name}`", row.verdict, row.interval, tables.p_text(p)]
+            cells.append([*start, f"{errors[row.name]:.2f}", seeds])
     return tables.markdown(cells)
 
 
