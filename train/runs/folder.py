@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 
 from train import notes
-from train.errors import BusyError, InputError
+from train.errors import InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.records import reading
@@ -135,13 +135,13 @@ def _write_claim(folder: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time use a run; its end, even a crash, frees the run."""
+    """Lets one process at a time use a folder; its end, even a crash, frees it."""
     lock = filelock.FileLock(no_link(folder / ".lock"), blocking=False)
     with writing(folder):
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise BusyError(
+            raise InputError(
                 f"another process is using {folder}: wait until it ends, or name "
                 "another --out."
             ) from None

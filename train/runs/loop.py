@@ -64,7 +64,6 @@ def run(
       light: leave no checkpoint when the run has finished.
 
     Raises:
-      BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
       StoppedError: a signal ended it; where it was is saved.
     """

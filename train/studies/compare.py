@@ -179,8 +179,7 @@ def _choose_rates(
 
     An arm gets the rate with the lowest error of the last epoch, in the mean over the
     seeds; of several, the lowest. A rate at which a run diverges is not chosen.
-    None is returned where runs are missing: the budget is used up, or another process
-    works on them.
+    None is returned where runs are missing, because the budget is used up.
     """
     by_arm = config.arms_at_rates()
     block = _make_block(config, [arm for tried in by_arm for arm in tried])
@@ -196,11 +195,6 @@ def _choose_rates(
     found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
     wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
     if not wanted <= set(found.runs.index):
-        if not clock.is_over():
-            print(
-                "Its runs help to choose. When they have ended: the same command with "
-                f"--out {shlex.quote(str(folder.parent))} --resume"
-            )
         return None
     [result], _ = write_tables(no_link(folder / "report"), found)
     errors = np.array([_error(result, arm.name) for arm in block.arms])

@@ -18,7 +18,13 @@ from train.reports import rows
 from train.reports.outcomes import OUTCOMES
 from train.reports.report import write_report
 from train.reports.rows import collect
-from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
+from train.runs.folder import (
+    check_claim,
+    check_folder,
+    config_as_json,
+    locked,
+    new_folder,
+)
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
 from train.settings.options import VALIDATION_SPLIT, Data
@@ -142,5 +148,6 @@ def run_blocks(
     for text in rows.unique(remarks):
         notes.say(text)
     kept = config.keep_checkpoints
-    run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
+    with locked(folder):  # one process writes it
+        run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
     return collect(about, folder)

@@ -187,7 +187,7 @@ def test_damage_gets_one_message_and_nothing_is_lost(
 
 
 @pytest.mark.torture
-def test_processes_share_a_comparison_and_survive_a_kill(command, whole, tmp_path):
+def test_comparison_survives_a_kill(command, whole, tmp_path):
     out = tmp_path / "out"
     seeds = ["--seeds", "0", "1", "2", "3"]
     arguments = [sys.executable, "-m", "train", *command, *seeds, "--out", str(out)]
@@ -202,8 +202,5 @@ def test_processes_share_a_comparison_and_survive_a_kill(command, whole, tmp_pat
         time.sleep(0.05)
     first.kill()
     first.wait()
-    both = [start(), start()]
-    for process in both:
-        assert process.wait(timeout=300) == 0
-    assert start().wait(timeout=300) == 0  # whoever ends last has seen all runs
+    assert start().wait(timeout=300) == 0
     assert tables(out / "report") == tables(whole / "report")
