@@ -153,6 +153,8 @@ class Study(Options):
     budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
+    #: Threads that compute on a CPU, as in `run`.
+    threads: int | None = within(None, 1, 1025)
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same

@@ -10,7 +10,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint, in_units
-from train.engine import networks, optimizers
+from train.engine import devices, networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import command_line, filled, printable
 from train.reports import tables
@@ -38,6 +38,7 @@ def compare(config: Compare) -> Path:
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
     """
+    asked, config = config, dataclasses.replace(config, threads=devices.threads())
     networks.check_own(config.model.network)
     for optimizer in parse_arms(config.arms).values():
         optimizers.method_of(optimizer)  # refused before anything is written
@@ -47,7 +48,7 @@ def compare(config: Compare) -> Path:
     name = config.data.data.partition(":")[0]
     folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
-    asked, clock = config, Clock(config.budget)
+    clock = Clock(config.budget)
     out = shlex.quote(str(folder))
     going_on = f"To continue: the same command with --out {out} --resume"
     if config.learning_rates is not None:

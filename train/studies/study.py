@@ -1,5 +1,6 @@
 """Runs a study and writes its report."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from train import notes
 from train.data import sources
 from train.data.dataset import Dataset
 from train.data.description import remark
-from train.engine import networks
+from train.engine import devices, networks
 from train.errors import InputError, advising
 from train.paths import expand
 from train.reports import rows
@@ -39,6 +40,7 @@ def study(config: Study) -> Path:
     kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
     name = f"study-{config.name}{'-quick' * config.quick}{kind}"
     folder = expand(config.out or Path("runs") / name)
+    config = dataclasses.replace(config, threads=devices.threads())
     has_begun = (folder / "config.json").exists()
     check_folder(folder, config, resume=has_begun)
     networks.check_own(config.network)
