@@ -140,7 +140,8 @@ def _execute(config: Command) -> None:
     if isinstance(config, Compare | Evaluate | Export | Study):
         from train.engine.devices import start_jax
 
-        start_jax(getattr(config, "compile_cache", True))
+        threads = getattr(config, "threads", None)
+        start_jax(getattr(config, "compile_cache", True), threads)
     name, form = _DONE_BY[type(config)]
     module, _, function = name.partition(":")
     do = getattr(importlib.import_module(module), function)

@@ -332,7 +332,8 @@ def source(rows: Rows) -> str:
     found = rows.about["environments"]
     commits = [f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found]
     machines = [
-        f"device: {e['device']}; {e['machine']}, {e['cores']} cores; "
+        f"device: {e['device']}; {e['machine']}, {e['cores']} cores"
+        f"{_threads(e.get('threads'))}; "
         f"Python {e['python']}, {', '.join(map(' '.join, e['versions'].items()))}"
         for e in found
     ]
@@ -348,6 +349,10 @@ def source(rows: Rows) -> str:
         f"{minutes:.1f} minutes of training and testing",
     ]
     return "**From.**\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _threads(number: int | None) -> str:
+    return "" if number is None else f", {number} thread{'s' * (number != 1)}"
 
 
 def _command(words: Sequence[str]) -> str:

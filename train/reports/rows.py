@@ -36,7 +36,8 @@ ORIGIN = (
     *("network", "num_parameters", "num_test_predictions"),
 )
 FACTS = (*(f"option_{name}" for name in OPTIONS), *ORIGIN, "data_sha256")
-ENVIRONMENT = ("commit", "device", "machine", "cores", "python", "versions")
+ENVIRONMENT = ("commit", "device", "machine", "cores", "threads")
+ENVIRONMENT += ("python", "versions")
 # Of columns; all others hold numbers, NaN where there is none.
 _TEXTS = ("block", "arm", "name", "commit", "device", "network", "data_sha256")
 _TEXTS += ("option_optimizer", "option_loss_average", "option_phase")

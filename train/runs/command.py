@@ -50,7 +50,7 @@ def run(config: Run) -> None:
             from train.engine.devices import start_jax
             from train.engine.networks import check_own
 
-            start_jax(config.compile_cache)
+            start_jax(config.compile_cache, config.threads)
             check_own(config.model.network)
         display.stage(f"loading {config.data.data}")
         from train.data.description import remark
@@ -66,7 +66,7 @@ def run(config: Run) -> None:
         from train.engine.devices import start_jax
         from train.runs import loop
 
-        start_jax(config.compile_cache)
+        start_jax(config.compile_cache, config.threads)
         try:
             folder = loop.run(config, dataset, display=display)
         except StoppedError as error:

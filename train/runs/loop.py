@@ -64,10 +64,10 @@ def run(
       light: leave no checkpoint when the run has finished.
 
     Raises:
-      BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
       StoppedError: a signal ended it; where it was is saved.
     """
+    config = replace(config, threads=devices.threads())
     with contextlib.ExitStack() as stack:
         display = display or stack.enter_context(Display(bar_only=quiet))
         stop = stack.enter_context(Stop(display.stopping))

@@ -68,8 +68,7 @@ class Compare(Experiment):
     #: that exists.
     out: Path | None = option(None, group="output")
     #: Continue the comparison in --out, with the same options and data. Finished runs
-    #: are skipped. You may add --seeds. Processes that continue the same folder share
-    #: the work.
+    #: are skipped. You may add --seeds.
     resume: bool = option(False, needs=["out"], group="output")
     #: Also write report/report.md with pictures, as a study does.
     report: bool = option(False, group="output")
@@ -114,9 +113,9 @@ _ON_ANY_DATA = (*_ON_ANY_NETWORK, "rates", "plan-5k", "plan-dose", "plan-epochs"
 class Study(Options):
     """Runs a study: blocks of arms, each with the same seeds, and a report.
 
-    Run the same command again to continue: finished runs are skipped. Processes in the
-    same folder share the work. Writes one folder per run, and report/ with report.md,
-    pictures, and every run, epoch and comparison as CSV.
+    Run the same command again to continue: finished runs are skipped. Writes one folder
+    per run, and report/ with report.md, pictures, and every run, epoch and comparison
+    as CSV.
 
     Examples:
       python -m train study ablation --quick  # 2 to 80 minutes
@@ -154,6 +153,8 @@ class Study(Options):
     budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
+    #: Threads that compute on a CPU, as in `run`.
+    threads: int | None = within(None, 1, 1025)
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same

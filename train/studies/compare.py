@@ -10,7 +10,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint, in_units
-from train.engine import networks, optimizers
+from train.engine import devices, networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import command_line, filled, printable
 from train.reports import tables
@@ -38,6 +38,7 @@ def compare(config: Compare) -> Path:
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
     """
+    asked, config = config, dataclasses.replace(config, threads=devices.threads())
     networks.check_own(config.model.network)
     for optimizer in parse_arms(config.arms).values():
         optimizers.method_of(optimizer)  # refused before anything is written
@@ -47,7 +48,7 @@ def compare(config: Compare) -> Path:
     name = config.data.data.partition(":")[0]
     folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
-    asked, clock = config, Clock(config.budget)
+    clock = Clock(config.budget)
     out = shlex.quote(str(folder))
     going_on = f"To continue: the same command with --out {out} --resume"
     if config.learning_rates is not None:
@@ -179,8 +180,7 @@ def _choose_rates(
 
     An arm gets the rate with the lowest error of the last epoch, in the mean over the
     seeds; of several, the lowest. A rate at which a run diverges is not chosen.
-    None is returned where runs are missing: the budget is used up, or another process
-    works on them.
+    None is returned where runs are missing, because the budget is used up.
     """
     by_arm = config.arms_at_rates()
     block = _make_block(config, [arm for tried in by_arm for arm in tried])
@@ -196,11 +196,6 @@ def _choose_rates(
     found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
     wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
     if not wanted <= set(found.runs.index):
-        if not clock.is_over():
-            print(
-                "Its runs help to choose. When they have ended: the same command with "
-                f"--out {shlex.quote(str(folder.parent))} --resume"
-            )
         return None
     [result], _ = write_tables(no_link(folder / "report"), found)
     errors = np.array([_error(result, arm.name) for arm in block.arms])

@@ -1,5 +1,6 @@
 """Runs a study and writes its report."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,14 +12,20 @@ from train import notes
 from train.data import sources
 from train.data.dataset import Dataset
 from train.data.description import remark
-from train.engine import networks
+from train.engine import devices, networks
 from train.errors import InputError, advising
 from train.paths import expand
 from train.reports import rows
 from train.reports.outcomes import OUTCOMES
 from train.reports.report import write_report
 from train.reports.rows import collect
-from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
+from train.runs.folder import (
+    check_claim,
+    check_folder,
+    config_as_json,
+    locked,
+    new_folder,
+)
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
 from train.settings.options import VALIDATION_SPLIT, Data
@@ -33,6 +40,7 @@ def study(config: Study) -> Path:
     kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
     name = f"study-{config.name}{'-quick' * config.quick}{kind}"
     folder = expand(config.out or Path("runs") / name)
+    config = dataclasses.replace(config, threads=devices.threads())
     has_begun = (folder / "config.json").exists()
     check_folder(folder, config, resume=has_begun)
     networks.check_own(config.network)
@@ -142,5 +150,6 @@ def run_blocks(
     for text in rows.unique(remarks):
         notes.say(text)
     kept = config.keep_checkpoints
-    run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
+    with locked(folder):  # one process writes it
+        run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
     return collect(about, folder)

@@ -88,18 +88,11 @@ def test_finished_runs_are_not_repeated_and_seeds_can_follow(study, capsys):
     assert after == before
 
 
-def test_run_that_another_process_has_is_left_to_it(study, capsys):
+def test_second_process_in_the_folder_of_a_study_is_refused(study, capsys):
     command, out = study
-    taken = out / "runs" / "npz" / "lcam-seed3"
-    (taken / "finished.json").rename(out / "kept")  # as if it had not ended
-    capsys.readouterr()
-    try:
-        with locked(taken):
-            assert main([*command, "2", "3"]) == 0
-        assert "Another process works on the last run in" in capsys.readouterr().out
-        assert not (taken / "finished.json").exists()
-    finally:
-        (out / "kept").rename(taken / "finished.json")
+    with locked(out):
+        assert main([*command, "2", "3"]) == 2
+    assert f"another process is using {out}" in capsys.readouterr().err
 
 
 def test_study_with_other_options_is_refused(study, capsys):
