@@ -36,7 +36,7 @@ def study(tmp_path_factory):
     np.savez(root / "images.npz", **arrays)
     out = root / "out"
     command = ["study", "priority", "--quick", "--data", f"npz:{root}/images.npz"]
-    command += ["--epochs", "2", "--out", str(out), "--seeds"]
+    command += ["--network", "mlp", "--epochs", "2", "--out", str(out), "--seeds"]
     assert main([*command, "2", "3"]) == 0
     return command, out
 
@@ -222,6 +222,7 @@ def images_run(study, tmp_path):
     command, out = study
     lcam = out / "runs" / "npz" / "lcam-seed3"
     shared = ["--data", command[command.index("--data") + 1], "--epochs", "2"]
+    shared += ["--network", "mlp"]
     shared += ["--every", "10", "--shrink", "2", "--low-loss-momentum", "0.95"]
     shuffled = ["--phase", "shuffled", "--phases-of", str(lcam)]
     path = tmp_path / "shuffled"
