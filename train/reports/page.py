@@ -19,6 +19,7 @@ from train.reports.outcomes import (
     Result,
     points_text,
     shown,
+    tested_in,
 )
 from train.reports.rows import Rows
 from train.runs import drawing
@@ -63,7 +64,7 @@ def parts(
             f"![{headline(mine)}](forest.png)",
             _table(families, primary),
             f"**Controls.** {_controls(mine)}",
-            _how(mine, primary),
+            _how(mine, about),
         ]
     return found
 
@@ -271,7 +272,9 @@ def _draw(
     if subject != "LCAM" and len(references) == 1:
         minus = references.pop()
     squared = {result.task.is_squared for result, _ in families}
-    error = "test error" if False in squared else "squared error"
+    error = (
+        f"{families[0][0].task.tested} error" if False in squared else "squared error"
+    )
     error += " (of numbers: squared error)" * (len(squared) > 1)
     figure = draw_forest(
         [
@@ -303,7 +306,9 @@ def _table(families: Sequence[Family], primary: str) -> str:
     return tables.markdown(cells)
 
 
-def _how(comparisons: Sequence[Comparison], primary: str) -> str:
+def _how(comparisons: Sequence[Comparison], about: dict[str, Any]) -> str:
+    tested = tested_in(about)
+    outcome = OUTCOMES[about["outcomes"][0]].format(tested)
     methods = {each.found.method for each in comparisons}
     turned = {each.reference for each in comparisons} == {"lcam"}
     less = "LCAM less the arm" if turned else "the arm less the reference"
@@ -313,13 +318,13 @@ def _how(comparisons: Sequence[Comparison], primary: str) -> str:
     }
     margins = tables.span([each.margin for each in comparisons], "{:g}".format)
     lines = [
-        f"Differences are {less}, in points of the {OUTCOMES[primary]}. Below 0, "
+        f"Differences are {less}, in points of the {outcome}. Below 0, "
         f"{'LCAM' if turned else 'the arm'} is better.",
         f"Intervals and p hold for all arms of a part together: "
         f"{' or '.join(way[each] for each in sorted(methods))}.",
         f"*Equal* takes the 90 % interval of the arm alone. Its margin, {margins} "
-        "points, is a tenth of the reference's error, a point at most and a test "
-        "example at least, or what `--margin` says.",
+        "points, is a tenth of the reference's error, a point at most and a "
+        f"{tested} example at least, or what `--margin` says.",
     ]
     return "**How.** " + " ".join(lines)
 

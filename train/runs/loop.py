@@ -445,7 +445,7 @@ class _Training:
             number = self._epoch * self._spec.steps_per_epoch + bad[0] + 1
             what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
         elif test and not np.isfinite(test.loss).all():
-            what = f"the test loss is {np.sum(test.loss)}"
+            what = f"the {self._config.data.tested} loss is {np.sum(test.loss)}"
         else:
             return
         raise DivergedError(

@@ -276,7 +276,7 @@ class Export(Options):
 
 @dataclass(frozen=True)
 class Runs(Options):
-    """Lists the runs below a folder: state, epochs, test error, time.
+    """Lists the runs below a folder: state, epochs, error, time.
 
     A comparison or a study is one line, which says how many of its runs have finished.
 

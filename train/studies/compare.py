@@ -62,7 +62,7 @@ def compare(config: Compare) -> Path:
         )
         dataset = sources.load_fitting(config)
     block = _make_block(config, config.arms)
-    question = "Which of these optimizers has the lowest test error?"
+    question = f"Which of these optimizers has the lowest {config.data.tested} error?"
     about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(

@@ -106,15 +106,18 @@ def test_best_network_outlives_what_ends_a_run(
 
 
 def test_errors_are_called_those_of_validation(copy, command, tmp_path, capsys):
+    error = errors_of(copy)[6 * STEPS]
     assert main([*command, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     epoch = [x for x in capsys.readouterr().out.splitlines() if "epoch 1/1" in x]
     assert re.search(r"train error [\d.]+ %, validation error [\d.]+ %", *epoch)
     assert main([*command, "--out", str(copy), "--resume"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith(f"validation error {errors_of(copy)[6 * STEPS]:.2f} %")
+    assert told[0].startswith(f"validation error {error:.2f} %")
     assert (
         told[1] == f"lowest validation error: step {2 * STEPS} (evaluate --step best)"
     )
+    assert main(["runs", str(copy)]) == 0
+    assert f"  validation {error:.2f} %  " in capsys.readouterr().out
 
 
 def of_an_earlier_version(folder):
