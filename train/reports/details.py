@@ -11,7 +11,6 @@ from train.reports.outcomes import (
     Result,
     num_last_epochs,
     shown,
-    tested_in,
     verdicts_of,
 )
 from train.reports.rows import Rows
@@ -44,7 +43,7 @@ def parts(
     verdicts = verdicts_of(comparisons) if about["study"] == "comparison" else ()
     found = what_is_compared(rows)
     for result in results:
-        found += _section(result, comparisons, about)
+        found += _section(result, comparisons, about["outcomes"][0])
         found += curves(out, result, verdicts)
     return [*found, _how_to_read(results, about)]
 
@@ -73,10 +72,10 @@ def curves(out: Path, result: Result, verdicts: Sequence[str] = ()) -> list[str]
 
 
 def _section(
-    result: Result, comparisons: Sequence[Comparison], about: Mapping[str, Any]
+    result: Result, comparisons: Sequence[Comparison], primary: str
 ) -> list[str]:
     """The paragraphs and tables of a block."""
-    block, tested = result.block, tested_in(about)
+    block = result.block
     parts = [f"## {block['name']}"]
     for arm, seeds in result.diverged.items():
         parts.append(
@@ -88,15 +87,15 @@ def _section(
             "is matched with diverged. It is compared with nothing."
         )
     if result.arms:
-        parts += [f"### {tested.title()} errors", _errors_table(result)]
+        parts += ["### Errors", _errors_table(result)]
     for outcome in dict.fromkeys(each.outcome for each in comparisons):
         mine = [
             each
             for each in comparisons
             if (each.block, each.outcome) == (block["name"], outcome)
         ]
-        if mine and outcome != about["outcomes"][0]:
-            parts += [f"### Differences in the {OUTCOMES[outcome].format(tested)}"]
+        if mine and outcome != primary:
+            parts += [f"### Differences in the {OUTCOMES[outcome]}"]
             parts += [_differences_table(mine)]
     if result.arms:
         parts += ["### What the arms did", _behaviour_table(result)]
@@ -116,7 +115,7 @@ def setting_of(result: Result) -> str:
     experiment = result.block["experiment"]
     data = experiment["data"]
     kind, _, path = data["data"].partition(":")
-    network, error, tested = None, None, "test"
+    network = error = tested = None
     if result.arms:
         run, tested = result.runs.iloc[0].fillna(""), result.task.tested
         network = f"{run['num_parameters']:,} parameters"
@@ -236,14 +235,12 @@ def _differences_table(comparisons: Sequence[Comparison]) -> str:
 
 def _how_to_read(results: Sequence[Result], about: Mapping[str, Any]) -> str:
     """What a reader must know of the tables, as a list."""
-    tested = tested_in(about)
     lines = [
         "All arms share initial weights, data order and augmentation, seed by seed. So "
         "differences are paired, over the seeds that both arms have.",
-        "The outcome of the verdicts is the "
-        f"{OUTCOMES[about['outcomes'][0]].format(tested)}. It was fixed beforehand. No "
-        f"epoch is picked by its {tested} error. Other outcomes are a second look: "
-        "their intervals are corrected for their own table only.",
+        f"The outcome of the verdicts is the {OUTCOMES[about['outcomes'][0]]}. It was "
+        "fixed beforehand. No epoch is picked by its error. Other outcomes are a "
+        "second look: their intervals are corrected for their own table only.",
         "The family is a data set's: the intervals of all its arms hold together with "
         "a chance of 95 %. Where each seed has all arms, and chance may explain how "
         "unequal their spreads are, all arms share one spread, what is left when the "
@@ -257,7 +254,7 @@ def _how_to_read(results: Sequence[Result], about: Mapping[str, Any]) -> str:
         "The tests take the differences of seeds as normal. Seeds added after a look "
         "at the verdicts make these too sure.",
         "Data and their split are the same for all seeds. So nothing here speaks of "
-        f"other {tested} sets.",
+        "other splits.",
         "`runs.csv` holds every run with its options, `epochs.csv` every epoch, and "
         "`comparisons.csv` all outcomes: the arm less the reference. `study.json` says "
         "what was compared. The report is made from these files.",

@@ -24,9 +24,9 @@ from train.runs.writing import writing
 from train.settings.optimizer import phase_pair
 
 OUTCOMES = {
-    "last_epochs_error": "{} error, mean of the last epochs",
-    "last_error": "{} error of the last epoch",
-    "area": "{} error, mean of all epochs",
+    "last_epochs_error": "error, mean of the last epochs",
+    "last_error": "error of the last epoch",
+    "area": "error, mean of all epochs",
 }
 UNDECIDED = "undecided"
 PHASES = ["low_loss_share", "phase_switches"]  # what switching did
@@ -98,12 +98,6 @@ class Comparison(NamedTuple):
             f"{self.finding} (at most {better:.2f} better, at most {worse:.2f} worse; "
             f"{self.found.detectable:.2f} would have been found 4 times in 5)"
         )
-
-
-def tested_in(about: dict[str, Any]) -> str:
-    """What the errors of a study are of: "test" or "validation" examples."""
-    kept = [each["experiment"]["data"].get("validation") for each in about["blocks"]]
-    return "validation" if any(kept) else "test"
 
 
 def shown(comparisons: Sequence[Comparison]) -> list[tuple[str, Comparison]]:

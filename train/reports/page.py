@@ -19,7 +19,6 @@ from train.reports.outcomes import (
     Result,
     points_text,
     shown,
-    tested_in,
 )
 from train.reports.rows import Rows
 from train.runs import drawing
@@ -64,7 +63,7 @@ def parts(
             f"![{headline(mine)}](forest.png)",
             _table(families, primary),
             f"**Controls.** {_controls(mine)}",
-            _how(mine, about),
+            _how(mine, primary),
         ]
     return found
 
@@ -306,9 +305,7 @@ def _table(families: Sequence[Family], primary: str) -> str:
     return tables.markdown(cells)
 
 
-def _how(comparisons: Sequence[Comparison], about: dict[str, Any]) -> str:
-    tested = tested_in(about)
-    outcome = OUTCOMES[about["outcomes"][0]].format(tested)
+def _how(comparisons: Sequence[Comparison], primary: str) -> str:
     methods = {each.found.method for each in comparisons}
     turned = {each.reference for each in comparisons} == {"lcam"}
     less = "LCAM less the arm" if turned else "the arm less the reference"
@@ -318,13 +315,13 @@ def _how(comparisons: Sequence[Comparison], about: dict[str, Any]) -> str:
     }
     margins = tables.span([each.margin for each in comparisons], "{:g}".format)
     lines = [
-        f"Differences are {less}, in points of the {outcome}. Below 0, "
+        f"Differences are {less}, in points of the {OUTCOMES[primary]}. Below 0, "
         f"{'LCAM' if turned else 'the arm'} is better.",
         f"Intervals and p hold for all arms of a part together: "
         f"{' or '.join(way[each] for each in sorted(methods))}.",
         f"*Equal* takes the 90 % interval of the arm alone. Its margin, {margins} "
-        "points, is a tenth of the reference's error, a point at most and a "
-        f"{tested} example at least, or what `--margin` says.",
+        "points, is a tenth of the reference's error, a point at most and an "
+        "example at least, or what `--margin` says.",
     ]
     return "**How.** " + " ".join(lines)
 

@@ -51,7 +51,7 @@ def _describe(path: Path, folder: Path) -> dict[str, Any]:
         config = json.loads((path / "config.json").read_text())
         if "seed" in config:
             epochs = int(config["epochs"])
-            tested = "validation" if config["data"]["validation"] else "test"
+            tested = "validation" if config["data"].get("validation") else "test"
             if (path / "metrics.jsonl").exists():
                 rows = records.read_metrics(path)
             state = _state(path, rows, config["on_nan"])
