@@ -62,7 +62,8 @@ def load_images(root: Path, size: tuple[int, int], channels: int) -> Examples:
 def folder_of(root: Path, names: Sequence[str]) -> Path | None:
     """The first folder of these names that is there."""
     if not root.is_dir():
-        raise InputError(f"there is no folder {root}. {_LAYOUT}")
+        what = f"{root} is a file" if root.exists() else f"there is no folder {root}"
+        raise InputError(f"{what}: name the folder that the images are in. {_LAYOUT}")
     return next((root / each for each in names if (root / each).is_dir()), None)
 
 

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from train.paths import expand
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
@@ -163,6 +164,14 @@ class Study(Options):
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
     #: kind of --data and the name of --network if given.
     out: Path | None = option(None, group="output")
+
+    @property
+    def kept_in(self) -> Path:
+        """The folder that it writes to."""
+        name = f"study-{self.name}{'-quick' * self.quick}"
+        name += f"-{self.data.partition(':')[0]}" if self.data else ""
+        name += f"-{self.network.rpartition(':')[2]}" if self.network else ""
+        return expand(self.out or Path("runs") / name)
 
 
 @dataclass(frozen=True)

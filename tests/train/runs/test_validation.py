@@ -105,6 +105,13 @@ def test_best_network_outlives_what_ends_a_run(
     assert records.steps_in(tmp_path / "run") == records.steps_in(whole)
 
 
+def test_run_that_keeps_its_best_network_goes_on_with_that(copy, command, capsys):
+    kept, words = records.steps_in(copy), [x for x in command if x != "--keep-best"]
+    assert main([*words, "--out", str(copy), "--resume"]) == 2
+    assert "keep_best was True, is False. Repeat its command" in capsys.readouterr().err
+    assert records.steps_in(copy) == kept
+
+
 def test_errors_are_called_those_of_validation(copy, command, tmp_path, capsys):
     error = errors_of(copy)[6 * STEPS]
     assert main([*command, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
