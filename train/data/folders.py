@@ -113,7 +113,8 @@ def _read(
                 f"cannot read {number:,} of {len(paths):,} images in {root}: {told}. "
                 "Move them away; or --skip-unreadable of `run` leaves them out."
             )
-        notes.say(f"warning: {number:,} unreadable images are left out: {told}")
+        number = f"{number:,} of {len(paths):,} images"
+        notes.say(f"warning: left out {number}, which cannot be read: {told}")
     files = [file for file, good in zip(files, is_read, strict=True) if good]
     labels = labels[is_read].astype(np.int32)
     return Examples(images, labels, tuple(classes), tuple(files))

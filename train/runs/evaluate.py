@@ -173,7 +173,8 @@ def _by_class(
         error = 100 * (1 - counts[label, label] / totals[label])
         lines.append(f"{names[label]:>{wide}}  {totals[label]:8,}  {error:6.2f} %")
     if number <= MOST_CLASSES:
-        width = max(3, len(str(counts.max())))
+        longest = min(max(map(len, names)), (78 - wide) // number - 1)
+        width = max(3, len(str(counts.max())), longest)
         cells = [f"{name[:width]:>{width}}" for name in names]
         lines += ["", "true class, and below each prediction how often:"]
         lines.append(" ".join([" " * wide, *cells]))

@@ -198,7 +198,7 @@ def test_photos_without_classes_get_predictions_by_file(folder, tmp_path, capsys
     files = ["grey.jpg", "holiday/apple/0.png", "holiday/plum/0.png"]
     assert [row["file"] for row in rows] == files
     assert "error" not in text
-    assert "1 unreadable images are left out: broken.jpg" in capsys.readouterr().err
+    assert "images, which cannot be read: broken.jpg" in capsys.readouterr().err
     _, known = predicted("fruit", "folder:photos", tmp_path / "known.csv")
     by_file = {row["file"]: row["p_apple"] for row in known}
     assert rows[1]["p_apple"] == by_file["apple/0.png"]  # scaled, it is the same
