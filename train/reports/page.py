@@ -271,7 +271,9 @@ def _draw(
     if subject != "LCAM" and len(references) == 1:
         minus = references.pop()
     squared = {result.task.is_squared for result, _ in families}
-    error = "test error" if False in squared else "squared error"
+    error = (
+        f"{families[0][0].task.tested} error" if False in squared else "squared error"
+    )
     error += " (of numbers: squared error)" * (len(squared) > 1)
     figure = draw_forest(
         [
@@ -318,7 +320,7 @@ def _how(comparisons: Sequence[Comparison], primary: str) -> str:
         f"Intervals and p hold for all arms of a part together: "
         f"{' or '.join(way[each] for each in sorted(methods))}.",
         f"*Equal* takes the 90 % interval of the arm alone. Its margin, {margins} "
-        "points, is a tenth of the reference's error, a point at most and a test "
+        "points, is a tenth of the reference's error, a point at most and an "
         "example at least, or what `--margin` says.",
     ]
     return "**How.** " + " ".join(lines)

@@ -203,8 +203,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             f"{folder} holds no {ABOUT}: name the folder of a study or a comparison, "
-            "or the report/ in it. Older versions of the program did not write this "
-            "file: repeat the command into a new folder."
+            "or the report/ in it. A run has no report: `python -m train plot` draws "
+            "it. Older versions of the program did not write this file."
         )
     with reading(path):
         about = json.loads(path.read_text())

@@ -72,6 +72,7 @@ def _goes_on(out: Path, config: Any, *, resume: bool, **facts: Any) -> bool:
 
 def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
     """Makes sure that `--out` can be used, as far as can be told without the data."""
+    _claim(config, {})  # reads the files of one's own
     if out is None or _goes_on(out := expand(out), config, resume=resume):
         return
     if resume:
@@ -179,7 +180,8 @@ def check_claim(
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
-        if key not in FREE_OPTIONS
+        # Without it the best network would be deleted.
+        if (key not in FREE_OPTIONS or (key == "keep_best" and saved.get(key)))
         and not (key in free and type(saved.get(key)) is int)
         and (key in saved or not only_saved)
         and number != saved.get(key)

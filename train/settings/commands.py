@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from train.paths import expand
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
@@ -164,6 +165,14 @@ class Study(Options):
     #: kind of --data and the name of --network if given.
     out: Path | None = option(None, group="output")
 
+    @property
+    def kept_in(self) -> Path:
+        """The folder that it writes to."""
+        name = f"study-{self.name}{'-quick' * self.quick}"
+        name += f"-{self.data.partition(':')[0]}" if self.data else ""
+        name += f"-{self.network.rpartition(':')[2]}" if self.network else ""
+        return expand(self.out or Path("runs") / name)
+
 
 @dataclass(frozen=True)
 class Report(Options):
@@ -276,7 +285,7 @@ class Export(Options):
 
 @dataclass(frozen=True)
 class Runs(Options):
-    """Lists the runs below a folder: state, epochs, test error, time.
+    """Lists the runs below a folder: state, epochs, error, time.
 
     A comparison or a study is one line, which says how many of its runs have finished.
 

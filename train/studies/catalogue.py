@@ -2,13 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
+from train.data import sources
+from train.data.dataset import Dataset
 from train.errors import InputError
 from train.paths import filled
 from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
+from train.settings.options import Data
 from train.studies.arms import (
     CONTROLS,
     Arm,
@@ -39,6 +43,26 @@ class Description(NamedTuple):
     make: Make
     note: str = ""  # what a reader of its report must know besides
     first_seed: int = 0
+
+
+def loader(study: Study) -> Load:
+    """What has loaded the data of a study, after all that its blocks refuse."""
+
+    @cache
+    def load(data: Data) -> Dataset:
+        try:
+            return sources.load_dataset(data)
+        except InputError as error:
+            if study.data:
+                raise
+            small, full = STUDIES[study.name].seeds
+            digits = "--quick, on handwritten digits, or " * (small != full)
+            raise InputError(
+                f"{error} Without a download: {digits}--data npz:PATH, on your images."
+            ) from None
+
+    make_blocks(study, load)
+    return load
 
 
 def make_blocks(study: Study, load: Load) -> list[Block]:

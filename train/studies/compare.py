@@ -31,7 +31,7 @@ from train.studies.trials import Clock
 OUTCOMES = ["last_error", "last_epochs_error", "area"]
 
 
-def compare(config: Compare) -> Path:
+def compare(config: Compare, dataset: Dataset) -> Path:
     """Runs every arm with every seed; prints the table; returns the folder.
 
     A comparison is a study of one block, whose arms the user names. An arm that
@@ -39,10 +39,8 @@ def compare(config: Compare) -> Path:
     another comparison comes first, which chooses the rate of each arm.
     """
     asked, config = config, dataclasses.replace(config, threads=devices.threads())
-    networks.check_own(config.model.network)
     for optimizer in parse_arms(config.arms).values():
         optimizers.method_of(optimizer)  # refused before anything is written
-    dataset = sources.load_fitting(config)
     networks.make_network_spec(config.model, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
     name = config.data.data.partition(":")[0]
@@ -62,7 +60,7 @@ def compare(config: Compare) -> Path:
         )
         dataset = sources.load_fitting(config)
     block = _make_block(config, config.arms)
-    question = "Which of these optimizers has the lowest test error?"
+    question = f"Which of these optimizers has the lowest {config.data.tested} error?"
     about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(
@@ -83,8 +81,8 @@ def compare(config: Compare) -> Path:
         verdicts = [*verdicts_of(comparisons), *untuned]
         plot_block(path, result, printable(folder.name), verdicts)
         print("", _results_table(result, comparisons, config), *untuned, sep="\n")
-        for unit in in_units(dataset.table, 100):
-            print(f"an error of 100 % is a {unit}")
+        for unit, number in in_units(dataset.table, 100).items():
+            print(f"an error of 100 % is an {unit} of {number}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():

@@ -233,7 +233,7 @@ def images_run(study, tmp_path):
 def test_phases_that_are_not_there_are_refused_before_anything_is_written(
     tmp_path, capsys
 ):
-    options = ["--phase", "shuffled", "--phases-of", str(tmp_path / "none")]
+    options = ["--phase", "shuffled", "--phases-of", str(tmp_path)]
     assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
     assert "must be a run of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
