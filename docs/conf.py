@@ -38,5 +38,6 @@ maximum_signature_line_length = 80
 napoleon_use_ivar = True
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output
 html_theme, html_title = "furo", f"lcam_optax {release}"
+html_search_scorer = str(Path(__file__).with_name("search.js"))
 html_copy_source = False  # without it there is no button that shows it as raw text
 html_static_path, html_css_files = ["site.css"], ["site.css"]
