@@ -8,6 +8,7 @@ from pathlib import Path
 import lcam_optax
 
 project, release = "lcam_optax", lcam_optax.__version__
+project_copyright = "2026, The lcam_optax authors"
 # The pages are the Markdown files of the repository, where they stand.
 root_doc = "README"
 include_patterns = ["*.md", "docs/**.md", "examples/*.md", "results/**.md"]
@@ -37,4 +38,6 @@ maximum_signature_line_length = 80
 napoleon_use_ivar = True
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output
 html_theme, html_title = "furo", f"lcam_optax {release}"
+html_search_scorer = str(Path(__file__).with_name("search.js"))
+html_copy_source = False  # without it there is no button that shows it as raw text
 html_static_path, html_css_files = ["site.css"], ["site.css"]

@@ -1,13 +1,13 @@
 """What the site has besides the Markdown files: pages of the program and of scripts."""
 
+import ast
 import enum
 import inspect
+import json
 import re
 import shutil
+import textwrap
 from pathlib import Path
-
-from docutils import nodes
-from sphinx import addnodes
 
 from train.settings import cli
 from train.settings.commands import COMMANDS
@@ -20,18 +20,25 @@ ENDINGS = {
     "README": (ROOT / "docs" / "contents.txt").read_text(),
     "docs/tutorial": "\n{nb-download}`Download the notebook <tutorial.ipynb>`\n",
     "examples/README": BELOW.format(f"/{SCRIPTS}/*"),
-    "results/README": BELOW.format("*/report\n*/details"),
 }
+# A report is called by its folder, as a study has several, and its details are below.
+REPORTS = sorted(path.parent.name for path in ROOT.glob("results/*/report.md"))
+LINES = "\n".join(f"{name} <{name}/report>" for name in REPORTS)
+ENDINGS["results/README"] = BELOW.format(LINES)
+ENDINGS |= {f"results/{r}/report": BELOW.format("Details <details>") for r in REPORTS}
 
 
 def setup(app) -> None:
     """Makes Sphinx call the functions below."""
     app.add_config_value("files_address", "", "env")
     app.connect("builder-inited", write_pages)
-    app.connect("source-read", add_ending)
+    app.connect("source-read", fit_source)
     app.connect("doctree-read", lead_links)
+    app.connect("doctree-read", link_pictures)
     app.connect("autodoc-process-signature", sign)
+    app.connect("autodoc-process-docstring", link_pages)
     app.connect("build-finished", add_index)
+    app.connect("build-finished", free_notebook)
 
 
 def write_pages(app) -> None:
@@ -66,24 +73,51 @@ def command_page(name: str, kind: type) -> str:
             parts.append(f"````{{option}} {shown}\n{about}\n````")
     if parser.epilog:
         examples = re.sub("(?m)^ +", "$ ", parser.epilog.partition("\n")[2])
-        parts.append(f"## Examples\n\n```console\n{examples}```")
+        parts.append(f"## Examples\n\n```console\n{examples.rstrip()}\n```")
     return "\n\n".join(parts)
 
 
-def add_ending(app, name: str, source: list[str]) -> None:
-    """Adds what a page has in the site only."""
-    source[0] += ENDINGS.get(name, "")
+def fit_source(app, name: str, source: list[str]) -> None:
+    """Changes and adds what a page has in the site only."""
+    text = source[0]
+    if name == "docs/tutorial" and (address := app.config.files_address):
+        repository = address.replace("/blob/", "@")
+        text = text.replace('SOURCE = ""', f'SOURCE = "git+{repository}"')
+    if name.startswith("results/"):  # files are pages here, with titles for their names
+        file = r"\[?(?<![\w./(])((?:docs|results)/\w+\.md)(?:\]\([^)]*\))?"
+        text = re.sub(file, rf"[]({'../' * name.count('/')}\1)", text)
+        text = re.sub(r"\A# [\w-]+(?=:)", f"# {Path(name).parent.name}", text)
+    source[0] = text + ENDINGS.get(name, "")
 
 
 def sign(app, what, name, thing, options, signature, returned) -> tuple | None:
-    """A signature as `help` shows it, where Sphinx would write out each alias."""
+    """A signature as it is written, where Sphinx would write out each alias."""
     if what == "class" and issubclass(thing, (tuple, enum.Enum)):
         return "", None  # the fields stand below
-    return signature and (str(inspect.signature(thing)).replace("'", ""), None)
+    if signature is None:
+        return None
+    function = thing.__init__ if what == "class" else thing
+    written = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    notes = {a.arg: a.annotation for a in ast.walk(written) if isinstance(a, ast.arg)}
+    arguments = [
+        one.replace(annotation=ast.unparse(notes[one.name]))
+        for one in inspect.signature(function).parameters.values()
+        if one.name != "self"
+    ]
+    text = str(inspect.Signature(arguments)).replace("'", "")
+    return text, written.returns and ast.unparse(written.returns)
+
+
+def link_pages(app, what, name, thing, options, lines: list[str]) -> None:
+    """Leads the pages that a docstring names to where they can be read."""
+    lines[:] = [re.sub(r"docs/(\w+)\.md", r":doc:`\1`", line) for line in lines]
 
 
 def lead_links(app, tree) -> None:
     """Leads links to files that are no pages to where they can be seen."""
+    from docutils import nodes  # only here: the tests of this module have no Sphinx
+    from sphinx import addnodes
+
     found = [n for n in tree.findall(nodes.Element) if n.get("reftype") == "myst"]
     for node in found:
         path = Path(app.env.doc2path(app.env.docname)).parent / node["reftarget"]
@@ -103,7 +137,26 @@ def lead_links(app, tree) -> None:
         node.replace_self(link)
 
 
+def link_pictures(app, tree) -> None:
+    """A picture leads to itself in full size, as Sphinx does it for scaled ones."""
+    for node in tree.findall(lambda node: node.tagname == "image"):
+        node["scale"] = 100
+
+
 def add_index(app, exception) -> None:
-    """The first page is what a web server shows for the folder."""
-    if exception is None:
-        shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
+    """What a web server shows for the folder leads to the first page."""
+    lead = '<meta http-equiv="refresh" content="0; url=README.html">'
+    (app.outdir / "index.html").write_text(f"<!doctype html>\n{lead}\n")
+
+
+def free_notebook(app, exception) -> None:
+    """A downloaded notebook has no pages beside it that its links could lead to."""
+    address = app.config.files_address
+    link = rf"[\1]({address}/docs/\2)" if address else r"*\1*"
+    for path in app.outdir.glob("_downloads/*/tutorial.ipynb"):
+        notebook = json.loads(path.read_text())
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"]).partition("{nb-download}")[0].rstrip()
+                cell["source"] = re.sub(r"\[([^\]]+)\]\((?!\w+:)([^)]+)\)", link, text)
+        path.write_text(json.dumps(notebook))

@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def save_torch(path: str | Path, network: WideResNet) -> None:
     """Writes a network as the `.npz` file of a PyTorch `state_dict`.
 
-    In PyTorch, read it with
+    In PyTorch, read it with::
 
         arrays = numpy.load("wrn.npz")
         network.load_state_dict({k: torch.from_numpy(arrays[k]) for k in arrays})

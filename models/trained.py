@@ -24,7 +24,8 @@ class TrainedNetwork:
       module: the network itself.
       about: what it was made from, and how its inputs are prepared; JSON.
       input_shape: of an example.
-      mean, std: float32 [channels], of pixels in [0, 1]; None but for images.
+      mean: float32 [channels], of pixels in [0, 1]; None but for images.
+      std: likewise, their standard deviation.
       class_names: where the data have names for classes.
     """
 

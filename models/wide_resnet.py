@@ -24,7 +24,7 @@ class WideResNet(nnx.Module):
     Convolutions and normalisations compute in `dtype`; parameters, batch statistics
     and the classifier are float32. In the convolutions padding is explicit, 1 on each
     side as in torch: "SAME" would pad differently at stride 2. Gradients are of
-    reverse mode only (`jax.grad`, `jax.vjp`), see `models.convolution`.
+    reverse mode only (`jax.grad`, `jax.vjp`): models/convolution.py says why.
 
     Args:
       depth: number of convolutions of the main path and the classifier, 6n + 4.

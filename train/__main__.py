@@ -35,18 +35,19 @@ from train.settings.commands import (
     Study,
 )
 
-# What does a command, and how its answer is printed; "" if it prints all by itself.
+# How a command's answer is printed, "" if it prints all by itself; what does it, and
+# before that what reads its data, which are refused before JAX is loaded.
 _DONE_BY = {
-    Compare: ("train.studies.compare:compare", ""),
-    Evaluate: ("train.runs.evaluate:evaluate", "{}"),
-    Export: ("train.runs.trained:export", "{}"),
-    Plot: ("train.reports.plot_folders:plot", "picture: {}"),
-    Presets: ("train.settings.presets:describe", "{}"),
-    Report: ("train.reports.report:report", "report: {}"),
-    Run: ("train.runs.command:run", ""),
-    Runs: ("train.runs.listing:list_runs", "{}"),
-    Studies: ("train.studies.catalogue:list_studies", "{}"),
-    Study: ("train.studies.study:study", ""),
+    Compare: ("", "train.data.sources:load_fitting", "train.studies.compare:compare"),
+    Evaluate: ("{}", "train.runs.evaluate:evaluate"),
+    Export: ("{}", "train.runs.trained:export"),
+    Plot: ("picture: {}", "train.reports.plot_folders:plot"),
+    Presets: ("{}", "train.settings.presets:describe"),
+    Report: ("report: {}", "train.reports.report:report"),
+    Run: ("", "train.runs.command:run"),
+    Runs: ("{}", "train.runs.listing:list_runs"),
+    Studies: ("{}", "train.studies.catalogue:list_studies"),
+    Study: ("", "train.studies.catalogue:loader", "train.studies.study:study"),
 }
 
 
@@ -137,16 +138,18 @@ def _execute(config: Command) -> None:
     from train.runs.command import check
 
     check(config)
-    if isinstance(config, Compare | Evaluate | Export | Study):
-        from train.engine.devices import start_jax
+    form, *names = _DONE_BY[type(config)]
+    words = [config] if dataclasses.fields(config) else []
+    for name in names:
+        if name == names[-1] and isinstance(config, Compare | Export | Study):
+            from train.engine.devices import start_jax
 
-        start_jax(getattr(config, "compile_cache", True))
-    name, form = _DONE_BY[type(config)]
-    module, _, function = name.partition(":")
-    do = getattr(importlib.import_module(module), function)
-    answer = do(config) if dataclasses.fields(config) else do()
+            threads = getattr(config, "threads", None)
+            start_jax(getattr(config, "compile_cache", True), threads)
+        module, _, function = name.partition(":")
+        words.append(getattr(importlib.import_module(module), function)(*words))
     if form:
-        print(form.format(answer))
+        print(form.format(words[-1]))
 
 
 def _settle() -> None:

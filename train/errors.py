@@ -26,10 +26,6 @@ class DiskError(InputError):
     """What was to be written could not be: the program adds how its command goes on."""
 
 
-class BusyError(InputError):
-    """Another process is using the folder of a run."""
-
-
 class DivergedError(Exception):
     """The training loss stopped being finite: the message says where.
 

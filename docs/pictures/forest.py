@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 OUTCOME = "last_epochs_error"
 ARMS = {
     "borrowed": "LCAM less LCAM with the phases of a run with another seed",
-    "matched-step": "LCAM less SGD of LCAM's mean effective step",
+    "matched-step": "LCAM less SGD of the effective step of LCAM's mean momentum",
     "sgd-0.9": "LCAM less SGD at 0.9",
 }
 # Report, block, and what the picture calls them.
@@ -81,7 +81,7 @@ def main() -> None:
         parts,
         title=f"LCAM is better in {better} of {len(rows)} comparisons, and worse in "
         f"{worse}",
-        axis="test error in points (diabetes: squared error)",
+        axis="test error in points (diabetes: percent of the variance)",
         sides=("LCAM better", "LCAM worse"),
     )
     path = Path(__file__).with_suffix(".png")

@@ -32,3 +32,10 @@ def test_data_set_is_loaded_by_its_name(monkeypatch):
     data = load_dataset(Data(data=name))
     assert data.train_inputs.shape == (124, 13)
     assert np.bincount(data.test_targets).tolist() == [18, 21, 15]
+
+
+def test_every_data_set_has_a_row_on_the_page_of_data():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    table = page.partition("\n## Data sets\n")[2].partition("\n<sub>")[0]
+    firsts = re.findall(r"(?m)^\| (`.*?) \|", table)
+    assert set(DATA_SETS) <= set(re.findall(r"`(\w+)`", " ".join(firsts)))

@@ -140,7 +140,7 @@ def recipes():
 
 
 def test_recipes_print_what_their_comments_say(recipes):
-    assert len(recipes.said) == 13
+    assert len(recipes.said) == 14
     assert recipes.printed == recipes.said
 
 

@@ -3,6 +3,7 @@
 Training is cut out: a command that would train says `TRAINS`, and starts no JAX.
 """
 
+import json
 import os
 import re
 import shutil
@@ -61,7 +62,11 @@ def home(tmp_path_factory):
     for name, changes in files.items():
         np.savez(home / f"{name}.npz", **arrays(**changes))
     (home / "notes.txt").write_text("mine")
-    folder.new_folder(home / "runs" / "digits-lcam-seed0", "", Run())
+    for name in ("digits-lcam-seed0", "begun"):
+        folder.new_folder(home / "runs" / name, "", Run())
+    (home / "runs/begun/checkpoints/5").mkdir(parents=True)
+    about = {"input_shape": [8, 8, 3], "num_outputs": 10}
+    (home / "runs/begun/network.json").write_text(json.dumps(about))
     (home / "runs" / "thesis").mkdir()
     (home / "runs" / "thesis" / "thesis.txt").write_text("precious")
     return home
@@ -163,6 +168,8 @@ REFUSED = {
     "compare --seeds 0 0 --arms sgd lcam": "--seeds must be different, got 0 0.",
     "study ablation --seeds 1 None": "--seeds must be None, or values without it.",
     # Options that do not go together.
+    "run --learning-rate 1 --optimizer optax.sgd --optimizer-options learning-rate=1/2"
+    "": "--learning-rate would be ignored: the optimizer's own learning-rate HIGH/LOW",
     "run --optimizer-options b1=0.8": "--optimizer-options is for other optimizers, "
     "such as optax.sgd. sgd has --momentum; lcam has --high-loss-momentum",
     "run --momentum 0.8": "--momentum belongs to --optimizer sgd, and would be ignored",
@@ -181,6 +188,9 @@ REFUSED = {
     "run --data mine.npz": "Did you mean npz:mine.npz?",
     "run --data a.npz": "Did you mean npz:a.npz?",
     "run --data NPZ:mine.npz": "Did you mean npz:mine.npz?",
+    "run --data csv:mine.npz --target y": "Did you mean npz:mine.npz?",
+    "evaluate runs/begun --data npz:runs": "Did you mean folder:runs?",
+    "run --data folder:notes.txt": "notes.txt is a file: name the folder that the im",
     "run --data nzp:mine": "Did you mean npz:mine?",
     "run --data npz:nothere.npz": "no file nothere.npz: --data npz:PATH takes an .npz",
     "run --data npz:~nosuchuser/a.npz": "there is no such user. Write the full path.",
@@ -227,6 +237,8 @@ REFUSED = {
     "plot runs": "it is full of them: `python -m train runs runs` lists them.",
     "plot runs/digits-lcam-seed0": "has not finished an epoch: wait for its first",
     "report runs/nope": "there is no folder runs/nope.",
+    "report runs/begun": "A run has no report: `python -m train plot` draws it.",
+    "run --phase borrowed --phases-of runs/nope": "there is no folder runs/nope.",
     # Runs that are there.
     "evaluate": "evaluate needs FOLDER. Folder of the run.",
     "evaluate runs/nope": "there is no folder runs/nope.",
@@ -330,6 +342,16 @@ def test_jax_does_not_start_for_what_is_refused(home):
         "evaluate runs/thesis",
         "evaluate runs/digits-lcam-seed0 --predictions mine.npz",
         "export runs/digits-lcam-seed0 mine.npz",
+        "export runs/begun a.npz --step 6",
+        "evaluate runs/begun --step best",
+        "evaluate runs/begun --data npz:nothere.npz",
+        "evaluate runs/begun --data digits",
+        "compare --data npz:w_len.npz",
+        "compare --network nothere.py:make",
+        "compare --arms sgd nothere.py:make",
+        "study ablation --data npz:nothere.npz",
+        "study ablation --quick --arms foo",
+        "study ablation --quick --out notes.txt",
     ]
     code = (
         "import sys; from train.__main__ import main\n"

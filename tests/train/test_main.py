@@ -375,15 +375,16 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     [
         "run --optimizer sgd --momentum 0.5 --nesterov --no-drop-last --hidden 8 8 "
         "--schedule step --milestones 1 2 --flip True",
-        "run --optimizer 'my file.py:make' --optimizer-options b=0.9/0.8 --margin 0.1",
-        "compare --arms sgd 'my file.py:make:b=0.5' --hidden 8 --out 'my runs'",
+        "run --optimizer 'my, own: file.py:make' "
+        "--optimizer-options b=0.9/0.8 --margin 0.1",
+        "compare --arms sgd 'my, own: file.py:make:b=0.5' --hidden 8 --out 'my runs'",
     ],
 )
 def test_what_is_next_runs_as_it_is_pasted(
     images, tmp_path, monkeypatch, capsys, command
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my file.py").write_text(
+    (tmp_path / "my, own: file.py").write_text(
         "import optax\ndef make(learning_rate, b): return optax.sgd(learning_rate, b)\n"
     )
     shutil.copy(images.removeprefix("npz:"), "my images.npz")

@@ -11,6 +11,7 @@ import numpy as np
 
 from train import notes
 from train.errors import InputError
+from train.paths import printable
 from train.settings.experiment import Experiment
 
 
@@ -100,12 +101,12 @@ def keep_fifth(
     return train, test
 
 
-def in_units(table: Mapping[str, Any], error: float) -> list[str]:
+def in_units(table: Mapping[str, Any], error: float) -> dict[str, str]:
     """A squared error, in percent of the variance, in the target's units if known."""
     if "std" not in table:
-        return []
-    root = np.sqrt(error / 100) * table["std"]
-    return [f"root mean squared error {root:.4g} in `{table['target']}`"]
+        return {}
+    root = f"{np.sqrt(error / 100) * table['std']:.4g}".replace("nan", "-")
+    return {f"RMSE in {printable(table['target'])}": root}
 
 
 @functools.lru_cache(maxsize=4)  # the runs of a study share their data

@@ -62,7 +62,8 @@ def load_images(root: Path, size: tuple[int, int], channels: int) -> Examples:
 def folder_of(root: Path, names: Sequence[str]) -> Path | None:
     """The first folder of these names that is there."""
     if not root.is_dir():
-        raise InputError(f"there is no folder {root}. {_LAYOUT}")
+        what = f"{root} is a file" if root.exists() else f"there is no folder {root}"
+        raise InputError(f"{what}: name the folder that the images are in. {_LAYOUT}")
     return next((root / each for each in names if (root / each).is_dir()), None)
 
 
@@ -112,7 +113,8 @@ def _read(
                 f"cannot read {number:,} of {len(paths):,} images in {root}: {told}. "
                 "Move them away; or --skip-unreadable of `run` leaves them out."
             )
-        notes.say(f"warning: {number:,} unreadable images are left out: {told}")
+        number = f"{number:,} of {len(paths):,} images"
+        notes.say(f"warning: left out {number}, which cannot be read: {told}")
     files = [file for file, good in zip(files, is_read, strict=True) if good]
     labels = labels[is_read].astype(np.int32)
     return Examples(images, labels, tuple(classes), tuple(files))

@@ -8,6 +8,7 @@ batch statistics are those of the whole batch.
 import contextlib
 import functools
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,9 +25,14 @@ AXIS = "data"
 _waiter = ThreadPoolExecutor(1, "waiter")
 
 
-def start_jax(compile_cache: bool) -> None:
-    """Starts JAX before anything is compiled; refuses an environment that cannot be."""
+def start_jax(compile_cache: bool, threads: int | None = None) -> None:
+    """Starts JAX before anything is compiled; refuses an environment that cannot be.
+
+    Without `threads` a CPU has one for each core that this process may use.
+    """
     keep_compiled(compile_cache)
+    # XLA takes the first that is there.
+    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads or _cores())
     if jax.config.jax_enable_x64:
         raise InputError(
             "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
@@ -42,6 +48,20 @@ def start_jax(compile_cache: bool) -> None:
             f"JAX cannot start{told}{reason}. Install JAX for the device, or set "
             "JAX_PLATFORMS to one that is here, such as cpu."
         ) from None
+
+
+def threads() -> int | None:
+    """Threads that compute on a CPU; None on an accelerator, which does the sums."""
+    if jax.default_backend() != "cpu":
+        return None
+    return int(os.environ.get("NPROC", _cores()))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def keep_compiled(wanted: bool) -> None:

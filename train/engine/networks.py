@@ -13,7 +13,7 @@ from train.data.dataset import Dataset
 from train.engine import own
 from train.engine.own import OwnFunction
 from train.engine.variables import pure, split
-from train.settings.options import Model, parse_network
+from train.settings.options import Model
 
 
 class NetworkSpec(NamedTuple):
@@ -42,12 +42,6 @@ def make_network_spec(model: Model, dataset: Dataset) -> NetworkSpec:
         own.check(mine, input_shape, spec.num_outputs)
         spec = spec._replace(own=mine)
     return spec
-
-
-def check_own(text: str | None) -> None:
-    """Makes sure that a user's own network can be loaded, before the data are."""
-    if text is not None and (asked := parse_network(text)) is not None:
-        own.find_own(asked)
 
 
 def make_network(spec: NetworkSpec, key: jax.Array) -> nnx.Module:

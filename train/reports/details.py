@@ -87,7 +87,7 @@ def _section(
             "is matched with diverged. It is compared with nothing."
         )
     if result.arms:
-        parts += ["### Test errors", _errors_table(result)]
+        parts += ["### Errors", _errors_table(result)]
     for outcome in dict.fromkeys(each.outcome for each in comparisons):
         mine = [
             each
@@ -115,15 +115,15 @@ def setting_of(result: Result) -> str:
     experiment = result.block["experiment"]
     data = experiment["data"]
     kind, _, path = data["data"].partition(":")
-    network = error = None
+    network = error = tested = None
     if result.arms:
-        run = result.runs.iloc[0].fillna("")
+        run, tested = result.runs.iloc[0].fillna(""), result.task.tested
         network = f"{run['num_parameters']:,} parameters"
         if run["network"]:
             network = f"{run['network']}, {network}"
         error = "squared, in percent of the variance of the training targets"
         if number := run["num_test_predictions"]:
-            error = f"{100 / number:.2g} points for one test example"
+            error = f"{100 / number:.2g} points for one {tested} example"
     kept = f"{data.get('validation')} training examples, kept from it"
     split = data.get("validation_split")  # earlier versions took the last
     kept = f"{kept}: {split}" if split else f"the last {kept}"
@@ -135,7 +135,7 @@ def setting_of(result: Result) -> str:
         "crop": data["crop_padding"] and f"padding of {data['crop_padding']}",
         "flip": data["flip"] and "half of the images",
         "network": network,
-        "test error": error,
+        f"{tested} error": error,
         "epochs": experiment["epochs"],
         "batch": experiment["batch_size"],
         "schedule": experiment["schedule"]["schedule"],
@@ -239,7 +239,7 @@ def _how_to_read(results: Sequence[Result], about: Mapping[str, Any]) -> str:
         "All arms share initial weights, data order and augmentation, seed by seed. So "
         "differences are paired, over the seeds that both arms have.",
         f"The outcome of the verdicts is the {OUTCOMES[about['outcomes'][0]]}. It was "
-        "fixed beforehand. No epoch is picked by its test error. Other outcomes are a "
+        "fixed beforehand. No epoch is picked by its error. Other outcomes are a "
         "second look: their intervals are corrected for their own table only.",
         "The family is a data set's: the intervals of all its arms hold together with "
         "a chance of 95 %. Where each seed has all arms, and chance may explain how "
@@ -254,7 +254,7 @@ def _how_to_read(results: Sequence[Result], about: Mapping[str, Any]) -> str:
         "The tests take the differences of seeds as normal. Seeds added after a look "
         "at the verdicts make these too sure.",
         "Data and their split are the same for all seeds. So nothing here speaks of "
-        "other test sets.",
+        "other splits.",
         "`runs.csv` holds every run with its options, `epochs.csv` every epoch, and "
         "`comparisons.csv` all outcomes: the arm less the reference. `study.json` says "
         "what was compared. The report is made from these files.",

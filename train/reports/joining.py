@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from train import notes
 from train.errors import InputError
 from train.reports.rows import Rows, of_block, unique
 from train.runs.folder import FREE_OPTIONS, OLD_SPLIT, config_as_json
+from train.settings.cli import listing
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 
@@ -39,12 +41,36 @@ def join(parts: Sequence[tuple[Path, Rows]]) -> Rows:
             )
     whole = functools.reduce(_merge, [part for _, part in parts])
     places = [(b["name"], name) for b in whole.about["blocks"] for name in _arms(b)]
+    _check_threads(whole.runs)
     tables = []
     for table in whole[1:]:
         order = [(places.index(key[:2]), key[2]) for key in table.index]
         at = sorted(range(len(order)), key=order.__getitem__)
         tables.append(table.iloc[at])
     return Rows(whole.about, *tables)
+
+
+def _check_threads(runs: pd.DataFrame) -> None:
+    """Refuses arms of a seed that were rounded otherwise; tells of seeds that were."""
+    if "threads" not in runs:
+        return
+    known = runs[runs.device == "cpu"].threads.dropna()  # older runs did not keep it
+    for (block, seed), mine in known.groupby(["block", "seed"]):
+        if mine.nunique() > 1:
+            one = mine[mine != mine.iloc[0]][:1]
+            found = [(key[1], each) for key, each in pd.concat([mine[:1], one]).items()]
+            arms = " and ".join(f"{arm} on {number}" for arm, number in found)
+            raise InputError(
+                f"in {block} the arms of seed {seed} ran with other numbers of "
+                f"threads, {arms}: on a CPU their sums are rounded by it, so they are "
+                f"not paired. Repeat one of them with --threads."
+            )
+    if known.nunique() > 1:
+        numbers = listing(sorted(known.unique()), "and")
+        notes.say(
+            f"remark: the seeds ran with different numbers of threads ({numbers}), all "
+            "arms of a seed with the same"
+        )
 
 
 def _merge(whole: Rows, part: Rows) -> Rows:

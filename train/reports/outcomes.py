@@ -24,9 +24,9 @@ from train.runs.writing import writing
 from train.settings.optimizer import phase_pair
 
 OUTCOMES = {
-    "last_epochs_error": "test error, mean of the last epochs",
-    "last_error": "test error of the last epoch",
-    "area": "test error, mean of all epochs",
+    "last_epochs_error": "error, mean of the last epochs",
+    "last_error": "error of the last epoch",
+    "area": "error, mean of all epochs",
 }
 UNDECIDED = "undecided"
 PHASES = ["low_loss_share", "phase_switches"]  # what switching did

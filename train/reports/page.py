@@ -110,8 +110,8 @@ def answer(
     sentences = [*rates, *_observed(results)]
     if first and not sentences:
         sentences.append(f"**{headline(first)}.**")
-    if len(first) > 1 and not rates:
-        sentences.append(_settled(first, ""))
+    if not rates:
+        sentences.append(_settled(first, "") if len(first) > 1 else "")
         sentences.append(_settled(area, "Over all epochs, "))
     sentences += conclusions(first)
     if first and all(each.found.num_seeds == 1 for each in first):
@@ -271,7 +271,9 @@ def _draw(
     if subject != "LCAM" and len(references) == 1:
         minus = references.pop()
     squared = {result.task.is_squared for result, _ in families}
-    error = "test error" if False in squared else "squared error"
+    error = (
+        f"{families[0][0].task.tested} error" if False in squared else "squared error"
+    )
     error += " (of numbers: squared error)" * (len(squared) > 1)
     figure = draw_forest(
         [
@@ -287,19 +289,19 @@ def _draw(
 
 def _table(families: Sequence[Family], primary: str) -> str:
     """A row an arm."""
-    cells = [["arm", "seeds", "error", "difference [95 % interval]", "p", "verdict"]]
+    cells = [["arm", "verdict", "difference [95 % interval]", "p", "error", "seeds"]]
     for result, mine in families:
         if len(families) > 1:
             cells.append([f"**{result.block['name']}**", *5 * [""]])
         errors = {arm: runs[primary].mean() for arm, runs in result.arms.items()}
         reference = result.block["reference"]
         number, error = len(result.arms[reference]), f"{errors[reference]:.2f}"
-        cells.append([f"`{reference}`", str(number), error, "", "", "reference"])
+        cells.append([f"`{reference}`", "reference", "", "", error, str(number)])
         found = {each.arm: each.found for each in mine}
         for row in _rows(result, mine):
             seeds, p = str(found[row.name].num_seeds), found[row.name].p_value
-            start = [f"`{row.name}`", seeds, f"{errors[row.name]:.2f}"]
-            cells.append([*start, row.interval, tables.p_text(p), row.verdict])
+            start = [f"`{row.name}`", row.verdict, row.interval, tables.p_text(p)]
+            cells.append([*start, f"{errors[row.name]:.2f}", seeds])
     return tables.markdown(cells)
 
 
@@ -318,7 +320,7 @@ def _how(comparisons: Sequence[Comparison], primary: str) -> str:
         f"Intervals and p hold for all arms of a part together: "
         f"{' or '.join(way[each] for each in sorted(methods))}.",
         f"*Equal* takes the 90 % interval of the arm alone. Its margin, {margins} "
-        "points, is a tenth of the reference's error, a point at most and a test "
+        "points, is a tenth of the reference's error, a point at most and an "
         "example at least, or what `--margin` says.",
     ]
     return "**How.** " + " ".join(lines)
@@ -332,7 +334,8 @@ def source(rows: Rows) -> str:
     found = rows.about["environments"]
     commits = [f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found]
     machines = [
-        f"device: {e['device']}; {e['machine']}, {e['cores']} cores; "
+        f"device: {e['device']}; {e['machine']}, {e['cores']} cores"
+        f"{_threads(e.get('threads'))}; "
         f"Python {e['python']}, {', '.join(map(' '.join, e['versions'].items()))}"
         for e in found
     ]
@@ -348,6 +351,10 @@ def source(rows: Rows) -> str:
         f"{minutes:.1f} minutes of training and testing",
     ]
     return "**From.**\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _threads(number: int | None) -> str:
+    return "" if number is None else f", {number} thread{'s' * (number != 1)}"
 
 
 def _command(words: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ def draw_panels(figure: Any, lines: Sequence[Line], name: str = "") -> None:
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside right upper",
         fontsize="small",
-        title=f"test {task.error}, last epoch",
+        title=f"{task.tested} {task.error}, last epoch",
         title_fontsize="small",
     )
     means = "one seed"
@@ -162,7 +162,7 @@ def _finish(
     """Labels and scales an axis."""
     match column:
         case "test_error":
-            panel.set_ylabel(f"test {task.error}")
+            panel.set_ylabel(f"{task.tested} {task.error}")
             drawing.log_scale(panel, numbers, floor, " %")
         case "train_loss":
             panel.set_ylabel(f"training loss ({task.loss})")

@@ -22,6 +22,7 @@ class Question(NamedTuple):
       weights: by arm; what is compared is the weighted sum of the arms' test errors.
       below: what is so where the sum is below 0.
       above: what is so where it is above 0.
+      share: the sum as a part of the difference that the question names.
     """
 
     name: str
@@ -29,10 +30,11 @@ class Question(NamedTuple):
     weights: Mapping[str, float]
     below: str = "LCAM is better"
     above: str = "LCAM is worse"
+    share: float = 1.0
 
 
 class Plan(NamedTuple):
-    """What was fixed of a study before its first run; see results/PLAN.md.
+    """What was fixed of a study before its answer was known; see results/PLAN.md.
 
     Attributes:
       seeds: 0 to `seeds` - 1 are run before anything is judged.
@@ -42,6 +44,7 @@ class Plan(NamedTuple):
         epochs: how many epochs does the second save?
       margin: points of test error; smaller differences count as none.
       chance: test error in percent that a diverged run counts as.
+      amended: what was fixed after the first run, in words; "" for nothing.
     """
 
     seeds: int
@@ -50,6 +53,7 @@ class Plan(NamedTuple):
     saving: tuple[str, str] | None = None
     margin: float = 0.3
     chance: float = 90.0
+    amended: str = ""
 
 
 def plan_of(rows: Rows) -> Plan | None:
@@ -205,6 +209,7 @@ def _own_less_borrowed(*weights: float) -> dict[str, float]:
 
 _OWN = "Does a run's own loss add anything to another run's?"
 _HELPS, _HARMS = "the own loss helps", "the own loss harms"
+_UNSEEN = "before any difference was looked at."
 _DOSE = Question(
     "dose",
     "Does the harness find a known effect, half the learning rate?",
@@ -232,6 +237,8 @@ PLANS = {
                 for arm in _BETTER.split()
             ),
         ),
+        amended="The order of the questions, their three sides and the pairs of seeds "
+        f"were fixed while the seeds ran, {_UNSEEN}",
     ),
     "plan-dose": Plan(
         48,
@@ -249,6 +256,7 @@ PLANS = {
                 _own_less_borrowed(1 / 4, -1 / 4, -1 / 4, 1 / 4),
                 f"{_HELPS} LCAM's order more at once than late",
                 f"{_HELPS} LCAM's order more late than at once",
+                1 / 4,
             ),
             Question(
                 "by order",
@@ -256,6 +264,7 @@ PLANS = {
                 _own_less_borrowed(1 / 4, -1 / 4, 1 / 4, -1 / 4),
                 f"{_HELPS} LCAM's order more",
                 f"{_HELPS} the reversed order more",
+                1 / 2,
             ),
             Question(
                 "by timing",
@@ -263,6 +272,7 @@ PLANS = {
                 _own_less_borrowed(1 / 4, 1 / 4, -1 / 4, -1 / 4),
                 f"{_HELPS} more at once",
                 f"{_HELPS} more one step late",
+                1 / 2,
             ),
         ),
         (
@@ -278,6 +288,8 @@ PLANS = {
                 for form in _FORMS
             ),
         ),
+        amended="The order and the weights of the questions 2 to 4 were fixed after "
+        f"12 seeds, {_UNSEEN}",
     ),
     "plan-epochs": Plan(24, saving=("sgd-0.9", "lcam")),
 }

@@ -22,7 +22,8 @@ _HTML = """<!doctype html>
 <title>{title}</title>
 <style>
 body {{ font: 16px/1.5 sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; }}
-img {{ max-width: 100%; background: white; }}
+p:has(img) {{ overflow-x: auto; }}
+img {{ background: white; max-width: 100%; min-width: 40em; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
 td, th {{ border-bottom: 1px solid #8884; padding: 0.2em 0.6em; text-align: left; }}
 code {{ font-size: 0.9em; overflow-wrap: anywhere; }}
@@ -103,6 +104,7 @@ def write_html(folder: Path) -> Path:
 
     body = re.sub(r'src="([^"]+\.png)"', inline, make.render(text))
     body = body.replace(f'href="{DETAILS}"', 'href="#details"')
+    body = body.replace(f'href="{PAGE}"', 'href="#"')
     body = body.replace("<hr />", '<hr id="details" />')
     path = folder / "report.html"
     replace(path, _HTML.format(title=make.renderInline(title), body=body))

@@ -36,7 +36,8 @@ ORIGIN = (
     *("network", "num_parameters", "num_test_predictions"),
 )
 FACTS = (*(f"option_{name}" for name in OPTIONS), *ORIGIN, "data_sha256")
-ENVIRONMENT = ("commit", "device", "machine", "cores", "python", "versions")
+ENVIRONMENT = ("commit", "device", "machine", "cores", "threads")
+ENVIRONMENT += ("python", "versions")
 # Of columns; all others hold numbers, NaN where there is none.
 _TEXTS = ("block", "arm", "name", "commit", "device", "network", "data_sha256")
 _TEXTS += ("option_optimizer", "option_loss_average", "option_phase")
@@ -202,8 +203,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             f"{folder} holds no {ABOUT}: name the folder of a study or a comparison, "
-            "or the report/ in it. Older versions of the program did not write this "
-            "file: repeat the command into a new folder."
+            "or the report/ in it. A run has no report: `python -m train plot` draws "
+            "it. Older versions of the program did not write this file."
         )
     with reading(path):
         about = json.loads(path.read_text())

@@ -9,16 +9,17 @@ from train.paths import expand
 from train.runs.curves import check_drawable
 from train.runs.display import Display
 from train.runs.folder import check_folder
-from train.runs.records import check_is_run
+from train.runs.records import check_is_run, chosen_step, read_network
 from train.runs.remarks import summarize
 from train.runs.writing import check_output
-from train.settings.commands import Command, Compare, Evaluate, Export, Plot
+from train.settings.commands import Command, Compare, Evaluate, Export, Plot, Study
 from train.settings.experiment import Run
 
 
 def check(config: Command) -> None:
     """Refuses folders and files that a command cannot use."""
     folders = [*getattr(config, "folders", []), getattr(config, "folder", None)]
+    folders += [config.optimizer.phases_of] if isinstance(config, Run) else []
     folders = [expand(folder) for folder in folders if folder is not None]
     for folder in folders:
         if not folder.is_dir():
@@ -40,18 +41,17 @@ def check(config: Command) -> None:
             pass  # another process may have the folder
         case Compare() | Run():
             check_folder(config.out, config, resume=config.resume)
+        case Study(kept_in=folder):
+            has_begun = (folder / "config.json").exists()
+            check_folder(folder, config, resume=has_begun)
+    if isinstance(config, Evaluate | Export):
+        read_network(folder)
+        chosen_step(folder, config.step)
 
 
 def run(config: Run) -> None:
     """Loads the data, trains, draws, and says what the run came to."""
     with Display(quiet=config.quiet, tested=config.data.tested) as display:
-        if config.model.own is not None and config.cluster.coordinator is None:
-            display.stage("loading JAX")  # which the user's file needs
-            from train.engine.devices import start_jax
-            from train.engine.networks import check_own
-
-            start_jax(config.compile_cache)
-            check_own(config.model.network)
         display.stage(f"loading {config.data.data}")
         from train.data.description import remark
         from train.data.sources import load_fitting
@@ -66,7 +66,7 @@ def run(config: Run) -> None:
         from train.engine.devices import start_jax
         from train.runs import loop
 
-        start_jax(config.compile_cache)
+        start_jax(config.compile_cache, config.threads)
         try:
             folder = loop.run(config, dataset, display=display)
         except StoppedError as error:

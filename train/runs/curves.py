@@ -28,6 +28,7 @@ class Task(NamedTuple):
     num_tests: int | None = None  # predictions that a test error is a share of, if so
     is_squared: bool = False  # whether errors are squared ones, of numbers
     data_sha256: str = ""
+    tested: str = "test"  # or "validation"
 
     @property
     def error(self) -> str:
@@ -64,6 +65,7 @@ def make_task(experiment: Mapping[str, Any], facts: Mapping[str, Any]) -> Task:
         num_tests,
         "num_test_predictions" in facts and num_tests is None,
         str(facts.get("data_sha256")),
+        "validation" if data.get("validation") else "test",
     )
 
 

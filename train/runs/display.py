@@ -153,10 +153,13 @@ class Display(contextlib.ExitStack):
         for name, show in self._shows.items():
             with contextlib.suppress(KeyError, TypeError):  # no test, or no phases
                 cells[name] = show(row)
+        units = {name: x for name, x in row.items() if name.startswith("RMSE in ")}
+        cells |= units
         if not self._is_live:
             parts = [f"{name} {cells[name]}" for name in [*cells][1:4]]
             if "test_error" not in row:
                 parts[-1] = "no test"
+            parts += [f"{name} {x}" for name, x in units.items() if x != "-"]
             parts.append(f"{cells['examples/s']} examples/s")
             self.line(f"epoch {row['epoch']}/{self._epochs}: {', '.join(parts)}")
             return

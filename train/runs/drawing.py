@@ -192,7 +192,8 @@ def draw_momentum(axes: plt.Axes, run: Curves) -> None:
 
 def _draw_errors(axes: plt.Axes, run: Curves) -> None:
     """Draws test and training error, in the colour of the run's kind."""
-    columns = {name: run.metrics[f"{name}_error"] for name in ("test", "train")}
+    names = {run.task.tested: "test_error", "train": "train_error"}
+    columns = {name: run.metrics[column] for name, column in names.items()}
     numbers = np.concatenate(list(columns.values()))
     floor = floor_of(numbers, run.task.num_tests)
     for (name, errors), dashes in zip(columns.items(), ("-", ":"), strict=True):

@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from train import notes
 from train.data import sources
 from train.data.dataset import Examples, fingerprint, in_units
-from train.engine import networks
-from train.engine.device_data import batches
-from train.engine.program import example_errors, example_losses
 from train.errors import InputError
 from train.paths import expand, printable
-from train.runs.records import reading
-from train.runs.trained import RunNetwork, load_run
+from train.runs.records import read_network, reading
 from train.runs.writing import replace
 from train.settings.cli import listing
 from train.settings.commands import Evaluate
@@ -30,12 +25,18 @@ MOST_CLASSES = 20  # of a confusion matrix that a terminal can show
 def evaluate(config: Evaluate) -> str:
     """Tests the network of a run; returns what is printed."""
     folder, path = expand(config.folder), config.predictions
+    about = read_network(folder)  # bad data are refused before JAX is loaded
+    tested = _fitting(_load(folder, config.data, about), about)
+    from train.engine import devices, networks
+    from train.engine.device_data import batches
+    from train.runs.trained import load_run
+
+    devices.start_jax(config.compile_cache)
     network = load_run(folder, config.step)
-    tested = _fitting(_load(folder, config.data, network), network)
     size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
     parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     outputs = np.concatenate(parts)[: len(tested.inputs)]
-    table = network.about.get("table", {})
+    table = about.get("table", {})
     names = network.class_names or [*map(str, range(network.spec.num_outputs))]
     if tested.targets is not None and "std" in table:  # as the outputs, in own units
         targets = tested.targets.astype(float) * table["std"] + table["mean"]
@@ -57,7 +58,7 @@ def evaluate(config: Evaluate) -> str:
     return "\n".join(lines)
 
 
-def _load(folder: Path, asked: str | None, network: RunNetwork) -> Examples:
+def _load(folder: Path, asked: str | None, about: Mapping[str, Any]) -> Examples:
     """The data that are asked for, in the network's size; or the run's own."""
     path = folder / "config.json"
     with reading(path, "Take the folder from a copy."):
@@ -80,8 +81,8 @@ def _load(folder: Path, asked: str | None, network: RunNetwork) -> Examples:
         tested = dataset.test_inputs, dataset.test_targets, dataset.class_names
         return Examples(*tested, dataset.test_files, name, batch_size, own.tested)
     kind, is_file, path = asked.partition(":")
-    file, shape = expand(Path(path)), network.spec.input_shape
-    table = network.about.get("table", {})
+    file, shape = expand(Path(path)), about["input_shape"]
+    table = about.get("table", {})
     fits = {"csv": "columns" in table, "folder": len(shape) == 3}
     is_seen = asked == own.data and kind in fits
     if not fits.get(kind, True):
@@ -113,11 +114,11 @@ def _load(folder: Path, asked: str | None, network: RunNetwork) -> Examples:
     return tested._replace(name=asked, batch_size=batch_size)
 
 
-def _fitting(tested: Examples, network: RunNetwork) -> Examples:
+def _fitting(tested: Examples, about: Mapping[str, Any]) -> Examples:
     """The same with the network's numbers of classes; other data are refused."""
-    expected, found = network.spec.input_shape, tested.inputs.shape[1:]
-    targets, number = tested.targets, network.spec.num_outputs
-    names = network.class_names
+    expected, found = about["input_shape"], tested.inputs.shape[1:]
+    targets, number = tested.targets, about["num_outputs"]
+    names = about.get("class_names", ())
     if found != expected:
         problem = (
             f"has inputs of the shape {found}, and the network takes {expected}: name "
@@ -145,6 +146,8 @@ def _scores(
     outputs: np.ndarray, tested: Examples, table: Mapping[str, Any]
 ) -> list[str]:
     """Loss and error, as in training; a target of numbers has its own units here."""
+    from train.engine.program import example_errors, example_losses
+
     targets, split = tested.targets, tested.split
     if targets.dtype.kind == "f":
         error = np.mean((outputs[:, 0] - targets) ** 2) / table.get("std", 1) ** 2
@@ -154,7 +157,7 @@ def _scores(
         loss, error = (np.asarray(part, np.float64).mean() for part in each)
         unit = "%"
     lines = [f"{split} loss {loss:.6f}", f"{split} error {100 * error:.4f} {unit}"]
-    return lines + in_units(table, 100 * error)
+    return [*lines, *map(" ".join, in_units(table, 100 * error).items())]
 
 
 def _by_class(
@@ -170,7 +173,8 @@ def _by_class(
         error = 100 * (1 - counts[label, label] / totals[label])
         lines.append(f"{names[label]:>{wide}}  {totals[label]:8,}  {error:6.2f} %")
     if number <= MOST_CLASSES:
-        width = max(3, len(str(counts.max())))
+        longest = min(max(map(len, names)), (78 - wide) // number - 1)
+        width = max(3, len(str(counts.max())), longest)
         cells = [f"{name[:width]:>{width}}" for name in names]
         lines += ["", "true class, and below each prediction how often:"]
         lines.append(" ".join([" " * wide, *cells]))
@@ -184,6 +188,8 @@ def _write_predictions(
     path: Path, outputs: np.ndarray, tested: Examples, names: Sequence, std: Any
 ) -> None:
     """A row an example: prediction, probabilities, file and target as far as known."""
+    import jax
+
     columns = {"file": [*map(printable, tested.files)]} if tested.files else {}
     if tested.targets is not None:
         columns["target"] = tested.targets

@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 
 from train import notes
-from train.errors import BusyError, InputError
+from train.errors import InputError
 from train.paths import expand, printable
 from train.runs.provenance import environment
 from train.runs.records import reading
@@ -31,6 +31,7 @@ FREE_OPTIONS = (
     *("out", "resume", "seeds", "budget", "report", "phases_of"),
     # How it is computed, which changes rounding at most, and how often it is saved.
     *("devices", "steps_per_call"),
+    "threads",  # but see `check_claim`
     "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
@@ -71,6 +72,7 @@ def _goes_on(out: Path, config: Any, *, resume: bool, **facts: Any) -> bool:
 
 def check_folder(out: Path | None, config: Any, *, resume: bool) -> None:
     """Makes sure that `--out` can be used, as far as can be told without the data."""
+    _claim(config, {})  # reads the files of one's own
     if out is None or _goes_on(out := expand(out), config, resume=resume):
         return
     if resume:
@@ -135,13 +137,13 @@ def _write_claim(folder: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time use a run; its end, even a crash, frees the run."""
+    """Lets one process at a time use a folder; its end, even a crash, frees it."""
     lock = filelock.FileLock(no_link(folder / ".lock"), blocking=False)
     with writing(folder):
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise BusyError(
+            raise InputError(
                 f"another process is using {folder}: wait until it ends, or name "
                 "another --out."
             ) from None
@@ -178,7 +180,8 @@ def check_claim(
     differing = [
         f"{key} was {saved.get(key)}, is {number}"
         for key, number in ours.items()
-        if key not in FREE_OPTIONS
+        # Without it the best network would be deleted.
+        if (key not in FREE_OPTIONS or (key == "keep_best" and saved.get(key)))
         and not (key in free and type(saved.get(key)) is int)
         and (key in saved or not only_saved)
         and number != saved.get(key)
@@ -188,6 +191,13 @@ def check_claim(
             f"the run in {folder} has other options or data: "
             f"{'; '.join(differing[:3])}. Repeat its command with the same options "
             "and data, or name another --out."
+        )
+    was, now = saved.get("threads"), ours.get("threads")
+    if None not in (was, now) and was != now:
+        raise InputError(
+            f"the run in {folder} has {was} thread{'s' * (was != 1)}, not {now}. Sums "
+            f"on a CPU are rounded by their number: add --threads {was}, or name "
+            "another --out."
         )
 
 

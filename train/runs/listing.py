@@ -46,11 +46,12 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _describe(path: Path, folder: Path) -> dict[str, Any]:
     """What is told of a run; a comparison or a study has no state of its own."""
-    rows, epochs, state = [], None, "damaged"
+    rows, epochs, state, tested = [], None, "damaged", None
     with contextlib.suppress(*records.UNREADABLE):
         config = json.loads((path / "config.json").read_text())
         if "seed" in config:
             epochs = int(config["epochs"])
+            tested = "validation" if config["data"].get("validation") else "test"
             if (path / "metrics.jsonl").exists():
                 rows = records.read_metrics(path)
             state = _state(path, rows, config["on_nan"])
@@ -62,6 +63,7 @@ def _describe(path: Path, folder: Path) -> dict[str, Any]:
         "state": state,
         "epochs_done": len(rows),
         "epochs": epochs,
+        "tested": tested,
         "test_error": tests[-1] if tests else None,
         "seconds": round(sum(row.get("seconds", 0.0) for row in rows), 3),
     }
@@ -87,16 +89,16 @@ def _state(path: Path, rows: list[dict[str, Any]], on_nan: str) -> str:
 
 def _table(runs: list[dict[str, Any]]) -> list[str]:
     """Columns; a name that would make its row too long has a line of its own."""
-    rows = [("run", "state", "epochs", "test error", "time")]
+    rows = [("run", "state", "epochs", "error", "time")]
     for run in runs:
-        name, state, done, epochs, error, seconds = run.values()
+        name, state, done, epochs, tested, error, seconds = run.values()
         parts = state.endswith("runs")
         rows.append(
             (
                 printable(name),
                 state,
                 "-" if parts else f"{done}/{epochs or '?'}",
-                "-" if error is None else f"{error:.2f} %",
+                "-" if error is None else f"{tested} {error:.2f} %",
                 "{}:{:02}".format(*divmod(round(seconds), 60)),
             )
         )

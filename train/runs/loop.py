@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from train import notes
-from train.data.dataset import Dataset, fingerprint
+from train.data.dataset import Dataset, fingerprint, in_units
 from train.engine import devices, networks, optimizers
 from train.engine.calls import Pace, steps_per_call
 from train.engine.device_data import make_data
@@ -64,10 +64,10 @@ def run(
       light: leave no checkpoint when the run has finished.
 
     Raises:
-      BusyError: another process is at work in the folder.
       DivergedError: a loss was not finite; the epoch's rows are written.
       StoppedError: a signal ended it; where it was is saved.
     """
+    config = replace(config, threads=devices.threads())
     with contextlib.ExitStack() as stack:
         display = display or stack.enter_context(Display(bar_only=quiet))
         stop = stack.enter_context(Stop(display.stopping))
@@ -406,8 +406,9 @@ class _Training:
         records.append_steps(self.folder, rows)
         if self._events is not None:
             self._events.write(row)
+        shown = row | in_units(self._about["table"], row.get("test_error", np.nan))
         acts = self._config.optimizer.by_phase  # SGD's phases do nothing
-        self._display.epoch(row if acts else row | {"phase_switches": None})
+        self._display.epoch(shown if acts else shown | {"phase_switches": None})
         remark = oddity(row, self._config, records.first_loss(self.folder))
         if remark and not self._has_remarked:
             notes.say(remark)
@@ -445,7 +446,7 @@ class _Training:
             number = self._epoch * self._spec.steps_per_epoch + bad[0] + 1
             what = f"the training loss is {steps.loss[bad[0]]} at step {number}"
         elif test and not np.isfinite(test.loss).all():
-            what = f"the test loss is {np.sum(test.loss)}"
+            what = f"the {self._config.data.tested} loss is {np.sum(test.loss)}"
         else:
             return
         raise DivergedError(

@@ -15,6 +15,8 @@ def environment(*more_packages: str) -> dict[str, Any]:
     """Command, commit, time, hardware, and versions of packages that are installed."""
     import jax  # late: whoever only looks into a folder does not need it
 
+    from train.engine import devices
+
     packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]
@@ -30,10 +32,7 @@ def environment(*more_packages: str) -> dict[str, Any]:
         "num_devices": jax.device_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        # Of XLA's pool on a CPU. Sums are split by this number, and round by it.
-        "threads": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "threads": devices.threads(),
         "python": platform.python_version(),
         "versions": versions,
     }

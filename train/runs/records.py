@@ -25,7 +25,9 @@ UNREADABLE = (
     *(RecursionError, csv.Error),
 )
 
+AGAIN = "Resume the run with --resume, which writes it again."
 FINISHED = "finished.json"
+NETWORK = "network.json"
 CHECKPOINTS = "checkpoints"
 ROWS = ("metrics.jsonl", "steps.csv")
 STEP_COLUMNS = ("step", "loss", "average_loss", "phase", "momentum")
@@ -53,6 +55,18 @@ def check_is_run(folder: Path) -> None:
             f"{folder} is the folder of a comparison or a study: name one of its runs. "
             f"The command `python -m train runs {folder}` lists them."
         )
+
+
+def read_network(folder: Path) -> dict[str, Any]:
+    """Reads what is known of a run's network, and of the data that it was made for."""
+    if not (folder / NETWORK).exists():
+        raise InputError(
+            f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
+            "version of the program. Repeat the run's command."
+        )
+    with reading(folder / NETWORK, AGAIN):
+        about = json.loads((folder / NETWORK).read_text())
+        return about | {"input_shape": tuple(about["input_shape"])}
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
@@ -166,6 +180,29 @@ def best_step(folder: Path, done: int) -> int | None:
             if row["step"] <= done and row.get("test_error") is not None
         ]
     return min(errors)[1] if errors else None
+
+
+def chosen_step(folder: Path, asked: int | str | None) -> int:
+    """The step of the checkpoint that is asked for, or of the newest."""
+    newest = max(steps := steps_in(folder), default=0)
+    step = best_step(folder, newest) if asked == "best" else int(asked or newest)
+    if step in steps:
+        return step
+    if steps:
+        advice = " With --validation, --keep-best keeps that of the best whole epoch."
+        raise InputError(
+            f"--step must be that of a checkpoint in {folder}: "
+            f"{', '.join(map(str, steps))}; got {asked}.{advice * (asked == 'best')}"
+        )
+    if has_finished(folder):
+        raise InputError(
+            f"{folder} has finished, and kept no checkpoint. Studies and comparisons "
+            "keep those of their runs with --keep-checkpoints 1."
+        )
+    raise InputError(
+        f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
+        "stopped, and after --checkpoint-minutes."
+    )
 
 
 def has_finished(folder: Path) -> bool:

@@ -76,7 +76,7 @@ def summarize(
     last = rows[-1]
     results = [f"training loss {as_loss(last['train_loss'])}"]
     if (error := last.get("test_error")) is not None:
-        units = in_units(table, error)
+        units = [*map(" ".join, in_units(table, error).items())]
         unit = "% of the variance" if units else "%"
         results.insert(0, f"{config.data.tested} error {error:.2f} {unit}")
     clock = as_clock(sum(row["seconds"] for row in rows))

@@ -22,14 +22,13 @@ from train.engine.own import OwnFunction
 from train.engine.variables import merge, pure
 from train.errors import InputError
 from train.paths import expand
-from train.runs import checkpoint
+from train.runs import checkpoint, records
 from train.runs.folder import config_as_json
-from train.runs.records import best_step, check_is_run, has_finished, reading, steps_in
+from train.runs.records import NETWORK, check_is_run, read_network, reading
 from train.runs.writing import replace
 from train.settings.commands import Export
 from train.settings.options import Model
 
-NETWORK = "network.json"
 SOURCE = "network.py"  # a copy of the file of a user's own network
 
 
@@ -82,24 +81,18 @@ def load_run(folder: str | Path, step: int | str | None = None) -> RunNetwork:
     """
     folder = expand(Path(folder))
     check_is_run(folder)
-    if not (folder / NETWORK).exists():
-        raise InputError(
-            f"{folder} holds no {NETWORK}: its run has not begun, or is of an older "
-            "version of the program. Repeat the run's command."
-        )
-    again = "Resume the run with --resume, which writes it again."
-    with reading(folder / NETWORK, again):
-        about = json.loads((folder / NETWORK).read_text())
+    about = read_network(folder)
+    with reading(folder / NETWORK, records.AGAIN):
         spec = _spec_of(about)
     if spec.model.own is not None:
         spec = spec._replace(own=_copied(folder, spec.model.own.function, about))
         own.check(spec.own, spec.input_shape, spec.num_outputs)
-    step = _chosen(folder, step)
+    step = records.chosen_step(folder, step)
     trained = checkpoint.restore(folder, step)["state"]
     trained["params"] = _tested(trained["opt_state"], trained["params"])
     state = jax.eval_shape(networks.make_network_init(spec), jax.random.key(0))
     saved = [checkpoint.by_path(trained[name]) for name in ("params", "batch_stats")]
-    with reading(folder / NETWORK, again):
+    with reading(folder / NETWORK, records.AGAIN):
         module = merge(networks.graph_of(spec), *map(filled, state, saved))
     return RunNetwork(spec, module, about, step)
 
@@ -123,8 +116,7 @@ def _spec_of(about: Mapping[str, Any]) -> NetworkSpec:
         name: tuple(option) if isinstance(option, list) else option
         for name, option in about["model"].items()
     }
-    shape = tuple(about["input_shape"])
-    return NetworkSpec(Model(**model), shape, about["num_outputs"])
+    return NetworkSpec(Model(**model), about["input_shape"], about["num_outputs"])
 
 
 def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnFunction:
@@ -137,29 +129,6 @@ def _copied(folder: Path, function: str, about: Mapping[str, Any]) -> OwnFunctio
             "Take it from a copy of the folder, or copy the file that you trained with."
         )
     return OwnFunction(path, function, source, bool(about.get("is_text")))
-
-
-def _chosen(folder: Path, asked: int | str | None) -> int:
-    """The step of the checkpoint that is asked for, or of the newest."""
-    newest = max(steps := steps_in(folder), default=0)
-    step = best_step(folder, newest) if asked == "best" else int(asked or newest)
-    if step in steps:
-        return step
-    if steps:
-        advice = " With --validation, --keep-best keeps that of the lowest error."
-        raise InputError(
-            f"--step must be that of a checkpoint in {folder}: "
-            f"{', '.join(map(str, steps))}; got {asked}.{advice * (asked == 'best')}"
-        )
-    if has_finished(folder):
-        raise InputError(
-            f"{folder} has finished, and kept no checkpoint. Studies and comparisons "
-            "keep those of their runs with --keep-checkpoints 1."
-        )
-    raise InputError(
-        f"{folder} has no checkpoint yet. A run saves one at its end, when it is "
-        "stopped, and after --checkpoint-minutes."
-    )
 
 
 def export(config: Export) -> str:
@@ -185,7 +154,8 @@ def export(config: Export) -> str:
         np.savez(buffer, **arrays)
         if len(about) > zipfile.ZIP_MAX_COMMENT:
             raise InputError(
-                "the names of classes are too long for .npz: name a .safetensors file."
+                "the names of classes or columns are too long for .npz: name a "
+                ".safetensors file."
             )
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.comment = about.encode()

@@ -3,12 +3,15 @@
 import dataclasses
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from train.errors import InputError
+from train.paths import expand
 from train.settings.cli import SPACES, make, parser_of, read, why_not
 from train.settings.experiment import Experiment
 from train.settings.fields import check
-from train.settings.optimizer import Optimizer
+from train.settings.optimizer import Optimizer, parse_optimizer
+from train.settings.options import own_sha256
 
 # Options of all optimizers: those that belong to no optimizer.
 _SHARED = [
@@ -20,7 +23,7 @@ _SHARED = [
 
 def _parts(arm: str) -> tuple[str, str | None]:
     """The name of an arm's optimizer, and its options as typed, if it has some."""
-    return re.fullmatch(r"([^:]*\.py:\w*|[^:]*)(?::(.*))?", arm, re.S).groups()
+    return re.fullmatch(r"(.*?\.py:\w*|[^:]*)(?::(.*))?", arm, re.S).groups()
 
 
 def parse_arm(text: str) -> Optimizer:
@@ -31,7 +34,8 @@ def parse_arm(text: str) -> Optimizer:
     shared = [each[2:] for each in parser_of("run", Experiment)._option_string_actions]
     words, own = {"optimizer": name.strip()}, {}
     try:
-        check("," not in name, f"NAME must be one optimizer, got {name!r}.{SPACES}")
+        is_one = "," not in name or expand(Path(name.rpartition(":")[0])).is_file()
+        check(is_one, f"NAME must be one optimizer, got {name!r}.{SPACES}")
         for word in rest.split(",") if rest is not None else ():
             key, equals, value = (part.strip() for part in word.partition("="))
             form = "OPTION=VALUE, as in sgd:momentum=0.95"
@@ -63,6 +67,7 @@ def parse_arms(texts: Sequence[str]) -> dict[str, Optimizer]:
     arms = {text: parse_arm(text) for text in texts}
     texts_of = {optimizer: text for text, optimizer in arms.items()}
     for text, optimizer in arms.items():
+        own_sha256(parse_optimizer(optimizer.optimizer))  # refuses one without a file
         check(
             text == texts_of[optimizer],
             f"--arms {text} and {texts_of[optimizer]} are the same optimizer: an "

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from train.paths import expand
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
@@ -68,8 +69,7 @@ class Compare(Experiment):
     #: that exists.
     out: Path | None = option(None, group="output")
     #: Continue the comparison in --out, with the same options and data. Finished runs
-    #: are skipped. You may add --seeds. Processes that continue the same folder share
-    #: the work.
+    #: are skipped. You may add --seeds.
     resume: bool = option(False, needs=["out"], group="output")
     #: Also write report/report.md with pictures, as a study does.
     report: bool = option(False, group="output")
@@ -114,9 +114,9 @@ _ON_ANY_DATA = (*_ON_ANY_NETWORK, "rates", "plan-5k", "plan-dose", "plan-epochs"
 class Study(Options):
     """Runs a study: blocks of arms, each with the same seeds, and a report.
 
-    Run the same command again to continue: finished runs are skipped. Processes in the
-    same folder share the work. Writes one folder per run, and report/ with report.md,
-    pictures, and every run, epoch and comparison as CSV.
+    Run the same command again to continue: finished runs are skipped. Writes one folder
+    per run, and report/ with report.md, pictures, and every run, epoch and comparison
+    as CSV.
 
     Examples:
       python -m train study ablation --quick  # 2 to 80 minutes
@@ -154,6 +154,8 @@ class Study(Options):
     budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
+    #: Threads that compute on a CPU, as in `run`.
+    threads: int | None = within(None, 1, 1025)
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
@@ -162,6 +164,14 @@ class Study(Options):
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
     #: kind of --data and the name of --network if given.
     out: Path | None = option(None, group="output")
+
+    @property
+    def kept_in(self) -> Path:
+        """The folder that it writes to."""
+        name = f"study-{self.name}{'-quick' * self.quick}"
+        name += f"-{self.data.partition(':')[0]}" if self.data else ""
+        name += f"-{self.network.rpartition(':')[2]}" if self.network else ""
+        return expand(self.out or Path("runs") / name)
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,7 @@ class Export(Options):
 
 @dataclass(frozen=True)
 class Runs(Options):
-    """Lists the runs below a folder: state, epochs, test error, time.
+    """Lists the runs below a folder: state, epochs, error, time.
 
     A comparison or a study is one line, which says how many of its runs have finished.
 

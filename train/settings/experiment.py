@@ -35,6 +35,10 @@ class Experiment(Options):
     steps_per_call: int | None = at_least(None, 1)
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = at_least(None, 1)
+    #: Threads that compute on a CPU, in [1, 1025). Sums are split among them, so that
+    #: other numbers of threads round otherwise. Default: the cores that the process may
+    #: use.
+    threads: int | None = within(None, 1, 1025)
     #: What to do when a loss is not finite.
     #: - stop: end the run and keep the last good checkpoint.
     #: - continue: train on. LCAM leaves that loss out of its average.

@@ -135,6 +135,11 @@ class Optimizer(Options):
             "--optimizer-options learning-rate is for HIGH/LOW: one rate is given by "
             "--learning-rate.",
         )
+        check(
+            "learning_rate" not in self.pairs or self.learning_rate == 0.001,
+            "--learning-rate would be ignored: the optimizer's own learning-rate "
+            "HIGH/LOW gives the rates.",
+        )
 
     @property
     def own_options(self) -> dict[str, str]:

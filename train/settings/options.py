@@ -155,18 +155,16 @@ class Data(Options):
 def check_source(source: str) -> None:
     """Refuses what is neither a data set that is there nor one's own."""
     kind, colon, path = source.partition(":")
-    hint = did_you_mean(source, DATA_SETS)
+    hint, file = did_you_mean(source, DATA_SETS), Path(path or source)
     endings = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "csv"}
-    meant = endings.get(Path(source).suffix, "")
-    if colon and did_you_mean(kind, FILES):
+    meant = "folder" if file.is_dir() else endings.get(file.suffix, kind)
+    if colon and kind not in FILES and did_you_mean(kind, FILES):
         meant = did_you_mean(kind, FILES)[len(" Did you mean ") : -1]
-    elif Path(source).is_dir():
-        meant = "folder"
-    if meant:
-        hint = f" Did you mean {meant}:{path if colon else source}?"
+    if meant != kind:
+        hint = f" Did you mean {meant}:{file}?"
     known = listing((*DATA_SETS, *(f"{each}:PATH" for each in FILES)))
     check(
-        source in DATA_SETS or (kind in FILES and colon != ""),
+        source in DATA_SETS or (kind in FILES and colon != "" and meant == kind),
         f"--data must be {known}; got {source!r}.{hint}",
     )
 

@@ -2,13 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
+from train.data import sources
+from train.data.dataset import Dataset
 from train.errors import InputError
 from train.paths import filled
 from train.settings.cli import did_you_mean, listing
 from train.settings.commands import Study
 from train.settings.experiment import Experiment
+from train.settings.options import Data
 from train.studies.arms import (
     CONTROLS,
     Arm,
@@ -41,6 +45,26 @@ class Description(NamedTuple):
     first_seed: int = 0
 
 
+def loader(study: Study) -> Load:
+    """What has loaded the data of a study, after all that its blocks refuse."""
+
+    @cache
+    def load(data: Data) -> Dataset:
+        try:
+            return sources.load_dataset(data)
+        except InputError as error:
+            if study.data:
+                raise
+            small, full = STUDIES[study.name].seeds
+            digits = "--quick, on handwritten digits, or " * (small != full)
+            raise InputError(
+                f"{error} Without a download: {digits}--data npz:PATH, on your images."
+            ) from None
+
+    make_blocks(study, load)
+    return load
+
+
 def make_blocks(study: Study, load: Load) -> list[Block]:
     """The blocks of a study; `load` gives the data, whose size sets the averages."""
     blocks = STUDIES[study.name].make(study, load)
@@ -53,7 +77,7 @@ def make_blocks(study: Study, load: Load) -> list[Block]:
             "--arms borrowed replays the phases of another seed, in pairs: give "
             "--seeds 0 1, or 2 3, and so on."
         )
-    options = {"tensorboard": study.tensorboard}
+    options = {"tensorboard": study.tensorboard, "threads": study.threads}
     return [
         block._replace(experiment=dataclasses.replace(block.experiment, **options))
         for block in blocks

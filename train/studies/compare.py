@@ -10,7 +10,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint, in_units
-from train.engine import networks, optimizers
+from train.engine import devices, networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import command_line, filled, printable
 from train.reports import tables
@@ -31,23 +31,22 @@ from train.studies.trials import Clock
 OUTCOMES = ["last_error", "last_epochs_error", "area"]
 
 
-def compare(config: Compare) -> Path:
+def compare(config: Compare, dataset: Dataset) -> Path:
     """Runs every arm with every seed; prints the table; returns the folder.
 
     A comparison is a study of one block, whose arms the user names. An arm that
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
     """
-    networks.check_own(config.model.network)
+    asked, config = config, dataclasses.replace(config, threads=devices.threads())
     for optimizer in parse_arms(config.arms).values():
         optimizers.method_of(optimizer)  # refused before anything is written
-    dataset = sources.load_fitting(config)
     networks.make_network_spec(config.model, dataset)
     facts = {"data_sha256": fingerprint(dataset)}
     name = config.data.data.partition(":")[0]
     folder = open_folder(config, f"compare-{name}", **facts)
     renew_claim(folder, config, **facts)
-    asked, clock = config, Clock(config.budget)
+    clock = Clock(config.budget)
     out = shlex.quote(str(folder))
     going_on = f"To continue: the same command with --out {out} --resume"
     if config.learning_rates is not None:
@@ -61,7 +60,7 @@ def compare(config: Compare) -> Path:
         )
         dataset = sources.load_fitting(config)
     block = _make_block(config, config.arms)
-    question = "Which of these optimizers has the lowest test error?"
+    question = f"Which of these optimizers has the lowest {config.data.tested} error?"
     about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(
@@ -82,8 +81,8 @@ def compare(config: Compare) -> Path:
         verdicts = [*verdicts_of(comparisons), *untuned]
         plot_block(path, result, printable(folder.name), verdicts)
         print("", _results_table(result, comparisons, config), *untuned, sep="\n")
-        for unit in in_units(dataset.table, 100):
-            print(f"an error of 100 % is a {unit}")
+        for unit, number in in_units(dataset.table, 100).items():
+            print(f"an error of 100 % is an {unit} of {number}")
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():
@@ -179,8 +178,7 @@ def _choose_rates(
 
     An arm gets the rate with the lowest error of the last epoch, in the mean over the
     seeds; of several, the lowest. A rate at which a run diverges is not chosen.
-    None is returned where runs are missing: the budget is used up, or another process
-    works on them.
+    None is returned where runs are missing, because the budget is used up.
     """
     by_arm = config.arms_at_rates()
     block = _make_block(config, [arm for tried in by_arm for arm in tried])
@@ -196,11 +194,6 @@ def _choose_rates(
     found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
     wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
     if not wanted <= set(found.runs.index):
-        if not clock.is_over():
-            print(
-                "Its runs help to choose. When they have ended: the same command with "
-                f"--out {shlex.quote(str(folder.parent))} --resume"
-            )
         return None
     [result], _ = write_tables(no_link(folder / "report"), found)
     errors = np.array([_error(result, arm.name) for arm in block.arms])

@@ -1,42 +1,34 @@
 """Runs a study and writes its report."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from train import notes
-from train.data import sources
-from train.data.dataset import Dataset
 from train.data.description import remark
-from train.engine import networks
-from train.errors import InputError, advising
-from train.paths import expand
+from train.engine import devices, networks
+from train.errors import advising
 from train.reports import rows
 from train.reports.outcomes import OUTCOMES
 from train.reports.report import write_report
 from train.reports.rows import collect
-from train.runs.folder import check_claim, check_folder, config_as_json, new_folder
+from train.runs.folder import check_claim, config_as_json, locked, new_folder
 from train.runs.writing import no_link
 from train.settings.commands import Compare, Study
-from train.settings.options import VALIDATION_SPLIT, Data
+from train.settings.options import VALIDATION_SPLIT
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
+from train.studies.experiments import Load
 from train.studies.trials import Clock, run_trials
 
 
-def study(config: Study) -> Path:
-    """Runs what is not done of a study; returns its folder."""
-    kind = f"-{config.data.partition(':')[0]}" if config.data else ""
-    kind += f"-{config.network.rpartition(':')[2]}" if config.network else ""
-    name = f"study-{config.name}{'-quick' * config.quick}{kind}"
-    folder = expand(config.out or Path("runs") / name)
-    has_begun = (folder / "config.json").exists()
-    check_folder(folder, config, resume=has_begun)
-    networks.check_own(config.network)
-    load = _loader(config)
+def study(config: Study, load: Load) -> Path:
+    """Runs what is not done of a study, on data that are loaded; returns its folder."""
+    folder = config.kept_in
+    config = dataclasses.replace(config, threads=devices.threads())
     blocks = make_blocks(config, load)
     for block in blocks:  # refused before anything is written
         experiment = block.experiment
@@ -47,7 +39,7 @@ def study(config: Study) -> Path:
     asked = STUDIES[config.name]
     about = describe_study(config.name, asked.question, blocks, OUTCOMES, asked.note)
     facts = {"validation_split": VALIDATION_SPLIT} if config.name == "rates" else {}
-    if has_begun:
+    if (folder / "config.json").exists():
         check_claim(folder, config, **facts)
     else:
         new_folder(folder, "", config, **facts)
@@ -61,25 +53,6 @@ def study(config: Study) -> Path:
     else:
         print(f"report: {path}")
     return folder
-
-
-def _loader(config: Study) -> Callable[[Data], Dataset]:
-    """Loads data once; says which others a study can take, where its own are not."""
-
-    @cache
-    def load(data: Data) -> Dataset:
-        try:
-            return sources.load_dataset(data)
-        except InputError as error:
-            if config.data:
-                raise
-            small, full = STUDIES[config.name].seeds
-            digits = "--quick, on handwritten digits, or " * (small != full)
-            raise InputError(
-                f"{error} Without a download: {digits}--data npz:PATH, on your images."
-            ) from None
-
-    return load
 
 
 def describe_study(
@@ -126,7 +99,7 @@ def run_blocks(
     blocks: Sequence[Block],
     seeds: Sequence[int],
     folder: Path,
-    load: Callable[[Data], Dataset],
+    load: Load,
     clock: Clock,
 ) -> rows.Rows:
     """Runs what is not done in the folder of a study, and collects the rows."""
@@ -142,5 +115,6 @@ def run_blocks(
     for text in rows.unique(remarks):
         notes.say(text)
     kept = config.keep_checkpoints
-    run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
+    with locked(folder):  # one process writes it
+        run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
     return collect(about, folder)

@@ -1,4 +1,4 @@
-"""Runs arms with seeds: resumable, shared between processes, within a budget."""
+"""Runs arms with seeds: resumable, within a budget."""
 
 import dataclasses
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from train.data.dataset import Dataset, fingerprint
-from train.errors import ADVICE, BusyError, DivergedError
+from train.errors import ADVICE, DivergedError
 from train.reports.rows import lender_of, read_ended
 from train.reports.tables import span
 from train.runs import loop, records
@@ -18,6 +18,7 @@ from train.settings.experiment import Run, make_run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data
 from train.studies.arms import Arm, Block
+from train.studies.work import Work
 
 
 class Clock:
@@ -42,10 +43,6 @@ class Clock:
         return num_waiting * (time.perf_counter() - self._start) / self._num_runs
 
 
-class _UnmatchedError(Exception):
-    """The run that an arm is matched with diverged."""
-
-
 class Trial(NamedTuple):
     """A run of a study, done or not; `study` is the study's folder."""
 
@@ -64,41 +61,46 @@ class Trial(NamedTuple):
         """Its rows; None if it has not ended."""
         return read_ended(self.folder, self.arm.epochs or self.block.experiment.epochs)
 
-    def config(self) -> Run:
-        """What it is.
+    @property
+    def donor(self) -> "Trial | None":
+        """The run that it is matched with, if any."""
+        matched = self.arm.matched
+        if matched is None:
+            return None
+        [arm] = [each for each in self.block.arms if each.name == self.arm.donor]
+        return self._replace(arm=arm, seed=lender_of(matched, self.seed))
 
-        Raises:
-          BusyError: the run that it is matched with has not ended.
-          _UnmatchedError: that run diverged.
+    def config(self) -> Run | None:
+        """What it is; None if the run that it is matched with gives nothing to match.
+
+        That one has not ended, or it diverged.
         """
-        experiment = self.block.experiment
+        optimizer, experiment = self._optimizer(), self.block.experiment
+        if optimizer is None:
+            return None
         if self.arm.epochs is not None:
             experiment = dataclasses.replace(experiment, epochs=self.arm.epochs)
         # Far from the seeds of any study, and one for each.
         init_seed = (self.seed + 2**31) % 2**32 if self.arm.other_weights else None
         return make_run(
             experiment,
-            optimizer=self._optimizer(),
+            optimizer=optimizer,
             seed=self.seed,
             init_seed=init_seed,
             out=self.folder,
             resume=True,
         )
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self) -> Optimizer | None:
         """The arm's, with what it takes from the run that it is matched with."""
-        matched, optimizer = self.arm.matched, self.arm.optimizer
-        if matched is None:
+        donor, optimizer = self.donor, self.arm.optimizer
+        if donor is None:
             return optimizer
-        [arm] = [each for each in self.block.arms if each.name == self.arm.donor]
-        donor = self._replace(arm=arm, seed=lender_of(matched, self.seed))
         rows = donor.rows()
-        if rows is None:
-            raise BusyError(f"{donor.folder} has not ended.")
-        if records.has_diverged(rows):
-            raise _UnmatchedError(f"{arm.name} diverged, so there is nothing to match.")
+        if rows is None or records.has_diverged(rows):
+            return None
         momentum = records.mean_of(rows, "mean_momentum")
-        match matched:
+        match self.arm.matched:
             case "momentum":
                 changes = {"momentum": momentum}
             case "step":
@@ -117,11 +119,9 @@ class Trial(NamedTuple):
 
     def check(self, data_sha256: str) -> None:
         """Refuses a run that has ended and is not the one that would be run now."""
-        try:
-            config = self.config()
-        except (BusyError, _UnmatchedError):  # nothing to match it with
-            return
-        check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
+        config = self.config()
+        if config is not None:
+            check_claim(config.out, config, only_saved=True, data_sha256=data_sha256)
 
     def result(self) -> str:
         """What it came to, in words."""
@@ -144,10 +144,10 @@ def run_trials(
     """Runs what is not done; prints a line a run, with the time left.
 
     The seed is the outer loop and the arm the inner one, so that whatever stops the
-    study leaves it balanced. A run that another process is at work on is left to it.
-    When a run has finished, so many checkpoints of it are kept.
+    study leaves it balanced. When a run has finished, so many checkpoints of it are
+    kept.
     """
-    todo = in_order(blocks, seeds, folder)
+    trials = in_order(blocks, seeds, folder)
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
     if alone and any(arm.matched == "borrowed" for b in blocks for arm in b.arms):
         print(
@@ -155,56 +155,54 @@ def run_trials(
             f"replays a run with seed {listing((seed ^ 1 for seed in alone), 'and')}, "
             "which is not among --seeds."
         )
-    total = len(todo)
-    # Of this process or another.
-    waiting = [trial for trial in todo if trial.rows() is None]
-    if waiting:
+    places = {trial.folder: place for place, trial in enumerate(trials)}
+    donors = [trial.donor for trial in trials]
+    work = Work([None if each is None else places[each.folder] for each in donors])
+
+    def title(trial: Trial) -> str:
+        block = f"{trial.block.name}, " * (len(blocks) > 1)
+        return f"{block}{trial.arm.name}, seed {trial.seed}"
+
+    def end(place: int, rows: list[dict[str, Any]] | None) -> None:
+        diverged = rows is None or records.has_diverged(rows)
+        for other in work.end(place, lends=not diverged):
+            why = f"{trials[place].arm.name} diverged, so there is nothing to match"
+            print(f"{title(trials[other])}: left out, because {why}.", flush=True)
+
+    for place, trial in enumerate(trials):
+        rows = trial.rows()
+        if rows is not None:
+            trial.check(fingerprint(load(trial.block.experiment.data)))
+            end(place, rows)
+    if work.left:
+        waiting = [trials[place] for place in work.left]
         epochs = span([t.arm.epochs or t.block.experiment.epochs for t in waiting])
         print(
             f"runs: {len(waiting)} of {epochs} epoch{'s' * (epochs != '1')}. "
             "A line for each tells the time left: too\n"
             "long at first, as the first run of each kind compiles."
         )
-    while todo:
-        left = []
-        for trial in todo:
-            _, block, arm, seed = trial
-            dataset = load(block.experiment.data)
-            if trial.rows() is not None:
-                trial.check(fingerprint(dataset))
-                continue
-            if clock.is_over():
-                minutes = f"{clock.budget:g} minute{'s' * (clock.budget != 1)}"
-                print(" ".join([f"The budget of {minutes} is used up.", *ADVICE]))
-                return
-            title = f"{block.name}, " * (len(blocks) > 1) + f"{arm.name}, seed {seed}"
-            try:
-                config = trial.config()
-                if keep_checkpoints:
-                    config = dataclasses.replace(
-                        config, keep_checkpoints=keep_checkpoints
-                    )
-                loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
-            except BusyError:
-                left.append(trial)
-                continue
-            except _UnmatchedError as error:
-                waiting.remove(trial)
-                print(f"{title}: left out, because {error}", flush=True)
-                continue
-            except DivergedError as error:
-                print(f"{title}: {error}")
-            waiting = [each for each in waiting if each.rows() is None]
-            print(
-                f"[{total - len(waiting)}/{total}] {title}: {trial.result()} "
-                f"({as_clock(clock.after_run(len(waiting)))} left)",
-                flush=True,
-            )
-        if len(left) == len(todo):
-            runs = f"{len(left)} runs" if len(left) > 1 else "the last run"
-            print(f"Another process works on {runs} in {folder}.")
+    while (place := work.begin()) is not None:
+        if clock.is_over():
+            minutes = f"{clock.budget:g} minute{'s' * (clock.budget != 1)}"
+            print(" ".join([f"The budget of {minutes} is used up.", *ADVICE]))
             return
-        todo = left
+        trial = trials[place]
+        config = trial.config()
+        if keep_checkpoints:
+            config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
+        dataset = load(trial.block.experiment.data)
+        try:
+            loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
+        except DivergedError as error:
+            print(f"{title(trial)}: {error}")
+        end(place, trial.rows())
+        done = len(trials) - len(work.left)
+        print(
+            f"[{done}/{len(trials)}] {title(trial)}: {trial.result()} "
+            f"({as_clock(clock.after_run(len(work.left)))} left)",
+            flush=True,
+        )
 
 
 def in_order(

@@ -32,6 +32,19 @@ def test_damaged_program_is_told_and_compiled(tmp_path):
     assert "Error reading persistent compilation cache" in done.stderr
 
 
+def test_threads_are_those_of_xlas_pool():
+    """As the operating system counts them."""
+    code = "import os; from train.engine.devices import start_jax; start_jax(False, {})"
+    code += "; print(len(os.listdir('/proc/self/task')))"
+    if not Path("/proc/self/task").exists():
+        pytest.skip("of Linux")
+    few, many = (
+        int(subprocess.check_output([sys.executable, "-c", code.format(n)], cwd=ROOT))
+        for n in (3, 13)
+    )
+    assert many >= few + 10
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [

@@ -41,8 +41,23 @@ def test_other_commits_and_machines_are_listed():
     assert commits == ["c", "d"]
 
 
-def test_parts_with_other_threads_or_of_before_they_were_kept_are_joined():
-    assert len(join([(A, part(0)), (B, part(1, threads=2))]).runs) == 2
+@pytest.mark.parametrize(
+    ("facts", "told"), [({}, False), ({"threads": 2}, False), ({"threads": 1}, True)]
+)
+def test_parts_with_other_threads_or_of_before_they_were_kept_are_joined(
+    capsys, facts, told
+):
+    assert len(join([(A, part(0, threads=2)), (B, part(1, **facts))]).runs) == 2
+    assert ("(1 and 2)" in capsys.readouterr().err) == told
+
+
+def test_arms_of_a_seed_with_other_threads_are_not_paired():
+    theirs = study({("sgd-0.9", 0): run(threads=2)})
+    with pytest.raises(InputError, match=r"lcam on 1 and sgd-0\.9 on 2"):
+        join([(A, part(0, threads=1)), (B, theirs)])
+    # An accelerator's sums do not depend on them.
+    theirs = study({("sgd-0.9", 0): run(threads=2, device="H200")})
+    assert len(join([(A, part(0, threads=1)), (B, theirs)]).runs) == 2
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -2,6 +2,7 @@ import math
 import re
 
 import pytest
+from matplotlib.text import Text
 
 from tests.train.reports.written import BLOCK, run, study
 from train.reports.details import seeds_text
@@ -13,6 +14,7 @@ from train.reports.statistics import Difference
 from train.settings.arms import parse_arm
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
+from train.settings.options import Data
 from train.studies.arms import Arm
 from train.studies.study import describe_study
 
@@ -47,12 +49,13 @@ def test_page_has_answer_certainty_setting_differences_and_source(written):
     lines = text.splitlines()
     assert lines[0] == "# ablation: What matters?"
     assert lines[2] == (
-        "**Answer.** **lcam against sgd-0.9: better, by more than 0.5 points.** A note."
+        "**Answer.** **lcam against sgd-0.9: better, by more than 0.5 points.** Over "
+        "all epochs, LCAM is better than `sgd-0.9`. A note."
     )
     heads = re.findall(r"^\*\*(\w+)\.\*\*", text, re.M)
     assert " ".join(heads) == "Answer Certainty Setting Controls How From More"
     # -5, -5.1 and -4.9; Student's t for 2 degrees of freedom is 4.303.
-    assert "| `sgd-0.9` | 3 | 6.33 | -5.00 [-5.25, -4.75] | 0.00013 |" in text
+    assert "points | -5.00 [-5.25, -4.75] | 0.00013 | 6.33 | 3 |" in text
     assert (written.parent / "forest.png").exists()
 
 
@@ -62,7 +65,7 @@ def test_html_holds_both_pages_and_their_pictures(tmp_path):
     text = write_html(tmp_path).read_text()
     assert text.count('src="data:image/png;base64,') == 2
     assert "How to read this" in text
-    assert set(re.findall('href="(.*?)"', text)) == {"#details", "report.md"}
+    assert set(re.findall('href="(.*?)"', text)) == {"#details", "#"}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,16 @@ def test_intervals_of_errors_stay_between_0_and_100(written):
 
 def test_report_says_what_one_example_weighs(written):
     assert "0.5 points for one test example" in written.read_text()  # 1 of 200
+
+
+def test_report_of_validation_examples_calls_their_errors_so(tmp_path, drawn):
+    experiment = Experiment(epochs=1, data=Data(validation=50))
+    runs = {(arm, seed): run(seed) for arm in ("lcam", "sgd-0.9") for seed in range(3)}
+    path = write_report(tmp_path, study(runs, BLOCK._replace(experiment=experiment)))
+    pictures = [[t.get_text() for t in figure.findobj(Text)] for figure in drawn]
+    texts = [path.read_text(), *map("\n".join, pictures)]
+    assert all("validation error" in text for text in texts)
+    assert not re.search("[Tt]est (error|example|set)", str(texts) + details_of(path))
 
 
 def test_no_sentence_of_a_report_is_repeated(tmp_path):

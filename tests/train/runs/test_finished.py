@@ -276,7 +276,7 @@ def test_numbers_are_scored_in_percent_of_the_variance_and_in_their_units(tmp_pa
     target, found = np.loadtxt(tmp_path / "p.csv", delimiter=",", skiprows=1).T[1:]
     assert {*target} <= {*datasets.load_diabetes().target}
     root = np.sqrt(np.mean((target - found) ** 2))
-    assert f"root mean squared error {root:.4g} in `progression`" in text
+    assert f"RMSE in progression {root:.4g}" in text
 
 
 # --- Export ---------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from train.errors import BusyError, InputError
+from train.errors import InputError
 from train.runs import records
 from train.runs.folder import locked
 
@@ -28,7 +28,7 @@ def test_second_process_is_refused_and_a_killed_one_gives_up(tmp_path):
     ) as process:
         assert process.stdout.readline() == "locked\n"
         with (
-            pytest.raises(BusyError, match="another process is using"),
+            pytest.raises(InputError, match="another process is using"),
             locked(tmp_path),
         ):
             pass

@@ -107,12 +107,22 @@ def test_error_of_new_rows_is_in_units_of_the_target(folder, tmp_path):
     assert numbers_of(rows, "target").tolist() == ROWS.price[3:9].tolist()
     wrong = numbers_of(rows, "prediction") - ROWS.price[3:9].to_numpy()
     root = np.sqrt(np.mean(wrong**2))
-    assert f"root mean squared error {root:.4g} in `price`" in text
+    assert f"RMSE in price {root:.4g}" in text
     percent = (
         100 * np.mean(wrong**2) / train.load_run("price").about["table"]["std"] ** 2
     )
     [shown] = re.findall(r"test error (\S+) % of the variance", text)
     assert float(shown) == pytest.approx(percent, rel=1e-4)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_epochs_tell_their_error_in_units_of_the_target(tmp_path, capsys):
+    data = ["--data", "csv:prices.csv", "--target", "price", "--out", str(tmp_path)]
+    assert main([*RUN, *data, "--no-quiet"]) == 0
+    out = capsys.readouterr().out
+    [root] = re.findall(r"^RMSE in price (\S+)$", out, re.M)
+    [last] = re.findall("epoch 2/2: .*", out)
+    assert f" %, RMSE in price {root}, " in last
 
 
 def test_classes_of_new_rows_are_told_by_name(folder, tmp_path):
@@ -188,7 +198,7 @@ def test_photos_without_classes_get_predictions_by_file(folder, tmp_path, capsys
     files = ["grey.jpg", "holiday/apple/0.png", "holiday/plum/0.png"]
     assert [row["file"] for row in rows] == files
     assert "error" not in text
-    assert "1 unreadable images are left out: broken.jpg" in capsys.readouterr().err
+    assert "images, which cannot be read: broken.jpg" in capsys.readouterr().err
     _, known = predicted("fruit", "folder:photos", tmp_path / "known.csv")
     by_file = {row["file"]: row["p_apple"] for row in known}
     assert rows[1]["p_apple"] == by_file["apple/0.png"]  # scaled, it is the same

@@ -151,7 +151,7 @@ def test_error_of_a_number_is_told_in_its_units(summary):
     rows = [epoch(1, 2.0, 25.0, 0.5, 1, 20.0)]
     first, second, *_ = summary(rows, table=table)
     assert first.startswith("test error 25.00 % of the variance, training loss")
-    assert second == "root mean squared error 40 in `price`"
+    assert second == "RMSE in price 40"
 
 
 def test_one_is_not_several(summary):

@@ -105,16 +105,26 @@ def test_best_network_outlives_what_ends_a_run(
     assert records.steps_in(tmp_path / "run") == records.steps_in(whole)
 
 
+def test_run_that_keeps_its_best_network_goes_on_with_that(copy, command, capsys):
+    kept, words = records.steps_in(copy), [x for x in command if x != "--keep-best"]
+    assert main([*words, "--out", str(copy), "--resume"]) == 2
+    assert "keep_best was True, is False. Repeat its command" in capsys.readouterr().err
+    assert records.steps_in(copy) == kept
+
+
 def test_errors_are_called_those_of_validation(copy, command, tmp_path, capsys):
+    error = errors_of(copy)[6 * STEPS]
     assert main([*command, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     epoch = [x for x in capsys.readouterr().out.splitlines() if "epoch 1/1" in x]
     assert re.search(r"train error [\d.]+ %, validation error [\d.]+ %", *epoch)
     assert main([*command, "--out", str(copy), "--resume"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith(f"validation error {errors_of(copy)[6 * STEPS]:.2f} %")
+    assert told[0].startswith(f"validation error {error:.2f} %")
     assert (
         told[1] == f"lowest validation error: step {2 * STEPS} (evaluate --step best)"
     )
+    assert main(["runs", str(copy)]) == 0
+    assert f"  validation {error:.2f} %  " in capsys.readouterr().out
 
 
 def of_an_earlier_version(folder):

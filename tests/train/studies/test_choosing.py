@@ -12,7 +12,7 @@ from train.__main__ import main
 from train.runs import records
 from train.settings.cli import parse
 from train.settings.commands import COMMANDS
-from train.studies import compare
+from train.studies import catalogue, compare
 from train.studies import study as studies
 from train.studies.trials import run_trials
 
@@ -119,7 +119,8 @@ def test_report_says_how_validation_examples_were_chosen(compared, tmp_path):
 def test_study_on_the_split_of_before_is_not_gone_on_with(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(studies, "make_blocks", lambda *_: [])
+    for module in (catalogue, studies):
+        monkeypatch.setattr(module, "make_blocks", lambda *_: [])
     monkeypatch.setattr(studies, "run_blocks", lambda *_: sys.exit(3))
     command = ["study", "rates", "--out", str(tmp_path / "out")]
     for _ in range(2):

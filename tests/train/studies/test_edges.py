@@ -29,7 +29,7 @@ def test_regression_that_diverges_does_not_end_the_comparison(tmp_path, capsys):
     arms = ["--arms", "sgd", "sgd:learning-rate=1e4,momentum=0.99"]
     command = ["compare", "--data", "diabetes", *MLP, *arms, "--epochs", "2"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 1  # 2: "damaged"
-    unit = r"100 % is a root mean squared error 7\d\.\d+ in `progression`"
+    unit = r"100 % is an RMSE in progression of 7\d\.\d+"
     assert re.search(unit, capsys.readouterr().out)
 
 

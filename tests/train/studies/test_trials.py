@@ -36,7 +36,7 @@ def study(tmp_path_factory):
     np.savez(root / "images.npz", **arrays)
     out = root / "out"
     command = ["study", "priority", "--quick", "--data", f"npz:{root}/images.npz"]
-    command += ["--epochs", "2", "--out", str(out), "--seeds"]
+    command += ["--network", "mlp", "--epochs", "2", "--out", str(out), "--seeds"]
     assert main([*command, "2", "3"]) == 0
     return command, out
 
@@ -88,18 +88,11 @@ def test_finished_runs_are_not_repeated_and_seeds_can_follow(study, capsys):
     assert after == before
 
 
-def test_run_that_another_process_has_is_left_to_it(study, capsys):
+def test_second_process_in_the_folder_of_a_study_is_refused(study, capsys):
     command, out = study
-    taken = out / "runs" / "npz" / "lcam-seed3"
-    (taken / "finished.json").rename(out / "kept")  # as if it had not ended
-    capsys.readouterr()
-    try:
-        with locked(taken):
-            assert main([*command, "2", "3"]) == 0
-        assert "Another process works on the last run in" in capsys.readouterr().out
-        assert not (taken / "finished.json").exists()
-    finally:
-        (out / "kept").rename(taken / "finished.json")
+    with locked(out):
+        assert main([*command, "2", "3"]) == 2
+    assert f"another process is using {out}" in capsys.readouterr().err
 
 
 def test_study_with_other_options_is_refused(study, capsys):
@@ -229,6 +222,7 @@ def images_run(study, tmp_path):
     command, out = study
     lcam = out / "runs" / "npz" / "lcam-seed3"
     shared = ["--data", command[command.index("--data") + 1], "--epochs", "2"]
+    shared += ["--network", "mlp"]
     shared += ["--every", "10", "--shrink", "2", "--low-loss-momentum", "0.95"]
     shuffled = ["--phase", "shuffled", "--phases-of", str(lcam)]
     path = tmp_path / "shuffled"
@@ -239,7 +233,7 @@ def images_run(study, tmp_path):
 def test_phases_that_are_not_there_are_refused_before_anything_is_written(
     tmp_path, capsys
 ):
-    options = ["--phase", "shuffled", "--phases-of", str(tmp_path / "none")]
+    options = ["--phase", "shuffled", "--phases-of", str(tmp_path)]
     assert main(["run", *options, "--out", str(tmp_path / "out")]) == 2
     assert "must be a run of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
