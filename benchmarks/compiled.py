@@ -42,7 +42,7 @@ import tyro
 
 import lcam_optax
 from benchmarks import hlo
-from benchmarks.command import check_names, run
+from benchmarks.command import check_counts, check_names, run
 from benchmarks.flops import training_flops
 from benchmarks.optimizer_step import CASES
 from benchmarks.timing import Report
@@ -123,6 +123,7 @@ class Config:
 
     def __post_init__(self):
         """Checks the options."""
+        check_counts(self, "seeds")
         if self.programs is not None:
             check_names("--programs", self.programs, PROGRAMS)
         if self.steps < 2:
