@@ -10,8 +10,7 @@ clock, without copies in the background and collectives. For an H200 they are th
 that the memory's bandwidth allows, without products and the start of each kernel. What
 is in a loop counts as often as the loop turns. Compiled are
 
-- for a TPU the product of two matrices of 8192x8192 in bfloat16, which shows what share
-  of its peak a chip is believed to reach at best;
+- for a TPU the product of two large matrices: what share of its peak can be reached;
 - the optimizer's step: SGD, LCAM, and LCAM as training has it, with weight decay and
   all coefficients traced. The floor is 20 bytes a parameter (read gradient, trace and
   parameter; write trace and parameter);
