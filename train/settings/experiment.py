@@ -31,7 +31,7 @@ class Experiment(Options):
     eval_batch_size: int = at_least(500, 1, group=_TESTS)
     #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
-    #: otherwise an epoch, or 160 million numbers of the inputs.
+    #: otherwise a share of an epoch with some 8 million numbers of the inputs.
     steps_per_call: int | None = at_least(None, 1)
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = at_least(None, 1)
