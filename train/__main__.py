@@ -144,8 +144,7 @@ def _execute(config: Command) -> None:
         if name == names[-1] and isinstance(config, Compare | Export | Study):
             from train.engine.devices import start_jax
 
-            threads = getattr(config, "threads", None)
-            start_jax(getattr(config, "compile_cache", True), threads)
+            start_jax(config)
         module, _, function = name.partition(":")
         words.append(getattr(importlib.import_module(module), function)(*words))
     if form:

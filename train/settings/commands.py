@@ -156,6 +156,8 @@ class Study(Options):
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Threads that compute on a CPU, as in `run`.
     threads: int | None = within(None, 1, 1025)
+    #: Kind of device to train on, as in `run`.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
@@ -258,6 +260,8 @@ class Evaluate(Options):
     predictions: Path | None = _ending(".csv", ".npz", default=None)
     #: Replace the file for the predictions, if it is there.
     overwrite: bool = option(False, group="output")
+    #: Kind of device to test on, as in `run`.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
 
