@@ -23,6 +23,7 @@ from train.settings.commands import (
     COMMANDS,
     Command,
     Compare,
+    Doctor,
     Evaluate,
     Export,
     Plot,
@@ -39,6 +40,7 @@ from train.settings.commands import (
 # before that what reads its data, which are refused before JAX is loaded.
 _DONE_BY = {
     Compare: ("", "train.data.sources:load_fitting", "train.studies.compare:compare"),
+    Doctor: ("", "train.runs.doctor:doctor"),
     Evaluate: ("{}", "train.runs.evaluate:evaluate"),
     Export: ("{}", "train.runs.trained:export"),
     Plot: ("picture: {}", "train.reports.plot_folders:plot"),

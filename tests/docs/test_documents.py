@@ -21,6 +21,7 @@ import models
 import train.data.sources
 import train.reports.plot_folders
 import train.reports.report
+import train.runs.doctor
 import train.runs.evaluate
 import train.runs.listing
 import train.runs.processes
@@ -117,6 +118,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.studies.study, "study", stop)
     monkeypatch.setattr(train.reports.report, "report", stop)
     monkeypatch.setattr(train.reports.plot_folders, "plot", stop)
+    monkeypatch.setattr(train.runs.doctor, "doctor", stop)
     monkeypatch.setattr(train.runs.evaluate, "evaluate", stop)
     monkeypatch.setattr(train.runs.trained, "export", stop)
     monkeypatch.setattr(train.runs.listing, "list_runs", stop)

@@ -71,9 +71,8 @@ def _start(asked: str | None) -> None:
         told = [x for x in told if x and reasons.NO_LIBTPU not in x]
     why = reasons.why(told or [reasons.NO_GPU])
     if found is None or asked not in (None, found):
-        raise InputError(f"JAX cannot start on {wanted or 'its device'}: {why}")
-    if found != "cpu" and told:
-        notes.say("\n".join(told))  # warnings
+        on = f" on {wanted}" if wanted else ""
+        raise InputError(f"JAX cannot start{on}: {why}")
     is_missed = told or wanted or importlib.util.find_spec("jax_plugins") is not None
     if found == "cpu" != wanted and is_missed:
         notes.say(f"note: this runs on the CPU: {why} --device cpu hides this note.")

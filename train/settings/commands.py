@@ -307,6 +307,23 @@ class Runs(Options):
 
 
 @dataclass(frozen=True)
+class Doctor(Options):
+    """Tells whether a run works on this machine, and what to do if not.
+
+    Trains for a moment on each kind of device. The exit code is 1 if that fails.
+
+    Examples:
+      python -m train doctor --device gpu  # fails where there is none
+      python -m train doctor --json  # for a bug report
+    """
+
+    #: Kind of device to try. Default: what a run takes, and the CPU.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    #: Print JSON.
+    json: bool = option(False, group="output")
+
+
+@dataclass(frozen=True)
 class Presets(Options):
     """Lists the published runs that `run --preset` knows."""
 
@@ -321,7 +338,6 @@ class Program(Options):
     """
 
 
-Command = (
-    Run | Compare | Study | Report | Studies | Plot | Evaluate | Export | Runs | Presets
-)
+Command = Run | Compare | Study | Report | Studies | Plot | Evaluate | Export | Runs
+Command |= Doctor | Presets
 COMMANDS = {kind.__name__.lower(): kind for kind in typing.get_args(Command)}

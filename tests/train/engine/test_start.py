@@ -104,11 +104,6 @@ def test_environment_that_cannot_be_is_told_before_anything_is_written(
             "end the other",
         ),
         (
-            "Unable to initialize backend 'tpu': NOT_FOUND: TPU initialization failed: "
-            "No jellyfish device found.",
-            "has no TPU",
-        ),
-        (
             "Unable to initialize backend 'tpu': INTERNAL: Failed to open libtpu.so: "
             "libtpu.so: cannot open shared object file (set JAX_PLATFORMS='' to",
             "jax[tpu]",
