@@ -54,7 +54,7 @@ def start_jax(config: Any) -> None:
             "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
             "float32: unset JAX_ENABLE_X64."
         )
-    _start(getattr(config, "device", None))
+    _start(getattr(config, "device", "cpu"))  # export leaves a GPU to others
 
 
 def _start(asked: str | None) -> None:
