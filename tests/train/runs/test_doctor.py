@@ -23,7 +23,7 @@ def _broken_plugin(tmp_path, monkeypatch):
 def test_run_on_the_cpu_in_place_of_an_accelerator_works_and_is_told(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert not [x for x in lines if len(x) > 80 and " " in x[11:]]  # but for paths
     titles = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert " ".join(titles) == (
         "commit python packages variables machine GPUs cache run"
