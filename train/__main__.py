@@ -137,11 +137,10 @@ def _execute(config: Command) -> None:
     from train.runs.command import check
 
     check(config)
-    if isinstance(config, Compare | Evaluate | Export | Study):
+    if isinstance(config, Evaluate | Export):
         from train.engine.devices import start_jax
 
-        threads = getattr(config, "threads", None)
-        start_jax(getattr(config, "compile_cache", True), threads)
+        start_jax(getattr(config, "compile_cache", True))
     name, form = _DONE_BY[type(config)]
     module, _, function = name.partition(":")
     do = getattr(importlib.import_module(module), function)

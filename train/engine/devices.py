@@ -31,7 +31,7 @@ def start_jax(compile_cache: bool, threads: int | None = None) -> None:
     """
     keep_compiled(compile_cache)
     # XLA takes the first that is there.
-    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads or _cores())
+    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads or cores())
     if jax.config.jax_enable_x64:
         raise InputError(
             "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
@@ -53,10 +53,10 @@ def threads() -> int | None:
     """Threads that compute on a CPU; None on an accelerator, which does the sums."""
     if jax.default_backend() != "cpu":
         return None
-    return int(os.environ.get("NPROC", _cores()))
+    return int(os.environ.get("NPROC", cores()))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -8,8 +8,16 @@ from typing import Any, Literal
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
-from train.settings.fields import Options, at_least, check, option, positive, within
-from train.settings.options import check_source, no_tensorboard, parse_network
+from train.settings.fields import (
+    Options,
+    at_least,
+    check,
+    group,
+    option,
+    positive,
+    within,
+)
+from train.settings.options import Sharing, check_source, no_tensorboard, parse_network
 
 
 def _ending(*endings: str, default: Any = MISSING) -> Any:
@@ -78,6 +86,7 @@ class Compare(Experiment):
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
+    sharing: Sharing = group(Sharing, "several runs at a time")
 
     def check_together(self) -> None:
         """Refuses what does not go together, or with what the arms share."""
@@ -153,6 +162,8 @@ class Study(Options):
     budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
+    #: Minutes after which a run saves a checkpoint, to go on from; 0: never.
+    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: Threads that compute on a CPU, as in `run`.
     threads: int | None = within(None, 1, 1025)
     #: Keep compiled programs for the next start, in the user's cache folder.
@@ -163,6 +174,7 @@ class Study(Options):
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
     #: kind of --data and the name of --network if given.
     out: Path | None = option(None, group="output")
+    sharing: Sharing = group(Sharing, "several runs at a time")
 
 
 @dataclass(frozen=True)

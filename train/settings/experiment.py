@@ -33,6 +33,8 @@ class Experiment(Options):
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
     #: otherwise an epoch, or 160 million numbers of the inputs.
     steps_per_call: int | None = at_least(None, 1)
+    #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
+    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = at_least(None, 1)
     #: Threads that compute on a CPU, in [1, 1025). Sums are split among them, so that
@@ -96,8 +98,6 @@ class Run(Experiment):
     #: Epochs between checkpoints. With 0, only --checkpoint-minutes sets when to save.
     #: The last epoch always leaves a checkpoint.
     checkpoint_every: int = at_least(0, 0, group="checkpoints")
-    #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
-    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: How many of the newest checkpoints to keep, at least 1.
     keep_checkpoints: int = at_least(2, 1, group="checkpoints")
     #: Keep the checkpoint of the epoch with the lowest validation error too, for
