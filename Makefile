@@ -28,7 +28,7 @@ same: $(VENV)/.train
 
 # Many more faults and inputs than the tests try, each time others, and the tests that
 # take long; half an hour.
-torture: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose
+torture: $(VENV)/.train $(VENV)/.test $(VENV)/.train-test $(VENV)/.prose $(VENV)/.cluster
 	$(BIN)/python -m pytest --torture --numprocesses 2 --dist loadscope -rP \
 	  tests/train tests/benchmarks tests/docs tests/models
 
@@ -86,7 +86,7 @@ dist: $(VENV)/.dist
 	$(BIN)/python -m tests.dist
 
 # The versions that were tested, for constraints.txt. Run it in a new environment.
-lock: $(addprefix $(VENV)/.,train test train-test lint docs dist)
+lock: $(addprefix $(VENV)/.,train test train-test cluster lint docs dist)
 	$(BIN)/python -m pip freeze --all --exclude setuptools --exclude wheel \
 	  --exclude-editable > constraints.txt
 
@@ -105,7 +105,7 @@ endif
 	$(INSTALL) --editable .
 	touch $@
 
-# The groups of packages: .train, .test, .prose, .lint, .docs and .dist.
+# The groups of packages: .train, .test, .prose, .lint, .docs, .cluster and .dist.
 $(VENV)/.%: $(VENV)/.made
 	$(INSTALL) --group $*
 	touch $@

@@ -143,7 +143,7 @@ def _execute(config: Command) -> None:
     form, *names = _DONE_BY[type(config)]
     words = [config] if dataclasses.fields(config) else []
     for name in names:
-        if name == names[-1] and isinstance(config, Compare | Export | Study):
+        if name == names[-1] and isinstance(config, Export):
             from train.engine.devices import start_jax
 
             start_jax(config)

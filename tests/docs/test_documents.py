@@ -25,6 +25,7 @@ import train.runs.command
 import train.runs.doctor
 import train.runs.listing
 import train.runs.processes
+import train.studies.cluster
 import train.studies.study
 from train.__main__ import main
 
@@ -115,6 +116,7 @@ def test_documents_commands_have_options_that_exist(command, monkeypatch, tmp_pa
     monkeypatch.setattr(train.data.sources, "load_dataset", stop)
     monkeypatch.setattr(train.runs.processes, "connect", stop)
     monkeypatch.setattr(train.studies.study, "study", stop)
+    monkeypatch.setattr(train.studies.cluster, "joined", stop)
     monkeypatch.setattr(train.reports.report, "report", stop)
     monkeypatch.setattr(train.reports.plot_folders, "plot", stop)
     monkeypatch.setattr(train.runs.command, "read_network", stop)

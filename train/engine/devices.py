@@ -45,7 +45,7 @@ def start_jax(config: Any) -> None:
     """
     keep_compiled(getattr(config, "compile_cache", True))
     # XLA takes the first that is there.
-    threads = getattr(config, "threads", None) or _cores()
+    threads = getattr(config, "threads", None) or cores()
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
     flags = os.environ.get("XLA_FLAGS", "")
     if getattr(config, "deterministic", False) and DETERMINISTIC not in flags:
@@ -83,10 +83,10 @@ def threads() -> int | None:
     """Threads that compute on a CPU; None on an accelerator, which does the sums."""
     if jax.default_backend() != "cpu":
         return None
-    return int(os.environ.get("NPROC", _cores()))
+    return int(os.environ.get("NPROC", cores()))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

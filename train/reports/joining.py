@@ -57,20 +57,16 @@ def _check_threads(runs: pd.DataFrame) -> None:
     known = runs[runs.device == "cpu"].threads.dropna()  # older runs did not keep it
     for (block, seed), mine in known.groupby(["block", "seed"]):
         if mine.nunique() > 1:
-            one = mine[mine != mine.iloc[0]][:1]
-            found = [(key[1], each) for key, each in pd.concat([mine[:1], one]).items()]
-            arms = " and ".join(f"{arm} on {number}" for arm, number in found)
+            found = mine.drop_duplicates().items()
             raise InputError(
-                f"in {block} the arms of seed {seed} ran with other numbers of "
-                f"threads, {arms}: on a CPU their sums are rounded by it, so they are "
-                f"not paired. Repeat one of them with --threads."
+                f"in {block} the arms of seed {seed} are not paired: their sums were "
+                "rounded otherwise. They ran with --threads "
+                f"{listing((f'{each} ({key[1]})' for key, each in found), 'and')}. "
+                "Repeat those of one."
             )
     if known.nunique() > 1:
         numbers = listing(sorted(known.unique()), "and")
-        notes.say(
-            f"remark: the seeds ran with different numbers of threads ({numbers}), all "
-            "arms of a seed with the same"
-        )
+        notes.say(f"remark: seeds ran with different --threads: {numbers}")
 
 
 def _merge(whole: Rows, part: Rows) -> Rows:

@@ -335,8 +335,8 @@ def source(rows: Rows) -> str:
     commits = [f"{e['commit']}"[:12] + f"{e['commit']}"[40:] for e in found]
     machines = [
         f"device: {e['device']}; {e['machine']}, {e['cores']} cores"
-        f"{_threads(e.get('threads'))}; "
-        f"Python {e['python']}, {', '.join(map(' '.join, e['versions'].items()))}"
+        + f", --threads {e.get('threads')}" * bool(e.get("threads"))
+        + f"; Python {e['python']}, {', '.join(map(' '.join, e['versions'].items()))}"
         for e in found
     ]
     minutes = math.fsum(rows.epochs.seconds) / 60
@@ -349,12 +349,9 @@ def source(rows: Rows) -> str:
         f"data: SHA-256 {', '.join(data)}",
         f"{len(rows.runs)} runs with {seeds_text(seeds)}, "
         f"{minutes:.1f} minutes of training and testing",
+        *(f"missing: {each}" for each in rows.about.get("missing", ())),
     ]
     return "**From.**\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _threads(number: int | None) -> str:
-    return "" if number is None else f", {number} thread{'s' * (number != 1)}"
 
 
 def _command(words: Sequence[str]) -> str:

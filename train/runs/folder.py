@@ -36,6 +36,7 @@ FREE_OPTIONS = (
     *("coordinator", "num_processes", "process_id"),
     *("checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "on_nan"),
     *("keep_best", "quiet", "compile_cache", "tensorboard"),
+    *("ray", "gpus_per_run", "workers", "verbose"),
 )
 OLD_SPLIT = "the last examples"  # of earlier versions: what --validation took
 # Files of one's own, as options name them: the group of each option, and its reader.

@@ -26,7 +26,8 @@ from train.settings.presets import PRESETS
 _TITLES = (
     *("arguments", "study", "arms", "data", "network", "optimizer"),
     *("learning rate schedule", "training", "seeds", "output", "a published run"),
-    *("checkpoints", "tests and measurements", "machinery"),
+    *("checkpoints", "tests and measurements", "several runs at a time"),
+    "machinery",
 )
 
 # Names of our options and commands, and behind each those that other programs have.

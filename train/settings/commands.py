@@ -9,8 +9,16 @@ from train.paths import expand
 from train.settings.arms import at_rate, parse_arms
 from train.settings.cli import listing
 from train.settings.experiment import Experiment, Run, make_run
-from train.settings.fields import Options, at_least, check, option, positive, within
-from train.settings.options import check_source, no_tensorboard, parse_network
+from train.settings.fields import (
+    Options,
+    at_least,
+    check,
+    group,
+    option,
+    positive,
+    within,
+)
+from train.settings.options import Sharing, check_source, no_tensorboard, parse_network
 
 
 def _ending(*endings: str, default: Any = MISSING) -> Any:
@@ -79,6 +87,7 @@ class Compare(Experiment):
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
+    sharing: Sharing = group(Sharing, "several runs at a time")
 
     def check_together(self) -> None:
         """Refuses what does not go together, or with what the arms share."""
@@ -154,6 +163,8 @@ class Study(Options):
     budget: float | None = positive(None, group="output")
     #: How many checkpoints to keep of each finished run, at least 0.
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
+    #: Minutes after which a run saves a checkpoint, to go on from; 0: never.
+    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: Threads that compute on a CPU, as in `run`.
     threads: int | None = within(None, 1, 1025)
     #: Kind of device to train on, as in `run`.
@@ -166,6 +177,7 @@ class Study(Options):
     #: Folder to write to, or to continue in. Default: runs/study-NAME, plus -quick, the
     #: kind of --data and the name of --network if given.
     out: Path | None = option(None, group="output")
+    sharing: Sharing = group(Sharing, "several runs at a time")
 
     @property
     def kept_in(self) -> Path:

@@ -33,6 +33,8 @@ class Experiment(Options):
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
     #: otherwise a share of an epoch with some 8 million numbers of the inputs.
     steps_per_call: int | None = at_least(None, 1)
+    #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
+    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: Kind of device to train on. What is not there is refused. Default: a GPU or TPU
     #: where JAX finds one, else the CPU.
     device: Literal["cpu", "gpu", "tpu"] | None = None
@@ -102,8 +104,6 @@ class Run(Experiment):
     #: Epochs between checkpoints. With 0, only --checkpoint-minutes sets when to save.
     #: The last epoch always leaves a checkpoint.
     checkpoint_every: int = at_least(0, 0, group="checkpoints")
-    #: Minutes after which to save another checkpoint, at the end of a call; 0: never.
-    checkpoint_minutes: float = at_least(10, 0, group="checkpoints")
     #: How many of the newest checkpoints to keep, at least 1.
     keep_checkpoints: int = at_least(2, 1, group="checkpoints")
     #: Keep the checkpoint of the epoch with the lowest validation error too, for

@@ -201,9 +201,15 @@ def parse_network(text: str) -> OwnFile | None:
     return parse_own("--network", text, ", ".join(BUILT_IN), hint)
 
 
+# Files of one's own that were sent here from another machine, by their paths there.
+SENT: dict[Path, bytes] = {}
+
+
 @functools.cache  # once by a process, as modules: its runs all have the same file
 def read_own(path: Path) -> bytes:
     """The content of a file of one's own."""
+    if path in SENT:
+        return SENT[path]
     try:
         return expand(path).read_bytes()
     except (OSError, ValueError) as error:  # or no file can have such a name
@@ -306,9 +312,27 @@ class Cluster(Options):
         )
 
 
-def _address(address: str) -> str | None:
-    """What the address of a process must be, if it is not."""
+@dataclass(frozen=True)
+class Sharing(Options):
+    """Runs of a study that are trained at the same time, by Ray."""
+
+    #: Train several runs at a time by Ray: local starts it on this machine, and
+    #: HOST:PORT is that of a cluster. docs/clusters.md has examples. Default: one run
+    #: after another, in this process.
+    ray: str | None = option(None, rule=lambda address: _address(address, "local"))
+    #: With --ray: GPUs of each run, at least 0. Default: 1 where the cluster has GPUs,
+    #: otherwise 0.
+    gpus_per_run: float | None = at_least(None, 0, needs=["ray"])
+    #: With --ray: runs at a time, at least 1. Default: as many as have their GPUs, or
+    #: their --threads.
+    workers: int | None = at_least(None, 1, needs=["ray"])
+    #: With --ray: show Ray's own lines. Without, they go to ray.log in the folder.
+    verbose: bool = option(False, needs=["ray"])
+
+
+def _address(address: str, word: str = "auto") -> str | None:
+    """What the address of a process must be, if it is not; or a word in its place."""
     host, _, port = address.rpartition(":")
     is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
-    is_one = address == "auto" or (host and is_port)
-    return None if is_one else "must be HOST:PORT, as in 10.0.0.1:8476, or auto"
+    is_one = address == word or (host and "/" not in host and is_port)
+    return None if is_one else f"must be HOST:PORT, as in 10.0.0.1:8476, or {word}"

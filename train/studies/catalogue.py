@@ -77,7 +77,10 @@ def make_blocks(study: Study, load: Load) -> list[Block]:
             "--arms borrowed replays the phases of another seed, in pairs: give "
             "--seeds 0 1, or 2 3, and so on."
         )
-    options = {"tensorboard": study.tensorboard, "threads": study.threads}
+    options = {
+        name: getattr(study, name)
+        for name in ("checkpoint_minutes", "tensorboard", "threads")
+    }
     return [
         block._replace(experiment=dataclasses.replace(block.experiment, **options))
         for block in blocks

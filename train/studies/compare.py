@@ -10,7 +10,7 @@ import numpy as np
 
 from train.data import sources
 from train.data.dataset import Dataset, fingerprint, in_units
-from train.engine import devices, networks, optimizers
+from train.engine import networks, optimizers
 from train.errors import DivergedError, advising
 from train.paths import command_line, filled, printable
 from train.reports import tables
@@ -25,20 +25,25 @@ from train.settings.commands import Compare
 from train.settings.experiment import Experiment, shared_options
 from train.settings.fields import as_words
 from train.studies.arms import Arm, Block
-from train.studies.study import describe_study, run_blocks
-from train.studies.trials import Clock
+from train.studies.study import describe_study, run_blocks, started
+from train.studies.trials import Clock, Train
 
 OUTCOMES = ["last_error", "last_epochs_error", "area"]
 
 
 def compare(config: Compare, dataset: Dataset) -> Path:
-    """Runs every arm with every seed; prints the table; returns the folder.
+    """Runs every arm with every seed; prints the table; returns the folder."""
+    with started(config) as (known, train):
+        return _compare(known, dataset, train, config)
+
+
+def _compare(config: Compare, dataset: Dataset, train: Train, asked: Compare) -> Path:
+    """Runs every arm with every seed.
 
     A comparison is a study of one block, whose arms the user names. An arm that
     diverges is left out of the table, and the others go on. With `learning_rates`
     another comparison comes first, which chooses the rate of each arm.
     """
-    asked, config = config, dataclasses.replace(config, threads=devices.threads())
     for optimizer in parse_arms(config.arms).values():
         optimizers.method_of(optimizer)  # refused before anything is written
     networks.make_network_spec(config.model, dataset)
@@ -51,7 +56,7 @@ def compare(config: Compare, dataset: Dataset) -> Path:
     going_on = f"To continue: the same command with --out {out} --resume"
     if config.learning_rates is not None:
         with advising(going_on):
-            arms = _choose_rates(config, dataset, folder / "validation", clock)
+            arms = _choose_rates(config, dataset, folder / "validation", clock, train)
         if arms is None:
             return folder
         data = dataclasses.replace(config.data, validation=0)
@@ -64,7 +69,8 @@ def compare(config: Compare, dataset: Dataset) -> Path:
     about = describe_study("comparison", question, [block], OUTCOMES)
     with advising(going_on):
         found = run_blocks(
-            config, about, [block], config.seeds, folder, lambda _: dataset, clock
+            *(config, about, [block], config.seeds, folder),
+            *(lambda _: dataset, clock, train),
         )
     if not len(found.runs):
         print("No run has finished yet: there is nothing to compare.")
@@ -172,7 +178,7 @@ def _next(config: Compare, folder: Path) -> str:
 
 
 def _choose_rates(
-    config: Compare, dataset: Dataset, folder: Path, clock: Clock
+    config: Compare, dataset: Dataset, folder: Path, clock: Clock, train: Train
 ) -> tuple[str, ...] | None:
     """Runs every arm at every rate; prints a table of their validation errors.
 
@@ -191,7 +197,9 @@ def _choose_rates(
     )
     with writing(folder):
         no_link(folder).mkdir(exist_ok=True)
-    found = run_blocks(config, about, [block], seeds, folder, lambda _: dataset, clock)
+    found = run_blocks(
+        config, about, [block], seeds, folder, lambda _: dataset, clock, train
+    )
     wanted = {(block.name, arm.name, seed) for arm in block.arms for seed in seeds}
     if not wanted <= set(found.runs.index):
         return None

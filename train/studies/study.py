@@ -1,11 +1,10 @@
 """Runs a study and writes its report."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from train import notes
 from train.data.description import remark
@@ -22,19 +21,36 @@ from train.settings.options import VALIDATION_SPLIT
 from train.studies.arms import Block
 from train.studies.catalogue import STUDIES, make_blocks, seeds_of
 from train.studies.experiments import Load
-from train.studies.trials import Clock, run_trials
+from train.studies.trials import Clock, Train, run_trials, train_here
+
+
+@contextlib.contextmanager
+def started(config: Any) -> Iterator[tuple[Any, Train]]:
+    """Starts JAX, or Ray; gives the options with their threads, and what trains."""
+    if config.sharing.ray is None:
+        devices.start_jax(config)
+        yield dataclasses.replace(config, threads=devices.threads()), train_here
+        return
+    from train.studies import cluster
+
+    with cluster.joined(config) as pool:
+        yield dataclasses.replace(config, threads=pool.threads), pool.train
 
 
 def study(config: Study, load: Load) -> Path:
     """Runs what is not done of a study, on data that are loaded; returns its folder."""
+    with started(config) as (config, train):
+        return _study(config, load, train)
+
+
+def _study(config: Study, load: Load, train: Train) -> Path:
     folder = config.kept_in
-    config = dataclasses.replace(config, threads=devices.threads())
     blocks = make_blocks(config, load)
     for block in blocks:  # refused before anything is written
         experiment = block.experiment
         networks.make_network_spec(experiment.model, load(experiment.data))
     is_large = any(block.experiment.model.depth == 28 for block in blocks)
-    if is_large and jax.default_backend() == "cpu":
+    if is_large and config.threads is not None:
         notes.say("warning: WRN-28-10 is for a GPU. --quick is the form for a CPU.")
     asked = STUDIES[config.name]
     about = describe_study(config.name, asked.question, blocks, OUTCOMES, asked.note)
@@ -46,7 +62,7 @@ def study(config: Study, load: Load) -> Path:
     with advising("To continue: the same command."):
         clock = Clock(config.budget)
         seeds = list(seeds_of(config))
-        found = run_blocks(config, about, blocks, seeds, folder, load, clock)
+        found = run_blocks(config, about, blocks, seeds, folder, load, clock, train)
     path = write_report(no_link(folder / "report"), found)
     if path is None:
         print("No run has finished yet: there is nothing to report.")
@@ -101,6 +117,7 @@ def run_blocks(
     folder: Path,
     load: Load,
     clock: Clock,
+    train: Train,
 ) -> rows.Rows:
     """Runs what is not done in the folder of a study, and collects the rows."""
     if (folder / "runs").exists() or any(folder.glob("*-seed*")):
@@ -116,5 +133,7 @@ def run_blocks(
         notes.say(text)
     kept = config.keep_checkpoints
     with locked(folder):  # one process writes it
-        run_trials(blocks, seeds, folder, load, clock, keep_checkpoints=kept)
-    return collect(about, folder)
+        missing = run_trials(
+            blocks, seeds, folder, load, clock, train, keep_checkpoints=kept
+        )
+    return collect(about | {"missing": missing} if missing else about, folder)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,34 @@ class Clock:
         """Counts a run that has ended; returns the seconds for those that wait."""
         self._num_runs += 1
         return num_waiting * (time.perf_counter() - self._start) / self._num_runs
+
+
+class Task(NamedTuple):
+    """A run to train; `place` is its place in the order of the study."""
+
+    place: int
+    title: str
+    config: Run
+    dataset: Dataset
+    light: bool
+
+
+# Of what has ended: its place; why it diverged or was given up; where it was trained.
+Ended = Iterator[tuple[int, str, str]]
+About = Callable[[], tuple[int, str]]  # how many runs are left, and that in words
+# Trains the tasks of a study in a folder; None is none that can begin at the moment.
+Train = Callable[[Path, Iterator[Task | None], About], Ended]
+
+
+def train_here(folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
+    """Trains one after another, in this process."""
+    for task in tasks:
+        diverged = ""
+        try:
+            loop.run(task.config, task.dataset, quiet=True, light=task.light)
+        except DivergedError as error:
+            diverged = str(error)
+        yield task.place, diverged, ""
 
 
 class Trial(NamedTuple):
@@ -126,7 +154,9 @@ class Trial(NamedTuple):
     def result(self) -> str:
         """What it came to, in words."""
         rows = self.rows()
-        if rows is None or records.has_diverged(rows):
+        if rows is None:
+            return "missing"
+        if records.has_diverged(rows):
             return "diverged"
         by = self.block.experiment.data.tested
         return f"{by} error {rows[-1]['test_error']:.2f} %"
@@ -138,14 +168,15 @@ def run_trials(
     folder: Path,
     load: Callable[[Data], Dataset],
     clock: Clock,
+    train: Train = train_here,
     *,
     keep_checkpoints: int = 0,
-) -> None:
+) -> list[str]:
     """Runs what is not done; prints a line a run, with the time left.
 
     The seed is the outer loop and the arm the inner one, so that whatever stops the
     study leaves it balanced. When a run has finished, so many checkpoints of it are
-    kept.
+    kept. What is returned names the runs that were given up.
     """
     trials = in_order(blocks, seeds, folder)
     alone = [seed for seed in seeds if seed ^ 1 not in seeds]
@@ -166,7 +197,8 @@ def run_trials(
     def end(place: int, rows: list[dict[str, Any]] | None) -> None:
         diverged = rows is None or records.has_diverged(rows)
         for other in work.end(place, lends=not diverged):
-            why = f"{trials[place].arm.name} diverged, so there is nothing to match"
+            how = "is missing" if rows is None else "diverged"
+            why = f"{trials[place].arm.name} {how}, so there is nothing to match"
             print(f"{title(trials[other])}: left out, because {why}.", flush=True)
 
     for place, trial in enumerate(trials):
@@ -182,27 +214,43 @@ def run_trials(
             "A line for each tells the time left: too\n"
             "long at first, as the first run of each kind compiles."
         )
-    while (place := work.begin()) is not None:
-        if clock.is_over():
-            minutes = f"{clock.budget:g} minute{'s' * (clock.budget != 1)}"
-            print(" ".join([f"The budget of {minutes} is used up.", *ADVICE]))
-            return
-        trial = trials[place]
-        config = trial.config()
-        if keep_checkpoints:
-            config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
-        dataset = load(trial.block.experiment.data)
-        try:
-            loop.run(config, dataset, quiet=True, light=keep_checkpoints == 0)
-        except DivergedError as error:
-            print(f"{title(trial)}: {error}")
-        end(place, trial.rows())
-        done = len(trials) - len(work.left)
+
+    def tasks() -> Iterator[Task | None]:
+        while work.left:
+            place = work.begin()
+            if place is None:
+                yield None
+                continue
+            if clock.is_over():
+                minutes = f"{clock.budget:g} minute{'s' * (clock.budget != 1)}"
+                print(" ".join([f"The budget of {minutes} is used up.", *ADVICE]))
+                return
+            trial, config = trials[place], trials[place].config()
+            if keep_checkpoints:
+                config = dataclasses.replace(config, keep_checkpoints=keep_checkpoints)
+            dataset = load(trial.block.experiment.data)
+            yield Task(place, title(trial), config, dataset, keep_checkpoints == 0)
+
+    def about() -> tuple[int, str]:
+        return len(work.left), f"{progress()} done{left}"
+
+    def progress() -> str:
+        return f"{len(trials) - len(work.left)}/{len(trials)}"
+
+    missing, left = [], ""
+    for place, told, where in train(folder, tasks(), about):
+        trial, rows = trials[place], trials[place].rows()
+        if told:
+            print(f"{title(trial)}: {told}")
+        if rows is None:
+            missing.append(f"{title(trial)}: {told}")
+        end(place, rows)
+        left = f", {as_clock(clock.after_run(len(work.left)))} left"
         print(
-            f"[{done}/{len(trials)}] {title(trial)}: {trial.result()} "
-            f"({as_clock(clock.after_run(len(work.left)))} left)",
+            f"[{progress()}] {title(trial)}: {trial.result()} ({left[2:]}{where})",
             flush=True,
         )
+    return missing
 
 
 def in_order(

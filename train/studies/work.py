@@ -33,10 +33,6 @@ class Work:
                 return place
         return None
 
-    def again(self, place: int) -> None:
-        """A run that has begun is to begin once more."""
-        heapq.heappush(self._ready, place)
-
     def end(self, place: int, *, lends: bool = True) -> list[int]:
         """A run is done, or given up; returns those that are left out with it.
 

@@ -48,12 +48,12 @@ def test_parts_with_other_threads_or_of_before_they_were_kept_are_joined(
     capsys, facts, told
 ):
     assert len(join([(A, part(0, threads=2)), (B, part(1, **facts))]).runs) == 2
-    assert ("(1 and 2)" in capsys.readouterr().err) == told
+    assert ("--threads: 1 and 2" in capsys.readouterr().err) == told
 
 
 def test_arms_of_a_seed_with_other_threads_are_not_paired():
     theirs = study({("sgd-0.9", 0): run(threads=2)})
-    with pytest.raises(InputError, match=r"lcam on 1 and sgd-0\.9 on 2"):
+    with pytest.raises(InputError, match=r"--threads 1 \(lcam\) and 2 \(sgd-0\.9\)"):
         join([(A, part(0, threads=1)), (B, theirs)])
     # An accelerator's sums do not depend on them.
     theirs = study({("sgd-0.9", 0): run(threads=2, device="H200")})

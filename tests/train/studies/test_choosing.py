@@ -173,9 +173,9 @@ def test_nothing_is_compared_before_all_rates_were_tried(command, tmp_path, caps
 def test_both_parts_share_the_budget(command, tmp_path, monkeypatch):
     clocks = []
 
-    def counting(blocks, seeds, folder, load, clock, **options):
+    def counting(blocks, seeds, folder, load, clock, train, **options):
         clocks.append(clock)
-        run_trials(blocks, seeds, folder, load, clock, **options)
+        return run_trials(blocks, seeds, folder, load, clock, train, **options)
 
     monkeypatch.setattr(studies, "run_trials", counting)
     words = [*command[0][:-1], str(tmp_path / "out"), "--seeds", "0"]

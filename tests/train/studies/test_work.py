@@ -28,13 +28,6 @@ def test_what_is_matched_with_a_run_that_lends_nothing_is_left_out():
     assert work.left == {6}
 
 
-def test_run_that_is_to_begin_once_more_comes_first():
-    work = Work(DONORS)
-    assert [work.begin(), work.begin()] == [0, 5]
-    work.again(0)
-    assert [work.begin(), work.begin()] == [0, 6]
-
-
 @pytest.mark.parametrize("ahead", [1, 100])  # runs at a time
 def test_ten_thousand_runs_take_less_than_a_second(ahead):
     start = time.process_time()

@@ -1,0 +1,76 @@
+"""What a worker does with a run, without Ray."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from train.data.sources import load_dataset
+from train.runs import loop, records
+from train.settings.experiment import Run
+from train.settings.optimizer import Optimizer
+from train.settings.options import Data, Model
+from train.studies.worker import carry_out, make_job, settle
+
+RUN = Run(
+    data=Data(every=3),
+    model=Model("mlp", hidden=(8,)),
+    epochs=3,
+    optimizer=Optimizer("sgd"),
+    steps_per_call=1,
+    checkpoint_minutes=0,
+    resume=True,
+    out=Path("runs"),
+)
+TIMES = ("seconds", "images_per_second")
+
+
+def rows(folder):
+    steps = (folder / "steps.csv").read_text()
+    epochs = records.read_metrics(folder)
+    return steps, [{k: v for k, v in row.items() if k not in TIMES} for row in epochs]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset(RUN.data)
+
+
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    """The folder of the same run by one process."""
+    config = dataclasses.replace(RUN, out=tmp_path_factory.mktemp("run") / "plain")
+    return loop.run(config, data, quiet=True, light=True)
+
+
+def test_run_comes_back_as_one_process_leaves_it(data, plain, tmp_path):
+    config = dataclasses.replace(RUN, out=tmp_path / "plain", threads=None)
+    outcome = carry_out(make_job(config, light=True), data)
+    settle(config, outcome.files, command=["typed"], commit="c")
+    assert outcome.how == "done"
+    assert rows(config.out) == rows(plain)
+    names = {path.name for path in plain.iterdir()} - {".lock"}
+    assert {path.name for path in config.out.iterdir()} == names
+    [start] = json.loads((config.out / "provenance.json").read_text())
+    assert (start["command"], start["commit"]) == (["typed"], "c")
+    saved = json.loads((config.out / "config.json").read_text())
+    assert saved["out"] == str(config.out)
+    assert saved["data_sha256"]
+
+
+def test_run_goes_on_from_what_came_back_each_time(data, plain, tmp_path):
+    # Saved after each call; the third worker may be on another machine.
+    config = dataclasses.replace(
+        RUN, out=tmp_path / "run", checkpoint_minutes=1e-9, threads=None
+    )
+    ends = []
+    while not ends or ends[-1] == "saved":
+        outcome = carry_out(make_job(config, light=True), data)
+        settle(config, outcome.files)
+        ends.append(outcome.how)
+        steps = records.steps_in(config.out)
+        assert bool(steps) == (outcome.how == "saved")
+    assert ends[-1] == "done"
+    assert len(ends) > 3
+    assert rows(config.out) == rows(plain)
