@@ -12,8 +12,8 @@ from train.runs.palette import GREY, INK, colors_of
 WIDTH, LEFT, RIGHT = 9.8, 2.15, 3.85  # of the picture and beside its axes, in inches
 ROW = 0.24  # height, in inches
 LEGEND = (
-    "dot: mean, filled where better or worse; thin line: 95 % interval; thick line: "
-    "90 % interval; grey: the margin"
+    "dot: mean, filled where better or worse; thin line: 95 % interval, of all arms "
+    "together if not planned; thick line: 90 % interval of the arm alone; grey: margin"
 )
 
 

@@ -203,14 +203,15 @@ def certainty(comparisons: Sequence[Comparison]) -> str:
         _, seeds, margin, size, noise = cells[1]
         return (
             f"Exploratory: {seeds} seeds, nothing planned. A true difference of {size} "
-            f"would have been found 4 times in 5. Errors of one arm spread by {noise} "
-            "(standard deviation of a run). Differences within the margin of "
-            f"{margin} count as none."
+            f"would have been found 4 times in 5. Errors spread by {noise} (standard "
+            "deviation of a run, without what a seed does to all arms). Differences "
+            f"within the margin of {margin} count as none."
         )
     return (
         "Exploratory: nothing was planned. A true difference is found 4 times in 5 if "
         "it is as large as the table says. A spread is the standard deviation of a "
-        f"run's error.\n\n{tables.markdown(cells)}"
+        "run's error, without what a seed does to all arms.\n\n"
+        f"{tables.markdown(cells)}"
     )
 
 

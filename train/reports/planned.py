@@ -289,7 +289,13 @@ PLANS = {
             ),
         ),
         amended="The order and the weights of the questions 2 to 4 were fixed after "
-        f"12 seeds, {_UNSEEN}",
+        f"12 seeds, {_UNSEEN} By the first weights, those of whole differences with a "
+        "margin of 0.3, the timing is undecided, and question 2, then the last, is not "
+        "judged.",
     ),
-    "plan-epochs": Plan(24, saving=("sgd-0.9", "lcam")),
+    "plan-epochs": Plan(
+        24,
+        saving=("sgd-0.9", "lcam"),
+        amended="The plan had no verdict: its words came after the factor was known.",
+    ),
 }

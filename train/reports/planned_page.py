@@ -41,8 +41,9 @@ def parts(
         *curves(out, result),
     ]
     planning = (
-        f"{plan.seeds} seeds, the outcome and the margin were fixed before the first "
-        f"run.{plan.amended and f' {plan.amended}'} results/PLAN.md has the dates."
+        f"{plan.seeds} seeds{', the margin' * bool(plan.primary)} and the outcome were "
+        f"fixed before the first run.{plan.amended and f' {plan.amended}'} "
+        "results/PLAN.md has the dates."
     )
     if plan.saving:
         page = [
@@ -64,25 +65,27 @@ def parts(
     primary = [each for each in listed if each.primary]
     _draw(out / "forest.png", plan, listed)
     page = [
-        f"**Answer.**\n\n{_answers(listed)}",
+        f"**Answer.**\n\n{_answers(plan, listed)}",
         f"**Certainty.** {planning} Pairs of seeds spread by "
         f"{tables.span([x.deviation for x in primary], tables.percent)} points.",
         setting,
         f"![{_title(primary)}](forest.png)",
         _answers_table(listed),
         f"**Controls.** {_controls(plan, answers)}",
-        "**How.** Differences of test errors in points: LCAM less the arm, or own less "
-        "borrowed. An observation is the mean of two seeds that lend each other their "
-        "phases. In secondary questions without borrowed phases it is a seed. *Equal* "
+        "**How.** Differences of test errors in points: LCAM less the arm, own less "
+        "borrowed, or `dose` less `sgd-0.9`. An observation is the mean of two seeds "
+        "that lend each other their phases. In secondary questions without borrowed "
+        "phases it is a seed. *Equal* "
         f"takes the 90 % interval and a margin of {points_text(plan.margin)}, *better* "
         "and *worse* the 95 % interval. After an undecided question none is judged. "
         "Each p of the secondary questions is corrected with Holm's method for the "
-        f"{len(plan.secondary)} that the plan lists. Their intervals are not.",
+        f"{len(plan.secondary)} that the plan lists. Their intervals are not, and say "
+        "more.",
     ]
     return page, others
 
 
-def _answers(answers: Sequence[Any]) -> str:
+def _answers(plan: Plan, answers: Sequence[Any]) -> str:
     """The primary answers and what the secondary ones settle, as a list."""
     lines = []
     for each in answers:
@@ -92,7 +95,8 @@ def _answers(answers: Sequence[Any]) -> str:
         if each.primary and share < 1:
             whole = tables.with_interval(each.mean / share, each.half_width / share)
             part = {0.5: "half", 0.25: "a quarter"}[share]
-            points += f", {part} of the difference. That is {whole}"
+            points += f", {part} of the difference. The whole is {whole}, "
+            points += f"with a margin of {plan.margin / share:g}"
         if each.primary:
             lines.append(f"- {each.question.text} {verdict}: {points}.")
         elif each.different_p < LEVEL and each.question.name != "dose":

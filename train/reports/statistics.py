@@ -36,7 +36,8 @@ class Difference(NamedTuple):
       num_seeds: pairs.
       detectable: the smallest true difference whose interval excludes 0 with a chance
         of 80 %.
-      deviation: the standard deviation of the number of one run.
+      deviation: the standard deviation of the number of one run, without what a seed
+        does to all arms.
       method: "two-way" or "paired".
     """
 

@@ -289,7 +289,8 @@ STUDIES = {
         (6, 20),
         _domains,
         note="SGD at 0.9 and LCAM each have their own learning rate, chosen with the "
-        "study `rates`. The other arms have LCAM's rate.",
+        "study `rates`. The other arms have LCAM's rate, and `matched-step` a higher "
+        "one.",
     ),
     "rates": Description(
         "At which learning rate do SGD and LCAM have the lowest error, on examples "
