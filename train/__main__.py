@@ -23,6 +23,7 @@ from train.settings.commands import (
     COMMANDS,
     Command,
     Compare,
+    Doctor,
     Evaluate,
     Export,
     Plot,
@@ -39,6 +40,7 @@ from train.settings.commands import (
 # before that what reads its data, which are refused before JAX is loaded.
 _DONE_BY = {
     Compare: ("", "train.data.sources:load_fitting", "train.studies.compare:compare"),
+    Doctor: ("", "train.runs.doctor:doctor"),
     Evaluate: ("{}", "train.runs.evaluate:evaluate"),
     Export: ("{}", "train.runs.trained:export"),
     Plot: ("picture: {}", "train.reports.plot_folders:plot"),
@@ -144,8 +146,7 @@ def _execute(config: Command) -> None:
         if name == names[-1] and isinstance(config, Compare | Export | Study):
             from train.engine.devices import start_jax
 
-            threads = getattr(config, "threads", None)
-            start_jax(getattr(config, "compile_cache", True), threads)
+            start_jax(config)
         module, _, function = name.partition(":")
         words.append(getattr(importlib.import_module(module), function)(*words))
     if form:

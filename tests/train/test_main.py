@@ -585,6 +585,25 @@ def test_evaluation_keeps_what_it_compiles_unless_told_not_to(
     assert asked == [not options]
 
 
+def test_deterministic_run_asks_xla_for_it(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=2")
+    run(images, tmp_path / "run", "--deterministic")
+    [start] = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    flags = "--xla_gpu_autotune_level=2 --xla_gpu_deterministic_ops=true"
+    assert start["XLA_FLAGS"] == flags
+
+
+def test_evaluation_says_what_to_do_where_memory_is_full(finished, monkeypatch, capsys):
+    def fail(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\n...")
+
+    monkeypatch.setattr("train.runs.trained.RunNetwork.__call__", fail)
+    assert main(["evaluate", str(finished)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a device's memory is too small: RESOURCE_EXHAUSTED:")
+    assert line.endswith("9 bytes. --device cpu has more.")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(("command", "code"), [("presets", 141), ("preset", 2)])
 def test_pipe_that_nobody_reads_ends_as_any_program(command, code, unbuffered):

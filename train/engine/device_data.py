@@ -64,14 +64,15 @@ def make_data(
         fixed_inputs=dataset.train_inputs[fixed],
         fixed_targets=dataset.train_targets[fixed],
     )
-    _check_fits(data)
+    _check_fits(data, num_devices)
     return devices.put(data, num_devices)
 
 
-def _check_fits(data: DeviceData) -> None:
+def _check_fits(data: DeviceData, num_devices: int) -> None:
     """Refuses data that leave too little memory, and says how much would fit."""
-    # On a CPU JAX does not say how many bytes it may use.
-    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", np.inf)
+    # On a CPU JAX does not say how many bytes it may use. Each device has all data.
+    stats = [x.memory_stats() or {} for x in jax.local_devices()[:num_devices]]
+    memory = min(each.get("bytes_limit", np.inf) for each in stats)
     train = data.train_inputs.nbytes + data.train_targets.nbytes
     rest = sum(array.nbytes for array in data) - train
     if train + rest <= DATA_SHARE * memory:

@@ -8,6 +8,7 @@ batch statistics are those of the whole batch.
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,37 +18,65 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from train import notes
+from train.engine import reasons
 from train.errors import InputError
 from train.paths import cache_folder
 
 AXIS = "data"
+# XLA takes no sums in the order in which a GPU's threads happen to come, and no kernels
+# by how long each took.
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+# Words of JAX's, cuDNN's and cuBLAS's where a device's memory is full.
+FULL = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "ALLOC_FAILED", "DNN library init")
+SMALLER = (
+    "Take a smaller network, --batch-size or --eval-batch-size, or fewer examples "
+    "(--every 2). Name a new --out."
+)
 
 _waiter = ThreadPoolExecutor(1, "waiter")
 
 
-def start_jax(compile_cache: bool, threads: int | None = None) -> None:
+def start_jax(config: Any) -> None:
     """Starts JAX before anything is compiled; refuses an environment that cannot be.
 
     Without `threads` a CPU has one for each core that this process may use.
     """
-    keep_compiled(compile_cache)
+    keep_compiled(getattr(config, "compile_cache", True))
     # XLA takes the first that is there.
-    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads or _cores())
+    threads = getattr(config, "threads", None) or _cores()
+    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if getattr(config, "deterministic", False) and DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}"
     if jax.config.jax_enable_x64:
         raise InputError(
             "JAX_ENABLE_X64 makes JAX compute in float64, and this program computes in "
             "float32: unset JAX_ENABLE_X64."
         )
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX's, or of its plugin's absence
-        platforms = jax.config.jax_platforms
-        told = f" on JAX_PLATFORMS={platforms}" if platforms else ""
-        reason = f": {error}" if str(error) else ""
-        raise InputError(
-            f"JAX cannot start{told}{reason}. Install JAX for the device, or set "
-            "JAX_PLATFORMS to one that is here, such as cpu."
-        ) from None
+    _start(getattr(config, "device", "cpu"))  # export leaves a GPU to others
+
+
+def _start(asked: str | None) -> None:
+    """Starts the devices that are asked for; says if the CPU stands in for others."""
+    if asked is not None:
+        jax.config.update("jax_platforms", "cpu" if asked == "cpu" else None)
+    wanted, found = asked or jax.config.jax_platforms, None
+    with reasons.listening() as told:
+        try:
+            found = jax.default_backend()
+        except (RuntimeError, AssertionError) as error:  # no GPU: it has no words
+            told.append(str(error))
+    if "tpu" not in (wanted or ""):  # nor does anybody miss its library
+        told = [x for x in told if x and reasons.NO_LIBTPU not in x]
+    why = reasons.why(told or [reasons.NO_GPU])
+    if found is None or asked not in (None, found):
+        on = f" on {wanted}" if wanted else ""
+        raise InputError(f"JAX cannot start{on}: {why}")
+    is_missed = told or wanted or importlib.util.find_spec("jax_plugins") is not None
+    if found == "cpu" != wanted and is_missed:
+        notes.say(f"note: this runs on the CPU: {why} --device cpu hides this note.")
 
 
 def threads() -> int | None:
@@ -105,18 +134,17 @@ def count(asked: int | None) -> int:
 
 
 @contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
+def enough_memory(advice: str = SMALLER) -> Iterator[None]:
     """Says what to do where a device's memory does not hold what is asked of it."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        if "RESOURCE_EXHAUSTED" not in reason:
+        if not any(words in str(error) for words in FULL):
             raise
+        reason = str(error).partition("\n")[0][:200].rstrip(". ")
+        advice += f" {reasons.SHARED}" * (jax.default_backend() == "gpu")
         raise InputError(
-            f"the device's memory is too small: {reason[:200].rstrip('. ')}. Take a "
-            "smaller network, --batch-size or --eval-batch-size, or fewer examples "
-            "(--every 2). Name a new --out."
+            f"a device's memory is too small: {reason}. {advice}"
         ) from None
 
 

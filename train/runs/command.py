@@ -66,7 +66,7 @@ def run(config: Run) -> None:
         from train.engine.devices import start_jax
         from train.runs import loop
 
-        start_jax(config.compile_cache, config.threads)
+        start_jax(config)
         try:
             folder = loop.run(config, dataset, display=display)
         except StoppedError as error:

@@ -31,10 +31,11 @@ def evaluate(config: Evaluate) -> str:
     from train.engine.device_data import batches
     from train.runs.trained import load_run
 
-    devices.start_jax(config.compile_cache)
-    network = load_run(folder, config.step)
-    size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
-    parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
+    devices.start_jax(config)
+    with devices.enough_memory("--device cpu has more."):
+        network = load_run(folder, config.step)
+        size = min(tested.batch_size, len(tested.inputs))  # one for all: one program
+        parts = [np.asarray(network(x)) for x in batches(tested.inputs, size)]
     outputs = np.concatenate(parts)[: len(tested.inputs)]
     table = about.get("table", {})
     names = network.class_names or [*map(str, range(network.spec.num_outputs))]

@@ -30,7 +30,7 @@ from train.settings.options import VALIDATION_SPLIT, own_sha256, parse_network
 FREE_OPTIONS = (
     *("out", "resume", "seeds", "budget", "report", "phases_of"),
     # How it is computed, which changes rounding at most, and how often it is saved.
-    *("devices", "steps_per_call"),
+    *("device", "deterministic", "devices", "steps_per_call"),
     "threads",  # but see `check_claim`
     "data_on",  # of versions before this one
     *("coordinator", "num_processes", "process_id"),

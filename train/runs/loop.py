@@ -196,8 +196,8 @@ class _Training:
         most = config.steps_per_call or steps_per_call(spec)
         self._most = min(most, spec.full_steps)
         sizes = {(self._most, spec.batch_size)}
-        if not is_counted() and spec.full_steps % self._most:
-            sizes.add((1, spec.batch_size))
+        if not is_counted() and (rest := spec.full_steps % self._most):
+            sizes.add((rest, spec.batch_size))
         if spec.last_batch_size:
             sizes.add((1, spec.last_batch_size))
         plan = self._plan(0)
@@ -323,8 +323,8 @@ class _Training:
             count = 1
         elif is_counted():
             count = min(left, self._config.steps_per_call or _same_size(self._pace))
-        else:  # what is left over comes in single steps, which have one program
-            count = self._most if left >= self._most else 1
+        else:
+            count = min(left, self._most)
         self._handed_over = time.perf_counter()
         self._state, metrics = self._program.train(
             *(self._state, self._data, plan, self._hyperparameters, np.int32(first)),

@@ -38,9 +38,9 @@ def connect(cluster: Cluster) -> None:
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
         jax.distributed.initialize(**options, initialization_timeout=JOINING)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:200].rstrip(". ")
-        if not options:
+    except (ValueError, RuntimeError, OSError) as error:  # a Cloud TPU: asked by HTTP
+        reason = str(error).partition("\n")[0][:200].rstrip(". ")
+        if not options and "coordinator_address should be defined" in reason:
             reason = "no SLURM, Open MPI, Kubernetes or Cloud TPU is found"
         raise InputError(
             f"--coordinator {cluster.coordinator}: cannot join the other processes: "

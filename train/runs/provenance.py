@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint", "libtpu")
+_PACKAGES += ("jax-cuda12-plugin", "nvidia-cudnn-cu12")
+_PACKAGES += ("jax-cuda13-plugin", "nvidia-cudnn-cu13")
+
 
 def environment(*more_packages: str) -> dict[str, Any]:
     """Command, commit, time, hardware, and versions of packages that are installed."""
@@ -17,28 +21,37 @@ def environment(*more_packages: str) -> dict[str, Any]:
 
     from train.engine import devices
 
-    packages = ("jax", "jaxlib", "optax", "flax", "numpy", "orbax-checkpoint")
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module else sys.argv[0]
-    versions = {}
-    for package in (*packages, *more_packages):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+    driver = Path("/sys/module/nvidia/version")
     return {
         "command": ["python", "-m", name, *sys.argv[1:]],
-        "commit": _commit(),
+        "commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
+        "platform": jax.devices()[0].client.platform_version,
+        "driver": driver.read_text().strip() if driver.exists() else None,
+        "memory": (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit"),
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": devices.threads(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(*more_packages),
     }
 
 
-def _commit() -> str | None:
+def versions(*more_packages: str) -> dict[str, str]:
+    """Of packages that numbers depend on, and of more, as far as they are installed."""
+    found = {}
+    for package in (*_PACKAGES, *more_packages):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def commit() -> str | None:
     """The checkout's commit, `+` behind it if its files changed; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:

@@ -156,6 +156,8 @@ class Study(Options):
     keep_checkpoints: int = at_least(0, 0, group="checkpoints")
     #: Threads that compute on a CPU, as in `run`.
     threads: int | None = within(None, 1, 1025)
+    #: Kind of device to train on, as in `run`.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same
@@ -258,6 +260,8 @@ class Evaluate(Options):
     predictions: Path | None = _ending(".csv", ".npz", default=None)
     #: Replace the file for the predictions, if it is there.
     overwrite: bool = option(False, group="output")
+    #: Kind of device to test on, as in `run`.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
 
@@ -303,6 +307,23 @@ class Runs(Options):
 
 
 @dataclass(frozen=True)
+class Doctor(Options):
+    """Tells whether a run works on this machine, and what to do if not.
+
+    Trains for a moment on each kind of device. The exit code is 1 if that fails.
+
+    Examples:
+      python -m train doctor --device gpu  # fails where there is none
+      python -m train doctor --json  # for a bug report
+    """
+
+    #: Kind of device to try. Default: what a run takes, and the CPU.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    #: Print JSON.
+    json: bool = option(False, group="output")
+
+
+@dataclass(frozen=True)
 class Presets(Options):
     """Lists the published runs that `run --preset` knows."""
 
@@ -317,7 +338,6 @@ class Program(Options):
     """
 
 
-Command = (
-    Run | Compare | Study | Report | Studies | Plot | Evaluate | Export | Runs | Presets
-)
+Command = Run | Compare | Study | Report | Studies | Plot | Evaluate | Export | Runs
+Command |= Doctor | Presets
 COMMANDS = {kind.__name__.lower(): kind for kind in typing.get_args(Command)}

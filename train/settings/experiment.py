@@ -31,8 +31,14 @@ class Experiment(Options):
     eval_batch_size: int = at_least(500, 1, group=_TESTS)
     #: Training steps per call of the compiled program. Progress and Ctrl-C wait for the
     #: end of a call. Default: on a CPU about two seconds of work, at least one step;
-    #: otherwise an epoch, or 160 million numbers of the inputs.
+    #: otherwise a share of an epoch with some 8 million numbers of the inputs.
     steps_per_call: int | None = at_least(None, 1)
+    #: Kind of device to train on. What is not there is refused. Default: a GPU or TPU
+    #: where JAX finds one, else the CPU.
+    device: Literal["cpu", "gpu", "tpu"] | None = None
+    #: Repeat results bit for bit on a GPU too, which may take longer. Elsewhere they
+    #: repeat in any case.
+    deterministic: bool = False
     #: Devices that share each batch, at least 1. Default: all devices of all processes.
     devices: int | None = at_least(None, 1)
     #: Threads that compute on a CPU, in [1, 1025). Sums are split among them, so that

@@ -59,3 +59,17 @@ def test_data_that_do_not_fit_are_told_with_how_much_would(monkeypatch, memory, 
     else:
         with pytest.raises(InputError, match=f"the data take .* memory.* {advice}"):
             make_data(dataset(), "train", 2, 5, 1)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_data_must_fit_on_each_device_that_is_used(monkeypatch, number):
+    fakes = [
+        types.SimpleNamespace(memory_stats=lambda limit=limit: {"bytes_limit": limit})
+        for limit in (4075, 4074)
+    ]
+    monkeypatch.setattr(jax, "local_devices", lambda: fakes)
+    if number == 1:
+        assert make_data(dataset(), "train", 2, 5, 1).train_inputs.shape[0] == 12
+    else:
+        with pytest.raises(InputError, match="the data take"):
+            make_data(dataset(), "train", 2, 5, 2)

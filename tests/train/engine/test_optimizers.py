@@ -160,10 +160,11 @@ def test_number_by_phase_is_the_number_of_each_step(options, phases):
 def test_rate_by_phase_follows_the_schedule():
     arm = "optax.sgd:learning-rate=0.1/0.3,weight-decay=0.1"
     config = Optimizer("optax.sgd", optimizer_options=("learning-rate=0.1/0.3",))
-    config = dataclasses.replace(config, ema_decay=0.0, learning_rate=0.5)
+    config = dataclasses.replace(config, ema_decay=0.0)
     numbers = hyperparameters_of(config, 4)
     # Half of the peak: the schedule's share counts for both.
-    optimizer = make_optimizer(method_of(config), numbers, jnp.float32(0.25))
+    half = jnp.float32(config.learning_rate / 2)
+    optimizer = make_optimizer(method_of(config), numbers, half)
     updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), value=1.0)
     np.testing.assert_allclose(updates, -0.05, rtol=1e-6)
     with pytest.raises(InputError, match=r"optax.sgd has no option weight_decay"):

@@ -8,6 +8,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from train.engine import reasons
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import jax
@@ -34,8 +36,9 @@ def test_damaged_program_is_told_and_compiled(tmp_path):
 
 def test_threads_are_those_of_xlas_pool():
     """As the operating system counts them."""
-    code = "import os; from train.engine.devices import start_jax; start_jax(False, {})"
-    code += "; print(len(os.listdir('/proc/self/task')))"
+    code = "import os; from train.engine.devices import start_jax; "
+    code += "from train.settings.experiment import Run; start_jax(Run(threads={})); "
+    code += "print(len(os.listdir('/proc/self/task')))"
     if not Path("/proc/self/task").exists():
         pytest.skip("of Linux")
     few, many = (
@@ -48,9 +51,9 @@ def test_threads_are_those_of_xlas_pool():
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("JAX_PLATFORMS", "cuda", "JAX cannot start on JAX_PLATFORMS=cuda"),
+        ("JAX_PLATFORMS", "cuda", "JAX cannot start on cuda: it finds no NVIDIA GPU. "),
         pytest.param(
-            *("JAX_PLATFORMS", "typo", "JAX cannot start on JAX_PLATFORMS=typo: "),
+            *("JAX_PLATFORMS", "typo", "JAX cannot start on typo: Unable to init"),
             marks=pytest.mark.torture,
         ),
         ("JAX_ENABLE_X64", "1", "JAX_ENABLE_X64 makes JAX compute in float64"),
@@ -72,3 +75,43 @@ def test_environment_that_cannot_be_is_told_before_anything_is_written(
     *_, error = done.stderr.splitlines()
     assert error.startswith(f"error: {message}")
     assert not (tmp_path / "run").exists()
+
+
+# What JAX and libtpu say, of a user's reports and of this machine.
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("Unable to load cuDNN. Is it installed? cuDNN not found.", "jax[cuda13]"),
+        ("Outdated cuDNN installation found.\nVersion JAX was", "LD_LIBRARY_PATH"),
+        (
+            "Unable to load CUDA. Is it installed? jaxlib/cuda/versions_helpers.cc:90: "
+            "CUDA driver version is insufficient for CUDA runtime version",
+            "driver: 580",
+        ),
+        (
+            "An NVIDIA GPU may be present on this machine, but a CUDA-enabled jaxlib "
+            "is not installed. Falling back to cpu.",
+            "jax[cuda13]",
+        ),
+        (
+            "Unable to initialize backend 'cuda': INTERNAL: no supported devices found "
+            "for platform CUDA",
+            "XLA_PYTHON_CLIENT_PREALLOCATE=false",
+        ),
+        (
+            "Unable to initialize backend 'tpu': ABORTED: The TPU is already in use "
+            "by process with pid 17. Not attempting to load libtpu.so in this process.",
+            "end the other",
+        ),
+        (
+            "Unable to initialize backend 'tpu': INTERNAL: Failed to open libtpu.so: "
+            "libtpu.so: cannot open shared object file (set JAX_PLATFORMS='' to",
+            "jax[tpu]",
+        ),
+    ],
+)
+def test_reason_of_jax_comes_with_what_to_do(reason, advice):
+    told = reasons.why(["something that nobody knows", reason])
+    assert told.startswith(reason[:30])
+    assert advice in told.partition(". ")[2]
+    assert "\n" not in told

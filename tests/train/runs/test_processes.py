@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -163,3 +164,14 @@ def test_cluster_that_is_none_is_told(images, tmp_path):
     assert waits.startswith("waiting for the other processes, for at most 5")
     assert error.startswith("error: --coordinator auto: cannot join the other process")
     assert "no SLURM, Open MPI, Kubernetes or Cloud TPU is found" in error
+
+
+def test_cluster_that_does_not_answer_is_told(monkeypatch, capsys, images):
+    def fail(**_):  # as of a Cloud TPU, which is asked by HTTP
+        raise OSError("HTTPConnectionPool(host='metadata.google.internal', port=80)")
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    assert main(["run", "--data", images, *OPTIONS, "--coordinator", "auto"]) == 2
+    *_, error = capsys.readouterr().err.splitlines()
+    assert "cannot join the other processes: HTTPConnectionPool(host=" in error
+    assert "SLURM" not in error
