@@ -35,8 +35,8 @@ RUNS = (  # places among the cases, batches, and chips
 STUDIES = (20, 1000, 100_000)  # runs of 30 epochs of CIFAR
 STEPS, STEP_BYTES, RUN_BYTES = 30 * 390, 40, 15_000  # a line of steps.csv; other files
 HEADS = (  # behind "network, pixels"
-    "parameters, M|µs an image|MB an image|most images|most seeds|data, GB",
-    "batch|chips|sent, MB|alone, ms|network, ms|pays|GB a chip",
+    "M weights|µs an image|MB an image|batch|seeds|GB",
+    "batch|chips|MB sent|alone, ms|network|pays|GB",
     "|".join(f"batch {batch:,}" for batch in BATCHES),
     "runs|chip hours|chips for a day|files, GB",
 )
@@ -53,7 +53,7 @@ def step_seconds(chip: str, depth: int, widen: int) -> float:
 
 @cache
 def sizes(depth: int, widen: int, size: int) -> tuple[int, int, int]:
-    """Parameters, bytes of an image's activations, and bytes of all images."""
+    """Weights, bytes of an image's activations, and bytes of all images."""
     images, classes = CIFAR if size == 32 else IMAGENET
     model = Model("wide_resnet", depth, widen)
     make = make_network_init(NetworkSpec(model, (size, size, 3), classes))
