@@ -1,6 +1,7 @@
 """How the time of a training step grows: it should be a line.
 
     python -m benchmarks.scaling [--out FILE.json]
+    python -m benchmarks.scaling --plan [--chip tpu-v5e|tpu-v6e|h200]
 
 Wide ResNets in the compiled steps of `python -m train run`, with LCAM. Along each axis
 its points are timed in turn, in one process:
@@ -14,7 +15,8 @@ its points are timed in turn, in one process:
   best. The devices of a CPU are made up and share its cores: 0 at best, and what is
   above is the price of splitting.
 
-Runs unchanged on a GPU.
+Runs unchanged on a GPU. `--plan` measures nothing: it prints the tables of
+docs/scale.md, how far a run and a study go on chips that are not here.
 """
 
 import contextlib
@@ -22,17 +24,17 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import tyro
 
-from benchmarks import loops
+from benchmarks import loops, plan
 from benchmarks.command import check_counts, check_names, run
 from benchmarks.flops import training_flops
 from benchmarks.timing import Report, alternate
-from train.reports.tables import aligned
+from train.reports.tables import aligned, markdown
 from train.settings.experiment import Experiment
 from train.settings.options import Model
 
@@ -58,6 +60,10 @@ class Config:
     images: tuple[int, ...] = (1_000, 10_000, 50_000)
     #: Points of the devices; those beyond the GPUs there are are left out.
     devices: tuple[int, ...] = (1, 2, 4, 8)
+    #: Print how far a run and a study go, on paper; nothing is measured.
+    plan: bool = False
+    #: The chip of the plan.
+    chip: Literal["tpu-v5e", "tpu-v6e", "h200"] = "tpu-v5e"
     #: File to write the results into as JSON. None: only print.
     out: Path | None = None
 
@@ -149,6 +155,11 @@ def main() -> None:
     with contextlib.suppress(RuntimeError):  # too late where JAX has begun already
         jax.config.update("jax_num_cpu_devices", max(config.devices))
     report = Report(config.out, **options)
+    if config.plan:
+        for title, rows in plan.tables(config.chip).items():
+            report.add(title, rows)
+            print(f"{title}:\n\n{markdown(rows)}\n")
+        return
     for axis in AXES:
         if axis == "devices" and jax.device_count() < 2:
             print("devices: there is one")
