@@ -39,6 +39,11 @@ def load_table(path: Path, config: Data) -> Dataset:
     train = table[table[target].notna()]
     if unknown := len(table) - len(train):
         notes.say(f"note: {unknown:,} rows have no {target}, and are left out")
+    if len(train) > 1 and train[target].nunique() == 1:
+        raise InputError(
+            f"{path}: {target} is {train[target].iloc[0]} in every row: nothing is left "
+            "to predict."
+        )
     is_class = _is_class(train[target], config)
     if config.test_file is not None:
         test = _read(expand(config.test_file))
@@ -59,8 +64,6 @@ def load_table(path: Path, config: Data) -> Dataset:
     inputs, targets, names, *_ = _examples(both, facts, path)
     if others := {*targets[size:]} - {*targets[:size]} if is_class else ():
         raise InputError(f"{path}: the class {names[min(others)]} has test rows only.")
-    if len(names) == 1:
-        raise InputError(f"{path}: {target} has one class, {names[0]}: two are needed.")
     parts = inputs[:size], targets[:size], inputs[size:], targets[size:]
     return Dataset(*parts, len(names), names, facts)
 

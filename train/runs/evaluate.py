@@ -47,7 +47,8 @@ def evaluate(config: Evaluate) -> str:
         f"{len(tested.inputs):,} {tested.split} examples of {tested.name}",
     ]
     if tested.targets is None:
-        lines.append("Targets are not known: --predictions FILE writes predictions.")
+        advice = ": --predictions FILE writes predictions" * (path is None)
+        lines.append(f"Targets are not known{advice}.")
     else:
         lines += _scores(outputs, tested, table)
         if len(names) > 1 and tested.targets.ndim == 1:

@@ -114,7 +114,8 @@ def test_whole_numbers_are_classes_or_what_is_said(tmp_path):
         (pd.DataFrame({"y": [0, 1] * 30}), {"target": "y"}, "no column but the target"),
         (ROWS, {"task": "numbers"}, "column kind holds (cat|dog), which is no number"),
         (ROWS.assign(size=np.nan), {}, "column size has 0 different words"),
-        (ROWS.assign(kind="cat"), {}, "kind has one class, cat"),
+        (ROWS.assign(kind="cat"), {}, "kind is cat in every row"),
+        (ROWS.assign(price=7.5), {"target": "price"}, "price is 7.5 in every row"),
         (
             ROWS.assign(kind=["cow"] + ["dog"] * 19),
             {},
