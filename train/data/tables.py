@@ -41,8 +41,8 @@ def load_table(path: Path, config: Data) -> Dataset:
         notes.say(f"note: {unknown:,} rows have no {target}, and are left out")
     if len(train) > 1 and train[target].nunique() == 1:
         raise InputError(
-            f"{path}: {target} is {train[target].iloc[0]} in every row: nothing is left "
-            "to predict."
+            f"{path}: {target} is {train[target].iloc[0]} in every row. There is "
+            "nothing to predict."
         )
     is_class = _is_class(train[target], config)
     if config.test_file is not None:
