@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-# Read when JAX starts.
+# Read when JAX starts. Compiling takes more time than what is compiled.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_backend_optimization_level=1 --xla_force_host_platform_device_count=8"
 )  # devices on one CPU, for the tests of several
 # The processes that share the work compile the same programs: each is compiled once.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ.get(
@@ -19,7 +20,7 @@ from hypothesis import settings
 
 jax.devices()
 # JAX has started. Programs that tests start have one device, as on a user's CPU.
-del os.environ["XLA_FLAGS"]
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=1"
 
 
 @pytest.fixture(autouse=True)

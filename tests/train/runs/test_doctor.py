@@ -5,6 +5,7 @@ import json
 import pytest
 
 from train.__main__ import main
+from train.runs import doctor
 
 REASON = "Unable to load cuDNN. Is it installed?"
 
@@ -18,6 +19,8 @@ def _broken_plugin(tmp_path, monkeypatch):
         f"def initialize():\n    raise RuntimeError({REASON!r})\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # A network that compiles fast.
+    monkeypatch.setattr(doctor, "RUN", [*doctor.RUN, "--network", "mlp"])
 
 
 def test_run_on_the_cpu_in_place_of_an_accelerator_works_and_is_told(capsys):

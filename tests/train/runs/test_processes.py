@@ -77,11 +77,19 @@ def ended(process, timeout=BOUND):
     return process.returncode, errors
 
 
-def test_two_tasks_of_slurm_train_what_two_devices_of_one_do_and_go_on(
-    pair, images, tmp_path
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [["--epochs", "8"]],
+        pytest.param([["--epochs", "4"], ["--resume"]], marks=pytest.mark.torture),
+    ],
+    ids=["at once", "in two parts"],
+)
+def test_two_tasks_of_slurm_train_what_two_devices_of_one_do(
+    pair, images, tmp_path, parts
 ):
     constant = ["--schedule", "constant"]
-    for options in (["--epochs", "4"], ["--resume"]):
+    for options in parts:
         processes = pair(tmp_path / "two", *constant, *options, slurm=True)
         assert [ended(process)[0] for process in processes] == [0, 0]
     command = ["run", "--data", images, *OPTIONS, *constant, "--devices", "2"]
@@ -90,7 +98,7 @@ def test_two_tasks_of_slurm_train_what_two_devices_of_one_do_and_go_on(
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     assert two["phase"] == one["phase"]
     entries = json.loads((tmp_path / "two" / "provenance.json").read_text())
-    assert [entry["num_devices"] for entry in entries] == [2, 2]
+    assert [entry["num_devices"] for entry in entries] == [2] * len(parts)
 
 
 ENDLESS = ["--epochs", "100000", "--checkpoint-every", "1"]
