@@ -143,10 +143,6 @@ def _execute(config: Command) -> None:
     form, *names = _DONE_BY[type(config)]
     words = [config] if dataclasses.fields(config) else []
     for name in names:
-        if name == names[-1] and isinstance(config, Export):
-            from train.engine.devices import start_jax
-
-            start_jax(config)
         module, _, function = name.partition(":")
         words.append(getattr(importlib.import_module(module), function)(*words))
     if form:

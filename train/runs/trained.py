@@ -16,7 +16,7 @@ from flax import nnx
 from models import TrainedNetwork, WideResNet
 from models.torch_weights import to_torch
 from models.trained import filled
-from train.engine import networks, optimizers, own
+from train.engine import devices, networks, optimizers, own
 from train.engine.networks import NetworkSpec
 from train.engine.own import OwnFunction
 from train.engine.variables import merge, pure
@@ -136,6 +136,7 @@ def export(config: Export) -> str:
 
     Returns what is printed.
     """
+    devices.start_jax(config)
     path, network = expand(config.out), load_run(config.folder, config.step)
     if isinstance(network.module, WideResNet):
         arrays, kind = to_torch(network.module), "PyTorch"
