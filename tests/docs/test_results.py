@@ -203,7 +203,7 @@ def test_differences_of_plan_dose_follow_from_the_epochs():
         half = scipy.stats.t.ppf(0.975, 23) * scipy.stats.sem(sums)
         mean, low, high = (f"{sums.mean() + end:+.2f}" for end in (0, -half, half))
         [line] = [x for x in lines if x.startswith("- ") and name in x]
-        assert f"of the difference. The whole is {mean} [{low}, {high}], " in line
+        assert f"points. The whole is {mean} [{low}, {high}], " in line
         ends = np.abs(scipy.stats.ttest_1samp(sums, 0).confidence_interval(0.9))
         verdict = "yes" if max(ends) < 0.3 else "undecided"
         assert f"| {mean} | {low} to {high} | {verdict} |" in page

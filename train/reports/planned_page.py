@@ -79,8 +79,8 @@ def parts(
         f"takes the 90 % interval and a margin of {points_text(plan.margin)}, *better* "
         "and *worse* the 95 % interval. After an undecided question none is judged. "
         "Each p of the secondary questions is corrected with Holm's method for the "
-        f"{len(plan.secondary)} that the plan lists. Their intervals are not, and say "
-        "more.",
+        f"{len(plan.secondary)} that the plan lists. Their intervals are not, and "
+        "claim more.",
     ]
     return page, others
 
@@ -94,9 +94,9 @@ def _answers(plan: Plan, answers: Sequence[Any]) -> str:
         share = each.question.share
         if each.primary and share < 1:
             whole = tables.with_interval(each.mean / share, each.half_width / share)
-            part = {0.5: "half", 0.25: "a quarter"}[share]
-            points += f", {part} of the difference. The whole is {whole}, "
-            points += f"with a margin of {plan.margin / share:g}"
+            part = {0.5: "Half", 0.25: "A quarter"}[share]
+            verdict = f"{part} of the difference is {each.verdict}"
+            points += f". The whole is {whole}, and its margin {plan.margin / share:g}"
         if each.primary:
             lines.append(f"- {each.question.text} {verdict}: {points}.")
         elif each.different_p < LEVEL and each.question.name != "dose":
