@@ -157,7 +157,7 @@ REFUSED = {
     "run --learning-rate fast": "--learning-rate must be a number, got 'fast'.",
     "run --momentum 1.0 --optimizer sgd": "--momentum must be in [0, 1), got 1.0.",
     "run --flip": "--flip needs a value: {True,False}.",
-    "run --flip yes": "--flip must be True, False or None, got 'yes'.",
+    "run --flip yes": "--flip must be True or False, got 'yes'.",
     "run --resume=yes --out x": "--resume is True or False, or stands alone.",
     "run --milestones 5 5 --schedule step": "--milestones must be different, got 5 5.",
     "run --depth 12": "--depth must be 6n + 4: 10, 16, 22, 28, ...",

@@ -364,6 +364,8 @@ def test_interrupted_comparison_goes_on_without_repeating_a_run(
     assert json.loads((parts / "config.json").read_text())["seeds"] == [0, 1, 2]
     assert main([*resumed, "--seeds", "0", "1", "--batch-size", "4"]) == 2
     assert "batch_size was 8, is 4" in capsys.readouterr().err
+    assert main(["run", "--out", str(parts), "--resume"]) == 2
+    assert "holds a comparison or a study: name another" in capsys.readouterr().err
     done.write_text(done.read_text()[:-9])
     monkeypatch.undo()
     assert main([*resumed, "--seeds", "0", "1"]) == 2

@@ -105,8 +105,9 @@ def in_units(table: Mapping[str, Any], error: float) -> dict[str, str]:
     """A squared error, in percent of the variance, in the target's units if known."""
     if "std" not in table:
         return {}
-    root = f"{np.sqrt(error / 100) * table['std']:.4g}".replace("nan", "-")
-    return {f"RMSE in {printable(table['target'])}": root}
+    root = float(f"{np.sqrt(error / 100) * table['std']:.4g}")
+    shown = f"{root:,.12g}".replace("nan", "-")
+    return {f"RMSE in {printable(table['target'])}": shown}
 
 
 @functools.lru_cache(maxsize=4)  # the runs of a study share their data

@@ -1,7 +1,7 @@
 """A table of one's own: CSV, TSV or Parquet, of which one column is to be predicted."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from train.settings.options import Data
 MOST_WORDS = 50  # kinds of words in a column; each gets an input of its own
 MOST_NUMBERS = 20  # kinds of whole numbers that are taken for classes unasked
 
+_AMOUNT = r"\D{1,4}-?\d[\d.,]*|-?\d[\d.,]*\D{1,4}"  # $79.50, 79.50 EUR
+
 # What pandas says of a file, and what is said instead.
 _PLAIN = {
     r".*Expected (\d+) .* line (\d+), saw (\d+)": r"line \2 has \3 cells, not \1",
@@ -31,11 +33,10 @@ _PLAIN = {
 def load_table(path: Path, config: Data) -> Dataset:
     """Reads the table: numbers standardised, words one-hot, the target as it is."""
     table, target = _read(path), str(config.target)
-    if target not in table:
-        raise InputError(
-            f"--target must be a column of {path}: {listing([*table])}; got "
-            f"{target}.{did_you_mean(target, [*table])}"
-        )
+    dropped = [*(config.drop or ())]
+    _check_known("--drop", dropped, table, path)
+    table = table.drop(columns=dropped)
+    _check_known("--target", [target], table, path)
     train = table[table[target].notna()]
     if unknown := len(table) - len(train):
         notes.say(f"note: {unknown:,} rows have no {target}, and are left out")
@@ -46,7 +47,7 @@ def load_table(path: Path, config: Data) -> Dataset:
         )
     is_class = _is_class(train[target], config)
     if config.test_file is not None:
-        test = _read(expand(config.test_file))
+        test = _read(expand(config.test_file)).drop(columns=dropped, errors="ignore")
         if others := sorted({*train} ^ {*test}):
             both = f"{path} and {config.test_file}"
             raise InputError(f"{others[0]} is a column of one of {both} only.")
@@ -66,6 +67,18 @@ def load_table(path: Path, config: Data) -> Dataset:
         raise InputError(f"{path}: the class {names[min(others)]} has test rows only.")
     parts = inputs[:size], targets[:size], inputs[size:], targets[size:]
     return Dataset(*parts, len(names), names, facts)
+
+
+def _check_known(
+    option: str, names: Sequence[str], table: pd.DataFrame, path: Path
+) -> None:
+    """Refuses a name that no column has."""
+    for name in names:
+        if name not in table:
+            raise InputError(
+                f"{option} must be a column of {path}: {listing(table)}; got {name}."
+                f"{did_you_mean(name, table)}"
+            )
 
 
 def load_rows(path: Path, facts: Mapping[str, Any]) -> Examples:
@@ -138,6 +151,12 @@ def _is_class(target: pd.Series, config: Data) -> bool:
     if config.task is not None:
         return config.task == "classes"
     if not types.is_numeric_dtype(target) or types.is_bool_dtype(target):
+        odd = [cell for cell in map(str, target) if re.fullmatch(_AMOUNT, cell)]
+        if len(odd) > len(target) / 2 and target.nunique() > MOST_WORDS:
+            raise InputError(
+                f"--target {config.target} has numbers with something around them, as "
+                f"{odd[0]}. Save the numbers alone, or say --task classes."
+            )
         return True
     if (target % 1 != 0).any():
         return False
@@ -170,9 +189,10 @@ def _columns(rows: pd.DataFrame) -> list[dict[str, Any]]:
         if not 0 < len(words) <= MOST_WORDS:
             odd = known[pd.to_numeric(known, errors="coerce").isna()]
             such = "".join(f", such as {word}" for word in odd[:1])
+            what = f"has {len(words):,} different words{such}: 1 to {MOST_WORDS} can be"
+            what = f"{what} used, and any numbers" if words else "is empty"
             raise InputError(
-                f"the column {name} has {len(words):,} different words{such}: 1 to "
-                f"{MOST_WORDS} can be used, and any numbers. Take it out of the table."
+                f'the column {name} {what}. Leave it out: --drop "{name}".'
             )
     if not columns:
         raise InputError("the table has no column but the target.")

@@ -178,8 +178,11 @@ def check_claim(
                 "began. To continue it, put the old file back: each run has a copy, "
                 f"{what}.py, in its folder. For the new one, name another --out."
             )
+    if ("arms" in saved) != ("arms" in ours):
+        kind = "a comparison or a study" if "arms" in saved else "a single run"
+        raise InputError(f"{folder} holds {kind}: name another --out.")
     differing = [
-        f"{key} was {saved.get(key)}, is {number}"
+        f"{key} was {_shown(saved.get(key))}, is {_shown(number)}"
         for key, number in ours.items()
         # Without it the best network would be deleted.
         if (key not in FREE_OPTIONS or (key == "keep_best" and saved.get(key)))
@@ -200,6 +203,11 @@ def check_claim(
             f"on a CPU are rounded by their number: add --threads {was}, or name "
             "another --out."
         )
+
+
+def _shown(value: Any) -> str:
+    """An option's value in a message."""
+    return "not given" if value is None else str(value)
 
 
 def renew_claim(folder: Path, config: Any, **facts: Any) -> None:

@@ -251,7 +251,8 @@ def _read(shown: str, kind: Any, known: dict, is_many: bool, text: str) -> Any:
         return known[text]
     hint = SPACES if is_many and "," in text else ""
     if typing.get_origin(kind) is Literal or kind is bool:
-        what, hint = listing(known), did_you_mean(text, known)
+        offered = [word for word, value in known.items() if value is not None]
+        what, hint = listing(offered), did_you_mean(text, offered)
     elif kind is Path and not text:  # as of a variable of the shell without value
         what, hint = "a path", " The current folder is written as a dot."
     else:

@@ -90,6 +90,8 @@ class Data(Options):
     skip_unreadable: bool = option(False, of=_FOLDER)
     #: csv: the column to predict.
     target: str | None = option(None, of=_CSV)
+    #: csv: columns to leave out, such as a date or a number of the row.
+    drop: tuple[str, ...] | None = option(None, of=_CSV)
     #: csv: the rows to test on. Default: a fifth of the rows, always the same.
     test_file: Path | None = option(None, of=_CSV)
     #: csv: what the target is. Default: classes where it has words or a few whole

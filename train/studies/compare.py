@@ -87,8 +87,10 @@ def _compare(config: Compare, dataset: Dataset, train: Train, asked: Compare) ->
         verdicts = [*verdicts_of(comparisons), *untuned]
         plot_block(path, result, printable(folder.name), verdicts)
         print("", _results_table(result, comparisons, config), *untuned, sep="\n")
-        for unit, number in in_units(dataset.table, 100).items():
-            print(f"an error of 100 % is an {unit} of {number}")
+        for unit in in_units(dataset.table, 100):
+            errors = {arm: runs.last_error.mean() for arm, runs in result.arms.items()}
+            roots = [f"{a} {in_units(dataset.table, errors[a])[unit]}" for a in errors]
+            print(_wrapped(f"{unit}, by the mean error: {', '.join(roots)}"))
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.
     if config.report or (folder / "report" / "report.md").exists():

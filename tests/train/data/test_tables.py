@@ -112,8 +112,19 @@ def test_whole_numbers_are_classes_or_what_is_said(tmp_path):
             "column a has 80 different words, such as word",
         ),
         (pd.DataFrame({"y": [0, 1] * 30}), {"target": "y"}, "no column but the target"),
+        (ROWS, {"drop": ("sise",)}, "--drop must be .*; got sise. Did you mean size"),
+        (ROWS, {"drop": ("kind",)}, "--target must be a column of .*; got kind"),
+        (
+            pd.DataFrame({"a": range(60), "y": [f"{k}.50 EUR" for k in range(60)]}),
+            {"target": "y"},
+            "with something around them, as 0.50 EUR",
+        ),
         (ROWS, {"task": "numbers"}, "column kind holds (cat|dog), which is no number"),
-        (ROWS.assign(size=np.nan), {}, "column size has 0 different words"),
+        (
+            ROWS.assign(size=np.nan),
+            {},
+            'column size is empty. Leave it out: --drop "size"',
+        ),
         (ROWS.assign(kind="cat"), {}, "kind is cat in every row"),
         (ROWS.assign(price=7.5), {"target": "price"}, "price is 7.5 in every row"),
         (
@@ -163,6 +174,15 @@ def test_test_file_has_the_same_columns_and_classes(tmp_path):
     write(test, ROWS.assign(kind="cow"))
     with pytest.raises(InputError, match="the class cow has test rows only"):
         load(path, test_file=test)
+
+
+def test_dropped_columns_are_no_inputs(tmp_path):
+    path = write(tmp_path / "table.csv", ROWS.assign(sold_on=range(20)))
+    test = write(tmp_path / "test.csv", ROWS)  # without it
+    expected = load(write(tmp_path / "rows.csv"), test_file=test)
+    found = load(path, drop=("sold_on",), test_file=test)
+    np.testing.assert_array_equal(found.train_inputs, expected.train_inputs)
+    np.testing.assert_array_equal(found.test_inputs, expected.test_inputs)
 
 
 def test_table_needs_a_target():

@@ -29,8 +29,8 @@ def test_regression_that_diverges_does_not_end_the_comparison(tmp_path, capsys):
     arms = ["--arms", "sgd", "sgd:learning-rate=1e4,momentum=0.99"]
     command = ["compare", "--data", "diabetes", *MLP, *arms, "--epochs", "2"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 1  # 2: "damaged"
-    unit = r"100 % is an RMSE in progression of 7\d\.\d+"
-    assert re.search(unit, capsys.readouterr().out)
+    unit = r"^RMSE in progression, by the mean error: sgd \d\d\.\d+$"
+    assert re.search(unit, capsys.readouterr().out, re.M)
 
 
 def test_run_with_on_nan_continue_has_not_ended_before_its_last_epoch(tmp_path):
