@@ -67,7 +67,8 @@ def command_page(name: str, kind: type) -> str:
         parts += [f"## {group.title.capitalize()}"] * bool(group._group_actions)
         for action in group._group_actions:
             shown = [" / ".join(action.option_strings), action.metavar]
-            about = re.sub(r"(?<![\w`])--\w[\w-]*", r"`\g<0>`", action.help)
+            option = r"(`[^`]+`)|(?<!\w)(--\w[\w-]*)"  # in a command, or alone
+            about = re.sub(option, lambda m: m[1] or f"`{m[2]}`", action.help)
             about = re.sub(r"\s\(default", "\n\n(default", about.replace("%%", "%"))
             shown = " ".join(filter(None, shown))
             parts.append(f"````{{option}} {shown}\n{about}\n````")
