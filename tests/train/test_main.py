@@ -468,7 +468,7 @@ def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch):
 
 
 def test_diverging_run_stops_and_says_where(images, tmp_path, capsys):
-    options = ["--learning-rate", "1e6", "--epochs", "5", "--batch-size", "8"]
+    options = [*TINY, "--learning-rate", "1e6", "--epochs", "5"]
     out = tmp_path / "run"
     assert main(["run", "--data", images, *options, "--out", str(out)]) == 1
     assert "training diverged" in capsys.readouterr().err
