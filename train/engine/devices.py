@@ -35,6 +35,11 @@ SMALLER = (
     "(--every 2). Name a new --out."
 )
 
+# Numbers (pixels, cells of a table, tokens) that an accelerator should have of a step:
+# 32 images of CIFAR. With those four v5e are twice as fast as one with WRN-16-4: half is
+# lost to sums and to work that is too small (docs/scale.md). Smaller networks lose all.
+ENOUGH = 100_000
+
 _waiter = ThreadPoolExecutor(1, "waiter")
 
 
@@ -131,6 +136,20 @@ def count(asked: int | None) -> int:
             f"devices, got {asked}: leave the option out."
         )
     return asked
+
+
+@functools.cache  # the first of several runs says it
+def remark_share(batch_size: int, input_size: int, num_devices: int) -> None:
+    """Says where the work of a step hardly suffices for so many accelerators."""
+    each = batch_size / num_devices
+    can_choose = num_devices > 1 == jax.process_count()
+    is_virtual = jax.default_backend() == "cpu"
+    if can_choose and each * input_size <= ENOUGH and not is_virtual:
+        notes.say(
+            f"note: each of {num_devices} devices has {each:g} of a step's {batch_size}"
+            " examples. Sums over the devices may take much of so short a step: "
+            "--devices 1 may be as fast, and leaves the others to other runs."
+        )
 
 
 @contextlib.contextmanager
