@@ -36,7 +36,7 @@ SMALLER = (
 )
 
 # Numbers (pixels, cells of a table, tokens) that an accelerator should have of a step:
-# 32 images of CIFAR. With those four v5e are twice as fast as one with WRN-16-4: half is
+# 32 images of CIFAR. With those WRN-16-4 is twice as fast on four v5e as on one: half is
 # lost to sums and to work that is too small (docs/scale.md). Smaller networks lose all.
 ENOUGH = 100_000
 
@@ -73,8 +73,7 @@ def _start(asked: str | None) -> None:
             found = jax.default_backend()
         except (RuntimeError, AssertionError) as error:  # no GPU: it has no words
             told.append(str(error))
-    if "tpu" not in (wanted or ""):  # nor does anybody miss its library
-        told = [x for x in told if x and reasons.NO_LIBTPU not in x]
+    told = reasons.of(told, asked, wanted)
     why = reasons.why(told or [reasons.NO_GPU])
     if found is None or asked not in (None, found):
         on = f" on {wanted}" if wanted else ""
