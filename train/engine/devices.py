@@ -36,8 +36,8 @@ SMALLER = (
 )
 
 # Numbers (pixels, cells of a table, tokens) that an accelerator should have of a step:
-# 32 images of CIFAR. With those WRN-16-4 is twice as fast on four v5e as on one: half is
-# lost to sums and to work that is too small (docs/scale.md). Smaller networks lose all.
+# 32 images of CIFAR. With those WRN-16-4 is twice as fast on four v5e as on one: half
+# is lost to sums and to work that is too small (docs/scale.md). Smaller ones lose all.
 ENOUGH = 100_000
 
 _waiter = ThreadPoolExecutor(1, "waiter")
