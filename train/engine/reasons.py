@@ -34,7 +34,7 @@ _ADVICE = {
     NO_LIBTPU: 'Run `pip install --upgrade "jax[tpu]"`.',
     "bad_alloc|pthread_create|code -9": "Memory is full: other programs may have it.",
     "Unknown flag": "Unset XLA_FLAGS, or correct it.",
-    "": "`--device cpu` trains without it.",
+    "": "`--device cpu` trains without GPU or TPU.",
 }
 
 
