@@ -84,7 +84,6 @@ LIBTPU = {
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
 H200 = Path(__file__).with_name("h200.txtpb")
-PACKAGES = ("libtpu", "jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cudnn-cu13")
 BATCH_SIZE = 128
 NUM_IMAGES, SIZE, CHANNELS, PADDING = 50_000, 32, 3, 4  # CIFAR
 METHOD = method_of(Optimizer("lcam"))
@@ -382,7 +381,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     # What was compiled for an absent device can't be read back.
     jax.config.update("jax_enable_compilation_cache", False)
-    report = Report(config.out, packages=PACKAGES, target=config.target)
+    report = Report(config.out, target=config.target)
     chips = find_chips(config.target, config.chips)
     for row in rows(chips, config):
         print(table(row), flush=True)

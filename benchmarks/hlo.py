@@ -210,10 +210,10 @@ def _kind_of_convolution(part: Instruction) -> str:
     if not re.search(r"\d", labels):
         return "matrix products"
     kind = part.search(r"__cudnn\$convBackward(\w+)")
-    if not kind and "transpose(" not in part.op_name:  # a name that autodiff gives
-        return "convolutions forward"
-    by_kernel = kind == "Filter" or labels.index("f") < labels.index("b")
-    return "gradients of kernels" if by_kernel else "gradients of inputs"
+    if kind == "Filter" or labels.index("f") < labels.index("b"):
+        return "gradients of kernels"
+    is_gradient = kind or "transpose(" in part.op_name  # a name that autodiff gives
+    return "gradients of inputs" if is_gradient else "convolutions forward"
 
 
 def _all_inside_of(program: Program, kernel: Instruction) -> Iterator[Instruction]:

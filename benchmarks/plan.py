@@ -116,4 +116,4 @@ def _row(case: Case, *numbers: float) -> list[str]:
 
 
 def _shown(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+    return f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"

@@ -154,6 +154,8 @@ def main() -> None:
     del options["out"]
     with contextlib.suppress(RuntimeError):  # too late where JAX has begun already
         jax.config.update("jax_num_cpu_devices", max(config.devices))
+    if config.plan:  # which needs no accelerator
+        jax.config.update("jax_platforms", "cpu")
     report = Report(config.out, **options)
     if config.plan:
         for title, rows in plan.tables(config.chip).items():

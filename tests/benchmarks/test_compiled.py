@@ -70,8 +70,9 @@ body=%body.1, backend_config={"known_trip_count":{"n":"390"}}
 
 # What a TPU's compiler writes, in short: a loop of five steps, which nobody counts but
 # its condition. In it a forward convolution, the gradient of its kernel with the
-# optimizer, and a loop of eight crops; a copy to the fast memory, S(1), and a sum over
-# devices. Once a call the images are brought into another layout.
+# optimizer, which gives it its name, and a loop of eight crops; a copy to the fast
+# memory, S(1), and a sum over devices. Once a call the images are brought into another
+# layout.
 TPU = Path(__file__).with_name("tpu_step.txt").read_text()
 
 

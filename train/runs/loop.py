@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import time
 from collections import deque
 from dataclasses import replace
@@ -98,6 +99,8 @@ class _Training:
         self._display, self._stop = display, stop
         method = optimizers.method_of(config.optimizer)
         self._spec = spec = make_spec(config, method, dataset)
+        inputs = math.prod(spec.network.input_shape)
+        devices.remark_share(spec.batch_size, inputs, spec.num_devices)
         sizes = (spec.crop_padding, spec.eval_batch_size, spec.num_devices)
         self._data = make_data(dataset, config.data.normalize, *sizes)
         self._about = {"class_names": dataset.class_names, "table": dataset.table}

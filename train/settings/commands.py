@@ -169,6 +169,10 @@ class Study(Options):
     threads: int | None = within(None, 1, 1025)
     #: Kind of device to train on, as in `run`.
     device: Literal["cpu", "gpu", "tpu"] | None = None
+    #: Repeat results bit for bit on a GPU too, as in `run`.
+    deterministic: bool = False
+    #: Devices that share each batch, as in `run`.
+    devices: int | None = at_least(None, 1)
     #: Keep compiled programs for the next start, in the user's cache folder.
     compile_cache: bool = True
     #: Also write the numbers of each metrics.jsonl for TensorBoard, into the same

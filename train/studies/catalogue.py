@@ -77,10 +77,8 @@ def make_blocks(study: Study, load: Load) -> list[Block]:
             "--arms borrowed replays the phases of another seed, in pairs: give "
             "--seeds 0 1, or 2 3, and so on."
         )
-    options = {
-        name: getattr(study, name)
-        for name in ("checkpoint_minutes", "tensorboard", "threads")
-    }
+    names = ("checkpoint_minutes", "tensorboard", "threads", "deterministic", "devices")
+    options = {name: getattr(study, name) for name in names}
     return [
         block._replace(experiment=dataclasses.replace(block.experiment, **options))
         for block in blocks

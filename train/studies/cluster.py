@@ -179,7 +179,7 @@ class Pool:
             compile_cache=config.compile_cache,
             threads=self.threads,
             device=config.device if gpus else "cpu",  # else each would take GPU 0
-            deterministic=getattr(config, "deterministic", False),
+            deterministic=config.deterministic,
         )
         self._make = lambda: actor.remote(options, gpus)
         has, needs = (

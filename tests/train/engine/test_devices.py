@@ -16,7 +16,7 @@ from train.engine import devices, optimizers
 from train.engine.device_data import make_data
 from train.engine.program import EpochPlan, compile_program, make_spec, no_scores
 from train.errors import InputError
-from train.runs import records
+from train.runs import loop, records
 from train.settings.experiment import Experiment
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data, Model
@@ -155,6 +155,26 @@ def test_run_goes_on_with_other_devices(npz, tmp_path, first, then):
 def test_more_devices_than_there_are_are_refused():
     with pytest.raises(InputError, match="--devices must be at most 8, the number"):
         devices.count(9)
+
+
+@pytest.mark.parametrize(
+    ("backend", "number", "is_told"),
+    [("gpu", "8", True), ("gpu", "1", False), ("cpu", "8", False)],
+)
+def test_accelerators_with_little_to_do_are_told_before_training(
+    npz, tmp_path, monkeypatch, capsys, backend, number, is_told
+):
+    def end(self):
+        raise InputError("enough")
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(loop._Training, "run", end)
+    devices.remark_share.cache_clear()
+    options = ["--batch-size", "16", "--devices", number, "--out", str(tmp_path / "a")]
+    assert main(["run", "--data", npz, *options]) == 2
+    errors = capsys.readouterr().err
+    assert ("each of 8 devices has 2 of a step's 16 examples. " in errors) == is_told
+    assert ("--devices 1 may be as fast" in errors) == is_told
 
 
 def test_memory_that_does_not_suffice_is_told():

@@ -89,6 +89,11 @@ def test_environment_that_cannot_be_is_told_before_anything_is_written(
             "driver: 580",
         ),
         (
+            "Unable to load cuPTI. Is it installed? operation "
+            "cuptiGetVersion(&version) failed: Unknown CUPTI error 999.",
+            "no driver",
+        ),
+        (
             "An NVIDIA GPU may be present on this machine, but a CUDA-enabled jaxlib "
             "is not installed. Falling back to cpu.",
             "jax[cuda13]",

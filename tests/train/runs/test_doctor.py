@@ -55,11 +55,31 @@ def test_run_that_fails_is_told_with_what_to_do(
     assert told in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(
+    ("code", "lines", "told"),
+    [
+        (-9, [], "run fails: it ended with code -9. Memory is full: "),
+        (
+            1,
+            ["E: it broke", "-" * 20, "For simplicity, JAX"],
+            "run fails: E: it broke.",
+        ),
+    ],
+)
+def test_last_word_of_a_run_that_ends_is_told(monkeypatch, capsys, code, lines, told):
+    ended = code, [], ["data: 180 images", *lines]
+    monkeypatch.setattr(doctor, "_call", lambda *_: ended)
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_json_has_the_same_for_a_program(capsys):
     with pytest.raises(SystemExit):
         main(["doctor", "--json", "--device", "tpu"])
     found = json.loads(capsys.readouterr().out)
     [run] = found["runs"]
     assert run["error"].startswith("error: JAX cannot start on tpu: ")
+    assert REASON not in run["error"]  # of another device
     assert run["code"] == 2
     assert any(text.startswith("jax ") for text in found["packages"])

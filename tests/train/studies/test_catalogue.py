@@ -71,6 +71,12 @@ def test_given_seeds_and_epochs_take_the_place_of_the_studys():
     assert {block.experiment.epochs for block in make_blocks(study, load)} == {2}
 
 
+def test_options_of_all_runs_reach_them():
+    options = {"threads": 3, "deterministic": True, "devices": 2}
+    [block] = make_blocks(Study(name="ablation", quick=True, **options), load)
+    assert {name: getattr(block.experiment, name) for name in options} == options
+
+
 def test_description_names_every_study():
     lines = [line for line in list_studies().splitlines() if not line.startswith("  ")]
     assert [line.partition(":")[0] for line in lines] == list(STUDIES)
