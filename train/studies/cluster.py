@@ -31,7 +31,6 @@ from train.studies.worker import Job, Outcome, carry_out, make_job, scratch, set
 
 TRIES = 3  # of a run whose workers die
 CONNECTING = 3.0  # seconds until an address counts as unreachable
-LOOKING = 5.0  # seconds between looks for room
 SAVING = 60.0  # seconds that runs have to save themselves
 
 
@@ -182,7 +181,6 @@ class Pool:
         self._again: list[Task] = []
         self._deaths: Counter = Counter()
         self._first: tuple[str, str] | None = None
-        self._looked = -LOOKING
 
     def train(self, folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
         """Trains them on the workers; see `trials.Train`."""
@@ -196,16 +194,19 @@ class Pool:
                     yield from self._save()
                     raise self._stop.error("stopped and saved.")
                 self._look(now[0])
-                while self._idle and (task := self._next(tasks)) is not None:
+                while self._idle:
+                    task = self._again.pop() if self._again else next(tasks, None)
+                    if task is None:
+                        break
                     self._submit(task)
-                if self._idle and not self._running():
+                running = self._running()
+                if self._idle and not running:
                     return  # nothing more may begin
-                if shown != (shown := f"{now[1]}, {self._where()}"):
+                where = ", ".join(f"{n} on {node}" for node, n in running.items())
+                where = f"running: {where}" if where else "waiting for a worker"
+                if shown != (shown := f"{now[1]}, {where}"):
                     display.stage(shown)
                 yield from self._take_ended()
-
-    def _next(self, tasks: Iterator[Task | None]) -> Task | None:
-        return self._again.pop() if self._again else next(tasks, None)
 
     def _submit(self, task: Task) -> None:
         actor, node = self._idle.pop()
@@ -215,10 +216,6 @@ class Pool:
     def _running(self) -> Counter:
         """How many runs are under way on each node."""
         return Counter(node for _, node, task in self._busy.values() if task)
-
-    def _where(self) -> str:
-        shown = [f"{number} on {node}" for node, number in self._running().items()]
-        return f"running: {', '.join(shown)}" if shown else "waiting for a worker"
 
     def _save(self) -> Ended:
         """Lets the runs under way save themselves."""
@@ -255,9 +252,6 @@ class Pool:
 
     def _look(self, most: int) -> None:
         """Makes workers: as many as are asked for, or as there is room for."""
-        if time.monotonic() - self._looked < LOOKING:
-            return
-        self._looked = time.monotonic()
         wanted = self._sharing.workers or sum(room for room, _ in self._rooms())
         for _ in range(min(wanted, most) - len(self._idle) - len(self._busy)):
             actor = self._make()
@@ -277,13 +271,28 @@ class Pool:
             except self._ray.exceptions.RayTaskError:  # of the program itself
                 raise
             except self._ray.exceptions.RayError as error:
-                yield from self._bury(node, task, error)
+                if task is not None:
+                    yield from self._bury(node, task)
+                elif self._first is None:
+                    reason = str(error).strip().splitlines()[-1][:300]
+                    text = f"--ray: a worker cannot start: {reason}"
+                    raise InputError(text) from None
                 continue
-            if task is not None:
-                yield from self._take(node, task, answer)
-                self._idle.append((actor, node))
+            if task is None:
+                node = self._greet(*answer)
             else:
-                self._greet(actor, *answer)
+                yield from self._take(node, task, answer)
+            self._idle.append((actor, node))
+
+    def _greet(self, node: str, facts: str) -> str:
+        """The node of a new worker; refuses one that would make other numbers."""
+        first, known = self._first = self._first or (node, facts)
+        if facts != known:
+            raise InputError(
+                f"--ray: workers would make other numbers: {known} on {first}, and "
+                f"{facts} on {node}. Take nodes of one kind, with the same packages."
+            )
+        return node
 
     def _take(self, node: str, task: Task, outcome: Outcome) -> Ended:
         """What a run came to; nothing if it goes on."""
@@ -295,24 +304,8 @@ class Pool:
         else:
             self._again.append(task)
 
-    def _greet(self, actor: Any, node: str, facts: str) -> None:
-        """Takes a worker in; refuses one that would make other numbers."""
-        first, known = self._first = self._first or (node, facts)
-        if facts != known:
-            raise InputError(
-                f"--ray: workers would make other numbers: {known} on {first}, and "
-                f"{facts} on {node}. Take nodes of one kind, with the same packages."
-            )
-        self._idle.append((actor, node))
-
-    def _bury(self, node: str, task: Task | None, error: Exception) -> Ended:
-        """A worker died: its run begins once more, or is given up."""
-        if task is None and self._first is None:
-            reason = str(error).strip().splitlines()[-1][:300]
-            raise InputError(f"--ray: a worker cannot start: {reason}") from None
-        if task is None:  # `_look` makes another
-            return
-        self._looked = -LOOKING
+    def _bury(self, node: str, task: Task) -> Ended:
+        """A worker died: its run is given to another, or given up."""
         self._deaths[task.place] += 1
         times = f"{self._deaths[task.place]} of {TRIES}"
         notes.say(f"{task.title}: its worker on {node} died ({times})")

@@ -118,11 +118,10 @@ def scratch(prefix: str, place: str | None = None) -> Iterator[Path]:
 
 
 def _pack(folder: Path) -> Files:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
     return {
         str(path.relative_to(folder)): path.read_bytes()
-        for path in paths
-        if path.name != ".lock"
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
     }
 
 

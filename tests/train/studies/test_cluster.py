@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -140,16 +139,12 @@ def test_absence_of_ray_is_one_message(tmp_path, capsys, monkeypatch):
 
 
 def test_worker_that_would_make_other_numbers_is_refused():
-    answers = {1: ("a", "JAX 1, cpu"), 2: ("b", "JAX 1, cpu"), 3: ("c", "JAX 2, cpu")}
     pool = object.__new__(Pool)
-    pool._ray = SimpleNamespace(
-        get=answers.get, exceptions=SimpleNamespace(RayError=())
-    )
-    pool._greeting, pool._idle, pool._first = dict.fromkeys(answers), [], None
-    pool._greet(1)
-    pool._greet(2)
-    with pytest.raises(InputError, match="JAX 1, cpu on a, and JAX 2, cpu on c"):
-        pool._greet(3)
+    pool._first = None
+    pool._greet("a", "JAX 1 and cpu")
+    pool._greet("b", "JAX 1 and cpu")
+    with pytest.raises(InputError, match="JAX 1 and cpu on a, and JAX 2 and cpu on c"):
+        pool._greet("c", "JAX 2 and cpu")
 
 
 # --- With --torture -------------------------------------------------------------------
