@@ -72,7 +72,7 @@ class Driver(subprocess.Popen):
         """Waits until something is there, and returns it."""
         while not (found := what()):
             assert self.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.2)
         return found
 
     def end(self):
