@@ -171,7 +171,6 @@ class Pool:
         needs = {"num_cpus": self.threads or 1, "num_gpus": gpus, "max_concurrency": 2}
         actor = ray.remote(**needs)(_Worker)
         self._make = lambda: actor.remote(options, gpus)
-        self._check_room()
         here = environment()
         self._origin = {name: here[name] for name in ("command", "commit")}
         self._put = functools.cache(ray.put)
@@ -181,6 +180,9 @@ class Pool:
         self._again: list[Task] = []
         self._deaths: Counter = Counter()
         self._first: tuple[str, str] | None = None
+        has, needs = map(_named, (ray.cluster_resources(), self._needs))
+        notes.say(f"Ray has {has}, and a run takes {needs}")
+        self._look(0)
 
     def train(self, folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
         """Trains them on the workers; see `trials.Train`."""
@@ -198,7 +200,10 @@ class Pool:
                     task = self._again.pop() if self._again else next(tasks, None)
                     if task is None:
                         break
-                    self._submit(task)
+                    actor, node = self._idle.pop()
+                    job = make_job(task.config, task.light)
+                    ref = actor.train.remote(job, [self._put(task.dataset)])
+                    self._busy[ref] = actor, node, task
                 running = self._running()
                 if self._idle and not running:
                     return  # nothing more may begin
@@ -207,11 +212,6 @@ class Pool:
                 if shown != (shown := f"{now[1]}, {where}"):
                     display.stage(shown)
                 yield from self._take_ended()
-
-    def _submit(self, task: Task) -> None:
-        actor, node = self._idle.pop()
-        job, data = make_job(task.config, task.light), self._put(task.dataset)
-        self._busy[actor.train.remote(job, [data])] = actor, node, task
 
     def _running(self) -> Counter:
         """How many runs are under way on each node."""
@@ -225,35 +225,21 @@ class Pool:
         while self._running() and time.monotonic() < end:
             yield from self._take_ended()
 
-    # --- Room -------------------------------------------------------------------------
-
-    def _rooms(self) -> list[tuple[int, str]]:
-        """How many runs each node holds, and what it has."""
-        nodes = [each["Resources"] for each in self._ray.nodes() if each["Alive"]]
-        needs = [(name, number) for name, number in self._needs.items() if number]
-        return [
-            (int(min(node.get(name, 0) / x for name, x in needs)), _named(node))
-            for node in nodes
-        ]
-
-    def _check_room(self) -> None:
-        """Says what there is; refuses if no node has room, and none is asked for."""
-        has, needs = map(_named, (self._ray.cluster_resources(), self._needs))
-        notes.say(f"Ray has {has}, and a run takes {needs}")
-        rooms, sharing = self._rooms(), self._sharing
-        is_fixed = sharing.ray == "local" or sharing.workers is None
-        if is_fixed and not any(room for room, _ in rooms):
-            nodes = " or ".join(sorted({node for _, node in rooms}))
-            raise InputError(
-                f"--ray: no node has room for a run, which takes {needs}: the nodes "
-                f"have {nodes}. Lower --gpus-per-run or --threads. --workers N waits "
-                "for nodes that come later."
-            )
-
     def _look(self, most: int) -> None:
         """Makes workers: as many as are asked for, or as there is room for."""
-        wanted = self._sharing.workers or sum(room for room, _ in self._rooms())
-        for _ in range(min(wanted, most) - len(self._idle) - len(self._busy)):
+        nodes = [each["Resources"] for each in self._ray.nodes() if each["Alive"]]
+        needs = [(name, number) for name, number in self._needs.items() if number]
+        rooms = [int(min(x.get(name, 0) / n for name, n in needs)) for x in nodes]
+        asked = self._sharing.workers
+        if not any(rooms) and (asked is None or self._sharing.ray == "local"):
+            have = " or ".join(sorted({*map(_named, nodes)}))
+            raise InputError(
+                f"--ray: a run takes {_named(self._needs)}, and no node has room for "
+                f"it: they have {have}. Lower --gpus-per-run or --threads. --workers N "
+                "waits for nodes that come later."
+            )
+        wanted = min(asked or sum(rooms), most)
+        for _ in range(wanted - len(self._idle) - len(self._busy)):
             actor = self._make()
             self._busy[actor.hello.remote()] = actor, "", None
 

@@ -224,7 +224,7 @@ def test_run_that_no_node_holds_is_refused(tmp_path):
     driver = Driver(*STUDY, "--out", tmp_path / "out", *RAY, "--gpus-per-run", "99")
     code, printed = driver.end()
     assert code == 2
-    assert "no node has room for a run, which takes 1 CPU and 99 GPUs" in printed
+    assert "a run takes 1 CPU and 99 GPUs, and no node has room for it" in printed
     assert not (tmp_path / "out").exists()
 
 
