@@ -26,7 +26,8 @@ from train.runs.display import STOPPING, Display, say_at_once
 from train.runs.provenance import environment
 from train.runs.stop import Stop
 from train.settings.commands import Compare, Study
-from train.studies.trials import About, Ended, Task
+from train.studies.trials import Ended, Task
+from train.studies.work import Work
 from train.studies.worker import Job, Outcome, carry_out, make_job, scratch, settle
 
 TRIES = 3  # of a run whose workers die
@@ -184,18 +185,18 @@ class Pool:
         notes.say(f"Ray has {has}, and a run takes {needs}")
         self._look(0)
 
-    def train(self, folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
+    def train(self, folder: Path, tasks: Iterator[Task | None], work: Work) -> Ended:
         """Trains them on the workers; see `trials.Train`."""
         if not self._sharing.verbose:
             log = logging.FileHandler(folder / "ray.log", delay=True)
             logging.getLogger("ray").handlers = [log]
         with Display() as display:
             shown = ""
-            while (now := about())[0]:
+            while work.left:
                 if self._stop.is_due():
                     yield from self._save()
                     raise self._stop.error("stopped and saved.")
-                self._look(now[0])
+                self._look(len(work.left))
                 while self._idle:
                     task = self._again.pop() if self._again else next(tasks, None)
                     if task is None:
@@ -209,7 +210,7 @@ class Pool:
                     return  # nothing more may begin
                 where = ", ".join(f"{n} on {node}" for node, n in running.items())
                 where = f"running: {where}" if where else "waiting for a worker"
-                if shown != (shown := f"{now[1]}, {where}"):
+                if shown != (shown := where):
                     display.stage(shown)
                 yield from self._take_ended()
 
