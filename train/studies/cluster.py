@@ -65,8 +65,6 @@ def joined(config: Study | Compare) -> Iterator["Pool"]:
         # The GPUs are the workers'.
         devices.start_jax(dataclasses.replace(config, device="cpu"))
         yield Pool(ray, config, stop)
-        if stop.is_due():
-            raise stop.error("stopped; what has ended is kept.")
 
 
 def _imported(verbose: bool) -> Any:
@@ -170,8 +168,8 @@ class Pool:
         options = dataclasses.replace(config, threads=self.threads, device=device)
         # Two calls at a time: `stop` comes while `train` is at work.
         needs = {"num_cpus": self.threads or 1, "num_gpus": gpus, "max_concurrency": 2}
-        actor = ray.remote(**needs)(_Worker)
-        self._make = lambda: actor.remote(options, gpus)
+        make = ray.remote(**needs)(_Worker).remote
+        self._make = functools.partial(make, options, gpus)
         here = environment()
         self._origin = {name: here[name] for name in ("command", "commit")}
         self._put = functools.cache(ray.put)
