@@ -179,8 +179,8 @@ class Pool:
         self._again: list[Task] = []
         self._deaths: Counter = Counter()
         self._first: tuple[str, str] | None = None
-        has, needs = map(_named, (ray.cluster_resources(), self._needs))
-        notes.say(f"Ray has {has}, and a run takes {needs}")
+        has, takes = map(_named, (ray.cluster_resources(), self._needs))
+        notes.say(f"Ray has {has}, and a run takes {takes}")
         self._look(0)
 
     def train(self, folder: Path, tasks: Iterator[Task | None], work: Work) -> Ended:
@@ -291,6 +291,8 @@ class Pool:
 
     def _bury(self, node: str, task: Task) -> Ended:
         """A worker died: its run is given to another, or given up."""
+        # If its node is lost, those that are idle there are dead, too.
+        self._idle = [each for each in self._idle if each[1] != node]
         self._deaths[task.place] += 1
         times = f"{self._deaths[task.place]} of {TRIES}"
         notes.say(f"{task.title}: its worker on {node} died ({times})")
