@@ -291,8 +291,10 @@ class Pool:
 
     def _bury(self, node: str, task: Task) -> Ended:
         """A worker died: its run is given to another, or given up."""
-        # If its node is lost, those that are idle there are dead, too.
-        self._idle = [each for each in self._idle if each[1] != node]
+        # If its node is lost, those that are idle there are lost, too.
+        for each in [each for each in self._idle if each[1] == node]:
+            self._ray.kill(each[0])  # if it is not, its room is needed
+            self._idle.remove(each)
         self._deaths[task.place] += 1
         times = f"{self._deaths[task.place]} of {TRIES}"
         notes.say(f"{task.title}: its worker on {node} died ({times})")
