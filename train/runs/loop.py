@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,7 +52,7 @@ def run(
     display: Display | None = None,
     quiet: bool = False,
     light: bool = False,
-    minutes: float = 0,
+    is_due: Callable[[], bool] = lambda: False,
 ) -> Path | None:
     """Trains, from the last checkpoint or from nothing, to the end.
 
@@ -64,7 +65,7 @@ def run(
       quiet: one of many runs: a terminal has a live line, and nothing stays. A signal
         at its end says that no other is to begin.
       light: leave no checkpoint when the run has finished.
-      minutes: after which it is saved and ended, as by a signal; 0: never.
+      is_due: whether it is to be saved and ended, as by a signal.
 
     Raises:
       DivergedError: a loss was not finite; the epoch's rows are written.
@@ -73,7 +74,7 @@ def run(
     config = replace(config, threads=devices.threads())
     with contextlib.ExitStack() as stack:
         display = display or stack.enter_context(Display(bar_only=quiet))
-        stop = stack.enter_context(Stop(display.stopping, minutes))
+        stop = stack.enter_context(Stop(display.stopping, is_due))
         stack.enter_context(devices.enough_memory())
         # What cannot be is refused here, before anything is written.
         training = _Training(config, dataset, display, stop, light)

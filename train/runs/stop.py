@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -26,15 +25,16 @@ class Stop(contextlib.ExitStack):
 
     Args:
       announce: says that a signal came; it must be safe in the midst of anything.
-      minutes: after which it is due in any case, from when it is first asked; or 0.
+      is_due: another reason to stop, which is asked each time.
     """
 
-    def __init__(self, announce: Callable[[], None], minutes: float = 0):
+    def __init__(
+        self, announce: Callable[[], None], is_due: Callable[[], bool] = lambda: False
+    ):
         super().__init__()
-        self._announce = announce
+        self._announce, self._is_due = announce, is_due
         self.signal: signal.Signals | None = None
         self._calls = 0
-        self._minutes, self._since = minutes, 0.0
 
     def __enter__(self) -> "Stop":
         """Watches out for signals, which only the main thread can."""
@@ -43,7 +43,7 @@ class Stop(contextlib.ExitStack):
             if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
                 numbers.append(signal.SIGHUP)
             # Of several processes JAX's runtime notes SIGTERM itself, and tells all.
-            if not _are_several():
+            if not jax.distributed.is_initialized():
                 numbers.append(signal.SIGTERM)
             for number in numbers:
                 self.callback(signal.signal, number, signal.signal(number, self._note))
@@ -55,28 +55,21 @@ class Stop(contextlib.ExitStack):
             os._exit(128 + number)
         self.signal = signal.Signals(number)
         self._announce()
-        if _are_several():
+        if jax.distributed.is_initialized():
             os.kill(os.getpid(), signal.SIGTERM)
 
     def is_due(self) -> bool:
         """Whether to stop here: asked between calls, the same in every process."""
-        if _are_several():
+        if jax.distributed.is_initialized():
             self._calls += 1
             if multihost_utils.reached_preemption_sync_point(self._calls):
                 self.signal = self.signal or signal.SIGTERM
                 return True
             return False
-        now = time.monotonic()
-        self._since = self._since or now  # so there is a call before it is due
-        if 0 < 60 * self._minutes <= now - self._since:
+        if self._is_due():
             self.signal = self.signal or signal.SIGTERM
         return self.signal is not None
 
     def error(self, text: str) -> StoppedError:
         """What ends the run: it says where."""
         return StoppedError(f"{self.signal.name}: {text}", code=128 + self.signal)
-
-
-def _are_several() -> bool:
-    """Whether processes train together; does not start JAX where they do not."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1

@@ -6,35 +6,33 @@ its data and its compiled programs from run to run.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 
 from train import notes
-from train.data.dataset import Dataset
 from train.engine import devices
 from train.errors import InputError, StoppedError
-from train.runs.display import Display, say_at_once
+from train.runs.display import STOPPING, Display, say_at_once
 from train.runs.provenance import environment
 from train.runs.stop import Stop
 from train.settings.commands import Compare, Study
-from train.studies.trials import About, Ended, Task
-from train.studies.worker import Job, Outcome, carry_out, make_job, settle
+from train.studies.trials import Ended, Task
+from train.studies.work import Work
+from train.studies.worker import Job, Outcome, carry_out, make_job, scratch, settle
 
 TRIES = 3  # of a run whose workers die
 CONNECTING = 3.0  # seconds until an address counts as unreachable
-LOOKING = 5.0  # seconds between looks for room
+SAVING = 60.0  # seconds that runs have to save themselves
 
 
 @contextlib.contextmanager
@@ -49,31 +47,24 @@ def joined(config: Study | Compare) -> Iterator["Pool"]:
         notes.say("starting Ray, which takes some seconds")
         stack.callback(ray.shutdown)
         options |= {"log_to_driver": config.sharing.verbose}
-        with Stop(_announce) as starting:
-            # Before JAX: Ray forks, and JAX's threads would not like that.
-            try:
-                ray.init(**options, configure_logging=False)
-            except SystemExit:  # Ray's answer to SIGTERM
-                raise StoppedError("SIGTERM: stopped while Ray started.", 143) from None
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                if not starting.is_due():
-                    reason = str(error).splitlines()[0][:200].rstrip(". ")
-                    raise InputError(f"--ray: Ray does not start: {reason}.") from None
-        stop = stack.enter_context(Stop(_announce))  # Ray has put in handlers, too
-        if starting.is_due():
-            raise starting.error("stopped while Ray started.")
+        ends = "Ray's processes then end within two minutes"
+        stop = Stop(lambda: say_at_once(f"\n{STOPPING}.\n{ends}\n"))
+        stack.enter_context(stop)
+        # Before JAX: Ray forks, and JAX's threads would not like that.
+        try:
+            ray.init(**options, configure_logging=False)
+        except SystemExit:  # Ray's answer to SIGTERM
+            raise StoppedError("SIGTERM: stopped while Ray started.", 143) from None
+        except (RuntimeError, ValueError, OSError) as error:
+            if not stop.is_due():
+                reason = str(error).splitlines()[0][:200].rstrip(". ")
+                raise InputError(f"--ray: Ray does not start: {reason}.") from None
+        stop.__enter__()  # again: Ray has put in handlers, too
+        if stop.is_due():
+            raise stop.error("stopped while Ray started.")
         # The GPUs are the workers'.
         devices.start_jax(dataclasses.replace(config, device="cpu"))
         yield Pool(ray, config, stop)
-        if stop.is_due():
-            raise stop.error("stopped; what has ended is kept.")
-
-
-def _announce() -> None:
-    say_at_once(
-        "\nstopping; once more to stop at once. Ray's processes then end within two "
-        "minutes\n"
-    )
 
 
 def _imported(verbose: bool) -> Any:
@@ -86,9 +77,10 @@ def _imported(verbose: bool) -> Any:
             "--ray needs the package ray: `pip install --group cluster .` in the "
             "checkout installs it."
         ) from None
-    if not verbose:  # it prints, too
+    if not verbose:
         logger = logging.getLogger("ray")
         logger.handlers = [logging.NullHandler()]
+        # What it prints of lost workers; no setting of Ray's turns that off.
         ray._private.worker.print_to_stdstream = lambda data, **_: logger.error(
             "\n".join(data["lines"])
         )
@@ -113,8 +105,7 @@ def _remote(address: str) -> dict[str, Any]:
 def _local(stack: contextlib.ExitStack, config: Study | Compare) -> dict[str, Any]:
     """Options of a Ray that nobody else can reach, whose files `stack` removes."""
     # Not where TMPDIR says: the names of sockets must be short.
-    folder = Path(tempfile.mkdtemp(prefix="lcam-ray-", dir="/tmp"))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = stack.enter_context(scratch("lcam-ray-", "/tmp"))
     token = folder / "token"
     token.touch(0o600)
     token.write_text(secrets.token_hex(32))
@@ -138,29 +129,28 @@ def _local(stack: contextlib.ExitStack, config: Study | Compare) -> dict[str, An
 class _Worker:
     """In a process of its own, which may be on another machine."""
 
-    def __init__(self, options: SimpleNamespace, gpus: float):
+    def __init__(self, config: Study | Compare, gpus: float):
+        import ray
+
         if 0 < gpus < 1:
             os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus:.3f}"
-        devices.start_jax(options)
-        self._data: dict[Any, Dataset] = {}
+        devices.start_jax(config)
+        self._fetched = functools.cache(ray.get)
+        self._must_stop = False
 
     def hello(self) -> tuple[str, str]:
         """Where it is, and what must be the same in all."""
-        [device, *_], threads = jax.devices(), devices.threads()
-        on_cpu = f", {threads} threads" * (threads is not None)
-        return (
-            socket.gethostname(),
-            f"JAX {jax.__version__}, {device.device_kind}{on_cpu}",
-        )
+        kind = jax.devices()[0].device_kind
+        return socket.gethostname(), f"JAX {jax.__version__} and {kind}"
 
     def train(self, job: Job, refs: list[Any]) -> Outcome:
-        """Trains a run; its data are fetched once."""
-        import ray
+        """Trains a run; its data are in a list, so that Ray does not fetch them."""
+        [ref] = refs
+        return carry_out(job, self._fetched(ref), lambda: self._must_stop)
 
-        [ref] = refs  # in a list, so that Ray does not fetch it each time
-        if ref not in self._data:
-            self._data[ref] = ray.get(ref)
-        return carry_out(job, self._data[ref])
+    def stop(self) -> None:
+        """Lets `train` save and end, in whose midst it is called."""
+        self._must_stop = True
 
 
 class Pool:
@@ -174,125 +164,146 @@ class Pool:
         # An accelerator does the sums.
         self.threads = None if gpus else config.threads or devices.cores()
         self._needs = {"CPU": self.threads or 1, "GPU": gpus}
-        actor = ray.remote(num_cpus=self.threads or 1, num_gpus=gpus)(_Worker)
-        options = SimpleNamespace(
-            compile_cache=config.compile_cache,
-            threads=self.threads,
-            device=config.device if gpus else "cpu",  # else each would take GPU 0
-            deterministic=config.deterministic,
-        )
-        self._make = lambda: actor.remote(options, gpus)
-        has, needs = (
-            " and ".join(f"{each.get(name, 0):g} {name}s" for name in ("CPU", "GPU"))
-            for each in (ray.cluster_resources(), self._needs)
-        )
-        notes.say(f"Ray has {has}, and a run takes {needs}")
+        device = config.device if gpus else "cpu"  # else each would take GPU 0
+        options = dataclasses.replace(config, threads=self.threads, device=device)
+        # Two calls at a time: `stop` comes while `train` is at work.
+        needs = {"num_cpus": self.threads or 1, "num_gpus": gpus, "max_concurrency": 2}
+        make = ray.remote(**needs)(_Worker).remote
+        self._make = functools.partial(make, options, gpus)
         here = environment()
         self._origin = {name: here[name] for name in ("command", "commit")}
-        # By their ids, so they are kept: data, and what Ray has of them.
-        self._data: dict[int, tuple[Dataset, Any]] = {}
-        self._greeting: dict[Any, Any] = {}  # by what is awaited: a worker
+        self._put = functools.cache(ray.put)
         self._idle: list[tuple[Any, str]] = []  # workers with their nodes
-        self._busy: dict[Any, tuple[Any, str, Task]] = {}
+        # The others by what is awaited: a run, or None from a worker that starts.
+        self._busy: dict[Any, tuple[Any, str, Task | None]] = {}
         self._again: list[Task] = []
         self._deaths: Counter = Counter()
         self._first: tuple[str, str] | None = None
-        self._looked = -LOOKING
+        has, takes = map(_named, (ray.cluster_resources(), self._needs))
+        notes.say(f"Ray has {has}, and a run takes {takes}")
+        self._look(0)
 
-    def train(self, folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
+    def train(self, folder: Path, tasks: Iterator[Task | None], work: Work) -> Ended:
         """Trains them on the workers; see `trials.Train`."""
         if not self._sharing.verbose:
             log = logging.FileHandler(folder / "ray.log", delay=True)
             logging.getLogger("ray").handlers = [log]
         with Display() as display:
             shown = ""
-            while True:
+            while work.left:
                 if self._stop.is_due():
-                    raise self._stop.error("stopped; what has ended is kept.")
-                num_left, text = about()
-                if not num_left:
-                    return
-                self._look(num_left)
-                while self._idle and (task := self._next(tasks)) is not None:
-                    self._submit(task)
-                if self._idle and not self._busy:
+                    yield from self._save()
+                    raise self._stop.error("stopped and saved.")
+                self._look(len(work.left))
+                while self._idle:
+                    task = self._again.pop() if self._again else next(tasks, None)
+                    if task is None:
+                        break
+                    actor, node = self._idle.pop()
+                    job = make_job(task.config, task.light)
+                    ref = actor.train.remote(job, [self._put(task.dataset)])
+                    self._busy[ref] = actor, node, task
+                running = self._running()
+                if self._idle and not running:
                     return  # nothing more may begin
-                if shown != (shown := f"{text}, {self._where()}"):
+                where = ", ".join(f"{n} on {node}" for node, n in running.items())
+                where = f"running: {where}" if where else "waiting for a worker"
+                if shown != (shown := where):
                     display.stage(shown)
-                refs = [*self._greeting, *self._busy]
-                if not refs:
-                    time.sleep(0.5)
-                    continue
-                for ref in self._ray.wait(refs, timeout=0.5)[0]:
-                    if ref in self._greeting:
-                        self._greet(ref)
-                    else:
-                        yield from self._take(ref)
+                yield from self._take_ended()
 
-    def _next(self, tasks: Iterator[Task | None]) -> Task | None:
-        return self._again.pop() if self._again else next(tasks, None)
+    def _running(self) -> Counter:
+        """How many runs are under way on each node."""
+        return Counter(node for _, node, task in self._busy.values() if task)
 
-    def _submit(self, task: Task) -> None:
-        actor, node = self._idle.pop()
-        if id(task.dataset) not in self._data:
-            self._data[id(task.dataset)] = task.dataset, self._ray.put(task.dataset)
-        job, (_, data) = make_job(task.config, task.light), self._data[id(task.dataset)]
-        self._busy[actor.train.remote(job, [data])] = actor, node, task
-
-    def _where(self) -> str:
-        nodes = Counter(node for _, node, _ in self._busy.values())
-        shown = ", ".join(f"{number} on {node}" for node, number in nodes.items())
-        return f"running: {shown}" if nodes else "waiting for a worker"
+    def _save(self) -> Ended:
+        """Lets the runs under way save themselves."""
+        for actor, _, _ in self._busy.values():
+            actor.stop.remote()
+        end = time.monotonic() + SAVING
+        while self._running() and time.monotonic() < end:
+            yield from self._take_ended()
 
     def _look(self, most: int) -> None:
-        """Makes workers where there is room."""
-        if time.monotonic() - self._looked < LOOKING:
-            return
-        has, self._looked = self._ray.cluster_resources(), time.monotonic()
-        room = int(min(has.get(n, 0) / x for n, x in self._needs.items() if x))
-        workers = len(self._greeting) + len(self._idle) + len(self._busy)
-        for _ in range(min(room, self._sharing.workers or room, most) - workers):
+        """Makes workers: as many as are asked for, or as there is room for."""
+        nodes = [each["Resources"] for each in self._ray.nodes() if each["Alive"]]
+        needs = [(name, number) for name, number in self._needs.items() if number]
+        rooms = [int(min(x.get(name, 0) / n for name, n in needs)) for x in nodes]
+        asked = self._sharing.workers
+        if not any(rooms) and (asked is None or self._sharing.ray == "local"):
+            have = " or ".join(sorted({*map(_named, nodes)}))
+            raise InputError(
+                f"--ray: a run takes {_named(self._needs)}, and no node has room for "
+                f"it: they have {have}. Lower --gpus-per-run or --threads. --workers N "
+                "waits for nodes that come later."
+            )
+        wanted = min(asked or sum(rooms), most)
+        for _ in range(wanted - len(self._idle) - len(self._busy)):
             actor = self._make()
-            self._greeting[actor.hello.remote()] = actor
+            self._busy[actor.hello.remote()] = actor, "", None
 
-    def _greet(self, ref: Any) -> None:
-        """Takes a worker in; refuses one that would make other numbers."""
-        actor = self._greeting.pop(ref)
-        try:
-            node, facts = self._ray.get(ref)
-        except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[-1][:300]
-            raise InputError(f"--ray: a worker cannot start: {reason}") from None
+    # --- What workers come to ---------------------------------------------------------
+
+    def _take_ended(self) -> Ended:
+        """What workers came to, for half a second."""
+        if not self._busy:
+            time.sleep(0.5)
+            return
+        for ref in self._ray.wait([*self._busy], timeout=0.5)[0]:
+            actor, node, task = self._busy.pop(ref)
+            try:
+                answer = self._ray.get(ref)
+            except self._ray.exceptions.RayTaskError:  # of the program itself
+                raise
+            except self._ray.exceptions.RayError as error:
+                if task is not None:
+                    yield from self._bury(node, task)
+                elif self._first is None:
+                    reason = str(error).strip().splitlines()[-1][:300]
+                    text = f"--ray: a worker cannot start: {reason}"
+                    raise InputError(text) from None
+                continue
+            if task is None:
+                node = self._greet(*answer)
+            else:
+                yield from self._take(node, task, answer)
+            self._idle.append((actor, node))
+
+    def _greet(self, node: str, facts: str) -> str:
+        """The node of a new worker; refuses one that would make other numbers."""
         first, known = self._first = self._first or (node, facts)
         if facts != known:
             raise InputError(
                 f"--ray: workers would make other numbers: {known} on {first}, and "
                 f"{facts} on {node}. Take nodes of one kind, with the same packages."
             )
-        self._idle.append((actor, node))
+        return node
 
-    def _take(self, ref: Any) -> Ended:
-        """What a worker came to; nothing if the run goes on."""
-        actor, node, task = self._busy.pop(ref)
-        try:
-            outcome = self._ray.get(ref)
-        except self._ray.exceptions.RayTaskError:  # of the program itself
-            raise
-        except self._ray.exceptions.RayError:
-            self._looked = -LOOKING
-            self._deaths[task.place] += 1
-            times = f"{self._deaths[task.place]} of {TRIES}"
-            notes.say(f"{task.title}: its worker on {node} died ({times})")
-            if self._deaths[task.place] < TRIES:
-                self._again.append(task)
-            else:
-                yield task.place, f"{TRIES} workers died of it", ""
-            return
-        if outcome.how == "refused":
-            raise InputError(f"{task.title}, on {node}: {outcome.why}")
+    def _take(self, node: str, task: Task, outcome: Outcome) -> Ended:
+        """What a run came to; nothing if it goes on."""
+        if isinstance(error := outcome.error, InputError):
+            raise InputError(f"{task.title}, on {node}: {error}", error.details)
         settle(task.config, outcome.files, **self._origin)
-        self._idle.append((actor, node))
-        if outcome.how == "saved":
+        if outcome.has_ended:
+            yield task.place, str(error or ""), f", {node}"
+        else:
+            self._again.append(task)
+
+    def _bury(self, node: str, task: Task) -> Ended:
+        """A worker died: its run is given to another, or given up."""
+        # If its node is lost, those that are idle there are lost, too.
+        for each in [each for each in self._idle if each[1] == node]:
+            self._ray.kill(each[0])  # if it is not, its room is needed
+            self._idle.remove(each)
+        self._deaths[task.place] += 1
+        times = f"{self._deaths[task.place]} of {TRIES}"
+        notes.say(f"{task.title}: its worker on {node} died ({times})")
+        if self._deaths[task.place] < TRIES:
             self._again.append(task)
         else:
-            yield task.place, outcome.why, f", {node}"
+            yield task.place, f"{TRIES} workers died of it", ""
+
+
+def _named(resources: dict[str, float]) -> str:
+    numbers = [(name, resources.get(name, 0)) for name in ("CPU", "GPU")]
+    return " and ".join(f"{x:g} {name}{'s' * (x != 1)}" for name, x in numbers)

@@ -55,12 +55,11 @@ class Task(NamedTuple):
 
 # Of what has ended: its place; why it diverged or was given up; where it was trained.
 Ended = Iterator[tuple[int, str, str]]
-About = Callable[[], tuple[int, str]]  # how many runs are left, and that in words
 # Trains the tasks of a study in a folder; None is none that can begin at the moment.
-Train = Callable[[Path, Iterator[Task | None], About], Ended]
+Train = Callable[[Path, Iterator[Task | None], Work], Ended]
 
 
-def train_here(folder: Path, tasks: Iterator[Task | None], about: About) -> Ended:
+def train_here(folder: Path, tasks: Iterator[Task | None], work: Work) -> Ended:
     """Trains one after another, in this process."""
     for task in tasks:
         diverged = ""
@@ -231,23 +230,18 @@ def run_trials(
             dataset = load(trial.block.experiment.data)
             yield Task(place, title(trial), config, dataset, keep_checkpoints == 0)
 
-    def about() -> tuple[int, str]:
-        return len(work.left), f"{progress()} done{left}"
-
-    def progress() -> str:
-        return f"{len(trials) - len(work.left)}/{len(trials)}"
-
-    missing, left = [], ""
-    for place, told, where in train(folder, tasks(), about):
+    missing = []
+    for place, told, where in train(folder, tasks(), work):
         trial, rows = trials[place], trials[place].rows()
         if told:
             print(f"{title(trial)}: {told}")
         if rows is None:
             missing.append(f"{title(trial)}: {told}")
         end(place, rows)
-        left = f", {as_clock(clock.after_run(len(work.left)))} left"
+        left = len(work.left)
         print(
-            f"[{progress()}] {title(trial)}: {trial.result()} ({left[2:]}{where})",
+            f"[{len(trials) - left}/{len(trials)}] {title(trial)}: {trial.result()} "
+            f"({as_clock(clock.after_run(left))} left{where})",
             flush=True,
         )
     return missing

@@ -3,17 +3,21 @@
 Files travel as bytes. No path of one machine is used on the other.
 """
 
+import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from train.data.dataset import Dataset
 from train.errors import DivergedError, InputError, StoppedError
 from train.runs import loop, records
-from train.runs.folder import renew_claim
+from train.runs.folder import locked, renew_claim
 from train.runs.writing import writing
 from train.settings.experiment import Run
 from train.settings.optimizer import parse_optimizer
@@ -35,8 +39,8 @@ class Job(NamedTuple):
 class Outcome(NamedTuple):
     """What a worker came to."""
 
-    how: Literal["done", "diverged", "refused", "saved"]
-    why: str
+    has_ended: bool  # else it was saved
+    error: DivergedError | InputError | None
     files: Files
 
 
@@ -48,40 +52,41 @@ def make_job(config: Run, light: bool) -> Job:
     return Job(config, light, _pack(config.out), phases, {p: read_own(p) for p in own})
 
 
-def carry_out(job: Job, dataset: Dataset) -> Outcome:
+def carry_out(job: Job, dataset: Dataset, must_stop: Callable[[], bool]) -> Outcome:
     """Trains a run to its end, or until it is time to save it."""
-    how, why = "done", ""
+    has_ended, error = True, None
     SENT.update(job.own)
-    with tempfile.TemporaryDirectory(prefix="lcam-run-") as scratch:
-        lender, out = Path(scratch), Path(scratch) / "run"
+    since = functools.cache(time.monotonic)  # the first call: some steps come before
+
+    def is_due() -> bool:
+        minutes = job.config.checkpoint_minutes
+        return must_stop() or 0 < 60 * minutes <= time.monotonic() - since()
+
+    with scratch("lcam-run-") as lender:
+        out, optimizer = lender / "run", job.config.optimizer
         _unpack(out, job.files)
-        optimizer = job.config.optimizer
         if job.phases is not None:
             (lender / "steps.csv").write_bytes(job.phases)
             optimizer = dataclasses.replace(optimizer, phases_of=lender)
         config = dataclasses.replace(job.config, out=out, optimizer=optimizer)
-        minutes = config.checkpoint_minutes
         try:
-            loop.run(config, dataset, quiet=True, light=job.light, minutes=minutes)
-        except StoppedError:  # by the clock, or by a cluster that takes the node back
-            how = "done" if records.has_finished(out) else "saved"
-        except DivergedError as error:
-            how, why = "diverged", str(error)
-        except InputError as error:
-            how, why = "refused", str(error)
-        return Outcome(how, why, _pack(out))
+            loop.run(config, dataset, quiet=True, light=job.light, is_due=is_due)
+        except StoppedError:
+            has_ended = records.has_finished(out)
+        except (DivergedError, InputError) as caught:
+            error = caught
+        return Outcome(has_ended, error, _pack(out))
 
 
 def settle(config: Run, files: Files, **origin: object) -> None:
-    """Makes a run's folder what came back: whole, or as it was before.
+    """Makes a run's folder what came back, never half.
 
     `origin` is of this machine: the command, and the commit of the code.
     """
     if "provenance.json" not in files:  # it had not begun
         return
     new, old = (config.out.with_name(config.out.name + end) for end in (".new", ".old"))
-    saved = json.loads(files["config.json"])
-    starts = json.loads(files["provenance.json"])
+    saved, starts = (json.loads(files[f"{n}.json"]) for n in ("config", "provenance"))
     starts[-1] |= origin
     files["provenance.json"] = (json.dumps(starts, indent=2) + "\n").encode()
     with writing(config.out):
@@ -96,12 +101,27 @@ def settle(config: Run, files: Files, **origin: object) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def scratch(prefix: str, place: str | None = None) -> Iterator[Path]:
+    """A folder for this process; removes those of processes that were killed."""
+    for left in Path(place or tempfile.gettempdir()).glob(f"{prefix}*"):
+        with contextlib.suppress(OSError, InputError):  # another user's; or in use
+            # A newer one may not be locked yet.
+            if time.time() - left.stat().st_mtime > 60:
+                with locked(left):
+                    shutil.rmtree(left)
+    new = tempfile.TemporaryDirectory(
+        prefix=prefix, dir=place, ignore_cleanup_errors=True
+    )
+    with new as folder, locked(Path(folder)):
+        yield Path(folder)
+
+
 def _pack(folder: Path) -> Files:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
     return {
         str(path.relative_to(folder)): path.read_bytes()
-        for path in paths
-        if path.name != ".lock"
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
     }
 
 

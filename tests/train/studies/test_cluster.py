@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -73,7 +72,7 @@ class Driver(subprocess.Popen):
         """Waits until something is there, and returns it."""
         while not (found := what()):
             assert self.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.2)
         return found
 
     def end(self):
@@ -140,16 +139,12 @@ def test_absence_of_ray_is_one_message(tmp_path, capsys, monkeypatch):
 
 
 def test_worker_that_would_make_other_numbers_is_refused():
-    answers = {1: ("a", "JAX 1, cpu"), 2: ("b", "JAX 1, cpu"), 3: ("c", "JAX 2, cpu")}
     pool = object.__new__(Pool)
-    pool._ray = SimpleNamespace(
-        get=answers.get, exceptions=SimpleNamespace(RayError=())
-    )
-    pool._greeting, pool._idle, pool._first = dict.fromkeys(answers), [], None
-    pool._greet(1)
-    pool._greet(2)
-    with pytest.raises(InputError, match="JAX 1, cpu on a, and JAX 2, cpu on c"):
-        pool._greet(3)
+    pool._first = None
+    pool._greet("a", "JAX 1 and cpu")
+    pool._greet("b", "JAX 1 and cpu")
+    with pytest.raises(InputError, match="JAX 1 and cpu on a, and JAX 2 and cpu on c"):
+        pool._greet("c", "JAX 2 and cpu")
 
 
 # --- With --torture -------------------------------------------------------------------
@@ -191,18 +186,22 @@ def test_run_whose_worker_is_killed_is_done_again(alone, tmp_path):
 def test_same_command_goes_on_after_the_end_of_the_driver(
     alone, tmp_path, kill, code, seconds
 ):
-    driver = Driver(*STUDY, "--out", tmp_path, *RAY)
-    driver.wait_for(lambda: len(finished(tmp_path)) >= 2)
+    out, scratch = tmp_path / "out", {"env": os.environ | {"TMPDIR": str(tmp_path)}}
+    driver = Driver(*STUDY, "--out", out, *RAY, **scratch)
+    driver.wait_for(lambda: finished(out))
+    driver.wait_for(lambda: list(tmp_path.glob("lcam-run-*/run/steps.csv")))
     kill(driver)
     driver.end()
     assert driver.returncode == code
-    done = {path: path.stat().st_mtime_ns for path in finished(tmp_path)}
+    assert any(out.glob("runs/*/*/checkpoints/*")) == (code > 0)  # saved on a signal
+    assert any(tmp_path.glob("lcam-run-*")) == (code < 0)
+    done = {path: path.stat().st_mtime_ns for path in finished(out)}
     end = time.monotonic() + seconds
     while driver.processes() and time.monotonic() < end:
         time.sleep(0.5)
     assert driver.processes() == {}
-    assert Driver(*STUDY, "--out", tmp_path, *RAY).end()[0] == 0
-    assert tables(tmp_path / "report") == alone
+    assert Driver(*STUDY, "--out", out, *RAY).end()[0] == 0
+    assert tables(out / "report") == alone
     assert {path: path.stat().st_mtime_ns for path in done} == done  # not repeated
 
 
@@ -219,26 +218,50 @@ def test_ctrl_c_while_ray_starts_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-DEADLY = """
+@with_ray
+@pytest.mark.torture
+def test_run_that_no_node_holds_is_refused(tmp_path):
+    driver = Driver(*STUDY, "--out", tmp_path / "out", *RAY, "--gpus-per-run", "99")
+    code, printed = driver.end()
+    assert code == 2
+    assert "a run takes 1 CPU and 99 GPUs, and no node has room for it" in printed
+    assert not (tmp_path / "out").exists()
+
+
+OWN = """
 import os, sys, optax
 def make(learning_rate):
     if "default_worker" in str(sys.modules["__main__"]):  # and not in the driver
-        os._exit(1)
+        {}
     return optax.sgd(learning_rate)
 """
+
+
+def compare_own(tmp_path, in_worker):
+    (tmp_path / "mine.py").write_text(OWN.format(in_worker))
+    arms = ["--arms", "sgd", f"{tmp_path}/mine.py:make", "--report"]
+    return Driver(*COMPARE[:-1], *arms, "--out", tmp_path / "out", *RAY).end()
 
 
 @with_ray
 @pytest.mark.torture
 def test_run_that_kills_its_workers_is_named_as_missing(tmp_path):
-    (tmp_path / "mine.py").write_text(DEADLY)
-    arms = ["--arms", "sgd", f"{tmp_path}/mine.py:make", "--report"]
-    driver = Driver(*COMPARE[:-1], *arms, "--out", tmp_path / "out", *RAY)
-    code, printed = driver.end()
+    code, printed = compare_own(tmp_path, "os._exit(1)")
     assert code == 0, printed
     assert "died (3 of 3)" in printed
     report = (tmp_path / "out" / "report" / "report.md").read_text()
     assert "- missing: mine.py:make, seed 0: 3 workers died of it" in report
+
+
+@with_ray
+@pytest.mark.torture
+def test_mistake_in_a_file_is_told_as_by_one_process(tmp_path):
+    code, printed = compare_own(tmp_path, "raise ValueError('mine')")
+    assert code == 2
+    assert "mine.py:make, seed 0, on" in printed
+    assert 'mine.py", line 5, in make' in printed
+    assert "ValueError: mine" in printed
+    assert "Traceback" not in printed
 
 
 CLUSTER = """

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from train.runs import loop, records
 from train.settings.experiment import Run
 from train.settings.optimizer import Optimizer
 from train.settings.options import Data, Model
-from train.studies.worker import carry_out, make_job, settle
+from train.studies.worker import carry_out, make_job, scratch, settle
 
 RUN = Run(
     data=Data(every=3),
@@ -46,9 +47,9 @@ def plain(data, tmp_path_factory):
 
 def test_run_comes_back_as_one_process_leaves_it(data, plain, tmp_path):
     config = dataclasses.replace(RUN, out=tmp_path / "plain", threads=None)
-    outcome = carry_out(make_job(config, light=True), data)
+    outcome = carry_out(make_job(config, light=True), data, lambda: False)
     settle(config, outcome.files, command=["typed"], commit="c")
-    assert outcome.how == "done"
+    assert outcome.has_ended
     assert rows(config.out) == rows(plain)
     names = {path.name for path in plain.iterdir()} - {".lock"}
     assert {path.name for path in config.out.iterdir()} == names
@@ -65,12 +66,24 @@ def test_run_goes_on_from_what_came_back_each_time(data, plain, tmp_path):
         RUN, out=tmp_path / "run", checkpoint_minutes=1e-9, threads=None
     )
     ends = []
-    while not ends or ends[-1] == "saved":
-        outcome = carry_out(make_job(config, light=True), data)
+    while not any(ends):
+        outcome = carry_out(make_job(config, light=True), data, lambda: False)
         settle(config, outcome.files)
-        ends.append(outcome.how)
-        steps = records.steps_in(config.out)
-        assert bool(steps) == (outcome.how == "saved")
-    assert ends[-1] == "done"
+        ends.append(outcome.has_ended)
+        assert bool(records.steps_in(config.out)) == (not outcome.has_ended)
     assert len(ends) > 3
     assert rows(config.out) == rows(plain)
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path):
+    with scratch("lcam-", str(tmp_path)) as in_use:
+        for name, age in {"lcam-killed": 100, "lcam-new": 0, "other": 100}.items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file").touch()
+            os.utime(tmp_path / name, (os.stat(tmp_path).st_mtime - age,) * 2)
+        os.utime(in_use, (0, 0))
+        with scratch("lcam-", str(tmp_path)) as mine:
+            assert {*tmp_path.iterdir()} == {
+                *(in_use, mine, tmp_path / "lcam-new", tmp_path / "other")
+            }
+    assert not in_use.exists()
