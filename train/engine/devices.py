@@ -35,10 +35,11 @@ SMALLER = (
     "(--every 2). Name a new --out."
 )
 
-# Numbers (pixels, cells of a table, tokens) that an accelerator should have of a step:
-# 32 images of CIFAR. With those WRN-16-4 is twice as fast on four v5e as on one: half
-# is lost to sums and to work that is too small (docs/scale.md). Smaller ones lose all.
-ENOUGH = 100_000
+# What an accelerator should have of a step: its inputs, in numbers (pixels, cells of a
+# table, tokens), times the parameters. With 16 images of CIFAR WRN-16-4 has more, and
+# is 4 times as fast on eight v5e. With 32 WRN-10-1 has less, and gains nothing on four
+# (docs/scale.md).
+ENOUGH = 1e11
 
 _waiter = ThreadPoolExecutor(1, "waiter")
 
@@ -100,12 +101,21 @@ def cores() -> int:
 def keep_compiled(wanted: bool) -> None:
     """Lets JAX keep what it compiles: in the folder that the user gave it, or in ours.
 
-    A folder that cannot be read or written costs time, and a warning of JAX's.
+    A folder that cannot be read or written costs time, and is told.
     """
     if not wanted:
         jax.config.update("jax_enable_compilation_cache", False)
     elif jax.config.jax_compilation_cache_dir is None:
         folder = cache_folder("jax") / _processor()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            notes.say(
+                f"note: compiled programs cannot be kept in {folder} "
+                f"({error.strerror}): every start compiles anew. --no-compile-cache "
+                "hides this note."
+            )
+            return keep_compiled(False)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", 2**30)  # bytes
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -138,12 +148,12 @@ def count(asked: int | None) -> int:
 
 
 @functools.cache  # the first of several runs says it
-def remark_share(batch_size: int, input_size: int, num_devices: int) -> None:
-    """Says where the work of a step hardly suffices for so many accelerators."""
+def remark_share(batch_size: int, work: int, num_devices: int) -> None:
+    """Says where a step, of so much work an example, hardly suffices for them all."""
     each = batch_size / num_devices
     can_choose = num_devices > 1 == jax.process_count()
     is_virtual = jax.default_backend() == "cpu"
-    if can_choose and each * input_size <= ENOUGH and not is_virtual:
+    if can_choose and each * work <= ENOUGH and not is_virtual:
         notes.say(
             f"note: each of {num_devices} devices has {each:g} of a step's {batch_size}"
             " examples. Sums over the devices may take much of so short a step: "

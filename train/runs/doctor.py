@@ -78,7 +78,8 @@ def _run(kind: str | None) -> dict[str, Any]:
         [origin] = json.loads((out / "provenance.json").read_text())
         rate = records.read_metrics(out)[-1]["images_per_second"]
     kept = ("device", "num_devices", "memory", "platform", "driver", "compile_seconds")
-    told = [line for line in said if line.startswith("note: this runs on")]
+    ours = ("note: this runs on", "note: compiled programs")
+    told = [line for line in said if line.startswith(ours)]
     lost = [line.partition("Warning: ")[2] for line in said if _CACHE in line]
     told += [f"note: {line}." for line in lost[:1]]
     step = {"step_ms": round(1000 * BATCH_SIZE / rate, 2), "notes": told}

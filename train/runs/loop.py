@@ -100,8 +100,10 @@ class _Training:
         self._display, self._stop = display, stop
         method = optimizers.method_of(config.optimizer)
         self._spec = spec = make_spec(config, method, dataset)
-        inputs = math.prod(spec.network.input_shape)
-        devices.remark_share(spec.batch_size, inputs, spec.num_devices)
+        if spec.num_devices > 1:
+            work = networks.facts_of(spec.network, spec.test_size)["num_parameters"]
+            work *= math.prod(spec.network.input_shape)
+            devices.remark_share(spec.batch_size, work, spec.num_devices)
         sizes = (spec.crop_padding, spec.eval_batch_size, spec.num_devices)
         self._data = make_data(dataset, config.data.normalize, *sizes)
         self._about = {"class_names": dataset.class_names, "table": dataset.table}

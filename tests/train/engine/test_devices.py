@@ -158,11 +158,16 @@ def test_more_devices_than_there_are_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("backend", "number", "is_told"),
-    [("gpu", "8", True), ("gpu", "1", False), ("cpu", "8", False)],
+    ("backend", "number", "network", "is_told"),
+    [
+        ("gpu", "8", [], True),
+        ("gpu", "8", ["--network", "mlp", "--hidden", "40000", "40000"], False),
+        ("gpu", "1", [], False),
+        ("cpu", "8", [], False),
+    ],
 )
 def test_accelerators_with_little_to_do_are_told_before_training(
-    npz, tmp_path, monkeypatch, capsys, backend, number, is_told
+    npz, tmp_path, monkeypatch, capsys, backend, number, network, is_told
 ):
     def end(self):
         raise InputError("enough")
@@ -171,7 +176,7 @@ def test_accelerators_with_little_to_do_are_told_before_training(
     monkeypatch.setattr(loop._Training, "run", end)
     devices.remark_share.cache_clear()
     options = ["--batch-size", "16", "--devices", number, "--out", str(tmp_path / "a")]
-    assert main(["run", "--data", npz, *options]) == 2
+    assert main(["run", "--data", npz, *network, *options]) == 2
     errors = capsys.readouterr().err
     assert ("each of 8 devices has 2 of a step's 16 examples. " in errors) == is_told
     assert ("--devices 1 may be as fast" in errors) == is_told

@@ -34,6 +34,18 @@ def test_damaged_program_is_told_and_compiled(tmp_path):
     assert "Error reading persistent compilation cache" in done.stderr
 
 
+def test_folder_for_programs_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    command = [sys.executable, "-c", SCRIPT]
+    options = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
+    done = subprocess.run(command, env=environment, **options)
+    assert done.stdout == "7.0\n"
+    [note] = done.stderr.splitlines()
+    assert note.startswith("note: compiled programs cannot be kept in ")
+
+
 def test_threads_are_those_of_xlas_pool():
     """As the operating system counts them."""
     code = "import os; from train.engine.devices import start_jax; "
