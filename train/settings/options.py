@@ -337,4 +337,5 @@ def _address(address: str, word: str = "auto") -> str | None:
     host, _, port = address.rpartition(":")
     is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16
     is_one = address == word or (host and "/" not in host and is_port)
-    return None if is_one else f"must be HOST:PORT, as in 10.0.0.1:8476, or {word}"
+    usual = {"auto": 8476, "local": 6379}[word]
+    return None if is_one else f"must be HOST:PORT, as in 10.0.0.1:{usual}, or {word}"

@@ -47,18 +47,24 @@ def joined(config: Study | Compare) -> Iterator["Pool"]:
         notes.say("starting Ray, which takes some seconds")
         stack.callback(ray.shutdown)
         options |= {"log_to_driver": config.sharing.verbose}
-        ends = "Ray's processes then end within two minutes"
-        stop = Stop(lambda: say_at_once(f"\n{STOPPING}.\n{ends}\n"))
+        then = "(Ray's processes then end within two minutes)"
+        stop = Stop(lambda: say_at_once(f"\n{STOPPING}\n{then}\n"))
         stack.enter_context(stop)
         # Before JAX: Ray forks, and JAX's threads would not like that.
         try:
             ray.init(**options, configure_logging=False)
         except SystemExit:  # Ray's answer to SIGTERM
             raise StoppedError("SIGTERM: stopped while Ray started.", 143) from None
-        except (RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             if not stop.is_due():
-                reason = str(error).splitlines()[0][:200].rstrip(". ")
-                raise InputError(f"--ray: Ray does not start: {reason}.") from None
+                reason = str(error).strip().splitlines()[0][:200].rstrip(". ")
+                text = f"--ray {config.sharing.ray}: Ray cannot be used: {reason}."
+                if config.sharing.ray != "local":
+                    text += (
+                        " If it wants a token, set RAY_AUTH_MODE=token here too, and "
+                        "put its token in ~/.ray/auth_token."
+                    )
+                raise InputError(text) from None
         stop.__enter__()  # again: Ray has put in handlers, too
         if stop.is_due():
             raise stop.error("stopped while Ray started.")
@@ -119,7 +125,7 @@ def _local(stack: contextlib.ExitStack, config: Study | Compare) -> dict[str, An
         "num_cpus": max(threads, devices.cores()),
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
-        "_temp_dir": str(folder),
+        "_temp_dir": str(folder / "ray"),  # Ray opens it to everybody
     }
 
 
@@ -180,7 +186,8 @@ class Pool:
         self._deaths: Counter = Counter()
         self._first: tuple[str, str] | None = None
         has, takes = map(_named, (ray.cluster_resources(), self._needs))
-        notes.say(f"Ray has {has}, and a run takes {takes}")
+        by = "" if gpus else ", by --threads"
+        notes.say(f"Ray has {has}, and a run takes {takes}{by}")
         self._look(0)
 
     def train(self, folder: Path, tasks: Iterator[Task | None], work: Work) -> Ended:
@@ -232,10 +239,12 @@ class Pool:
         asked = self._sharing.workers
         if not any(rooms) and (asked is None or self._sharing.ray == "local"):
             have = " or ".join(sorted({*map(_named, nodes)}))
+            later = " --workers N waits for nodes that come later."
             raise InputError(
                 f"--ray: a run takes {_named(self._needs)}, and no node has room for "
-                f"it: they have {have}. Lower --gpus-per-run or --threads. --workers N "
-                "waits for nodes that come later."
+                f"it: they have {have}. Lower --gpus-per-run or --threads."
+                + later
+                * (self._sharing.ray != "local")
             )
         wanted = min(asked or sum(rooms), most)
         for _ in range(wanted - len(self._idle) - len(self._busy)):
@@ -285,7 +294,8 @@ class Pool:
             raise InputError(f"{task.title}, on {node}: {error}", error.details)
         settle(task.config, outcome.files, **self._origin)
         if outcome.has_ended:
-            yield task.place, str(error or ""), f", {node}"
+            is_here = self._sharing.ray == "local"
+            yield task.place, str(error or ""), "" if is_here else f", on {node}"
         else:
             self._again.append(task)
 
@@ -297,8 +307,11 @@ class Pool:
             self._idle.remove(each)
         self._deaths[task.place] += 1
         times = f"{self._deaths[task.place]} of {TRIES}"
-        notes.say(f"{task.title}: its worker on {node} died ({times})")
         if self._deaths[task.place] < TRIES:
+            notes.say(
+                f"{task.title}: its worker on {node} died ({times}), and it goes on "
+                "from its last save"
+            )
             self._again.append(task)
         else:
             yield task.place, f"{TRIES} workers died of it", ""

@@ -94,7 +94,8 @@ def comparison(tmp_path_factory):
     [folder] = re.findall(r"/tmp/lcam-ray-\w+", " ".join(driver.processes().values()))[
         :1
     ]
-    seen = {"mode": stat.S_IMODE(os.stat(f"{folder}/token").st_mode)}
+    private = (folder, f"{folder}/token")
+    seen = {"modes": [stat.S_IMODE(os.stat(path).st_mode) for path in private]}
     seen |= {"listening": driver.listening()}
     code, printed = driver.end()
     seen |= {"left": driver.processes(), "files": Path(folder).exists()}
@@ -114,7 +115,7 @@ def test_ray_listens_on_this_machine_alone(comparison):
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
     assert comparison[2]["listening"]
     assert comparison[2]["listening"] <= loopback
-    assert comparison[2]["mode"] == 0o600
+    assert comparison[2]["modes"] == [0o700, 0o600]
 
 
 @with_ray
