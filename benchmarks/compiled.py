@@ -381,12 +381,12 @@ def main() -> None:
         os.environ.setdefault(name, value)
     # What was compiled for an absent device can't be read back.
     jax.config.update("jax_enable_compilation_cache", False)
+    report = Report(config.out, target=config.target)
+    chips = find_chips(config.target, config.chips)
     print(
         f"What {config.target} would run, by its compiler: nothing runs, and times are "
         "estimates. docs/speed.md explains them. A minute or more for each program."
     )
-    report = Report(config.out, target=config.target)
-    chips = find_chips(config.target, config.chips)
     for row in rows(chips, config):
         print(table(row), flush=True)
         report.add(row["program"], row)
