@@ -249,7 +249,7 @@ def compare_own(tmp_path, in_worker):
 def test_run_that_kills_its_workers_is_named_as_missing(tmp_path):
     code, printed = compare_own(tmp_path, "os._exit(1)")
     assert code == 0, printed
-    assert "died (3 of 3)" in printed
+    assert "died (2 of 3), and it goes on from its last save" in printed
     report = (tmp_path / "out" / "report" / "report.md").read_text()
     assert "- missing: mine.py:make, seed 0: 3 workers died of it" in report
 
