@@ -88,8 +88,10 @@ def _compare(config: Compare, dataset: Dataset, train: Train, asked: Compare) ->
         plot_block(path, result, printable(folder.name), verdicts)
         print("", _results_table(result, comparisons, config), *untuned, sep="\n")
         for unit in in_units(dataset.table, 100):
-            errors = {arm: runs.last_error.mean() for arm, runs in result.arms.items()}
-            roots = [f"{a} {in_units(dataset.table, errors[a])[unit]}" for a in errors]
+            roots = (
+                f"{arm} {in_units(dataset.table, runs.last_error.mean())[unit]}"
+                for arm, runs in result.arms.items()
+            )
             print(_wrapped(f"{unit}, by the mean error: {', '.join(roots)}"))
         print(f"folder: {folder}\npicture: {path}")
     # One of before would tell of other rows.

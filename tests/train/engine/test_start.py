@@ -20,27 +20,27 @@ print(jax.jit(lambda x: 3 * x + 1)(2.0))
 """
 
 
-def test_damaged_program_is_told_and_compiled(tmp_path):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+def start(cache):
+    """Compiles a program in a process of its own, whose user has such a cache."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     del environment["JAX_COMPILATION_CACHE_DIR"]
-    command = [sys.executable, "-c", SCRIPT]
     options = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
-    done = subprocess.run(command, env=environment, **options)
+    return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, **options)
+
+
+def test_damaged_program_is_told_and_compiled(tmp_path):
+    done = start(tmp_path)
     assert (done.stdout, done.stderr) == ("7.0\n", "")
     for path in tmp_path.glob("lcam_optax/jax/*/*-cache"):
         path.write_bytes(path.read_bytes()[:40])  # as if a kill had cut the writing
-    done = subprocess.run(command, env=environment, **options)
+    done = start(tmp_path)
     assert done.stdout == "7.0\n"
     assert "Error reading persistent compilation cache" in done.stderr
 
 
 def test_folder_for_programs_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")}
-    del environment["JAX_COMPILATION_CACHE_DIR"]
-    command = [sys.executable, "-c", SCRIPT]
-    options = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
-    done = subprocess.run(command, env=environment, **options)
+    done = start(tmp_path / "file")
     assert done.stdout == "7.0\n"
     [note] = done.stderr.splitlines()
     assert note.startswith("note: compiled programs cannot be kept in ")
